@@ -1,0 +1,182 @@
+//! `elf.*`: every object that holds machine code holds it whole, and for the
+//! right machine.
+
+use std::collections::BTreeMap;
+
+use super::{Family, Findings, Subject};
+use crate::cell::Endian;
+use crate::facts::{Elf, Facts, ObjectFile};
+use crate::finding::{Rule, Severity};
+
+pub const FAMILY: Family = Family {
+    name: "elf",
+    rules: &[&EMPTY, &DAMAGED, &NOT_NATIVE, &MACHINE, &FLAGS, &NO_SYMBOLS],
+    check,
+};
+
+const EMPTY: Rule = Rule {
+    key: "elf.empty",
+    severity: Severity::Error,
+    holds: "no object file is empty",
+    why: "clang leaves an empty output and exits 0 when it cannot read the summary index; make keeps it, and the kernel is linked without that code",
+    fix: "delete the object and its .thinlto.bc, run make again, and read what clang says about the index",
+};
+
+const DAMAGED: Rule = Rule {
+    key: "elf.damaged",
+    severity: Severity::Error,
+    holds: "every object file is a whole ELF or bitcode file",
+    why: "a truncated or foreign file is what an interrupted or failed step left behind",
+    fix: "delete the object and run make again; if it stays, look at the command in its .cmd file",
+};
+
+const NOT_NATIVE: Rule = Rule {
+    key: "elf.not-native",
+    severity: Severity::Error,
+    holds: "what the back end writes is machine code",
+    why: "bitcode under the name of a native object is compiled once more at the final link, without its flags",
+    fix: "the back-end command must turn LTO off (-fno-lto)",
+};
+
+const MACHINE: Rule = Rule {
+    key: "elf.machine",
+    severity: Severity::Error,
+    holds: "every ELF object has the architecture's machine, class and byte order",
+    why: "an object for the build machine inside a cross build is what a lost --target= leaves",
+    fix: "look at the command in the object's .cmd file for a missing or wrong --target=",
+};
+
+const FLAGS: Rule = Rule {
+    key: "elf.flags",
+    severity: Severity::Error,
+    holds: "the ABI flags (e_flags) of all ELF objects are equal",
+    why: "objects with another float ABI or instruction set pass data in other registers",
+    fix: "compare the -mabi= and -march= options of the object's command with those of its neighbours",
+};
+
+const NO_SYMBOLS: Rule = Rule {
+    key: "elf.no-symbols",
+    severity: Severity::Error,
+    holds: "a native object defines symbols where its IR does",
+    why: "an object without code is what the back end writes when it was given the wrong module or index",
+    fix: "delete the native object and run make again; compare its -fthinlto-index= with its input",
+};
+
+fn check(subject: &Subject, findings: &mut Findings) {
+    let facts = subject.facts;
+    let usual_flags = usual_flags(facts, subject.arch.elf.flags_mask);
+    for object in &facts.objects {
+        check_file(
+            subject,
+            findings,
+            facts.text(object.name),
+            &object.file,
+            usual_flags,
+        );
+        let Some(backend) = &object.backend else {
+            continue;
+        };
+        let native = facts.text(backend.native);
+        check_file(subject, findings, native, &backend.file, usual_flags);
+        match (&backend.file, &object.file) {
+            (ObjectFile::Ir(ir), _) => findings.add(
+                &NOT_NATIVE,
+                native,
+                format!("holds bitcode for «{}»", facts.text(ir.triple)),
+            ),
+            (ObjectFile::Elf(elf), ObjectFile::Ir(ir)) => {
+                let defined = ir.defined.as_deref().unwrap_or_default();
+                if let Some(first) = defined.first()
+                    && elf.defined.is_empty()
+                {
+                    findings.add(
+                        &NO_SYMBOLS,
+                        native,
+                        format!(
+                            "no global symbol, where its IR defines {}, «{}» first",
+                            defined.len(),
+                            facts.text(*first)
+                        ),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_file(
+    subject: &Subject,
+    findings: &mut Findings,
+    name: &str,
+    file: &ObjectFile,
+    usual_flags: Option<u32>,
+) {
+    match file {
+        ObjectFile::Empty => findings.add(&EMPTY, name, "the file has 0 bytes"),
+        ObjectFile::Damaged(why) => findings.add(&DAMAGED, name, why),
+        ObjectFile::Elf(elf) => check_header(subject, findings, name, elf, usual_flags),
+        ObjectFile::Missing | ObjectFile::Ir(_) => {}
+    }
+}
+
+fn check_header(
+    subject: &Subject,
+    findings: &mut Findings,
+    name: &str,
+    elf: &Elf,
+    usual_flags: Option<u32>,
+) {
+    let expected = &subject.arch.elf;
+    let little = expected.endian == Endian::Little;
+    if (elf.machine, elf.class, elf.little_endian) != (expected.machine, expected.class, little) {
+        let order = |little| if little { "little" } else { "big" };
+        findings.add(
+            &MACHINE,
+            name,
+            format!(
+                "e_machine {} (offset 0x12), {}-bit, {} endian; {} has e_machine {}, {}-bit, {} endian",
+                elf.machine,
+                elf.class,
+                order(elf.little_endian),
+                subject.arch.name,
+                expected.machine,
+                expected.class,
+                order(little),
+            ),
+        );
+        return;
+    }
+    let flags = elf.flags & expected.flags_mask;
+    let evidence = match (&expected.flags_allowed, usual_flags) {
+        (Some(allowed), _) if !allowed.contains(&flags) => {
+            format!(
+                "e_flags are {flags:#x}, {} has {allowed:#x?}",
+                subject.arch.name
+            )
+        }
+        (_, Some(usual)) if flags != usual => {
+            format!("e_flags are {flags:#x}, those of most objects {usual:#x}")
+        }
+        _ => return,
+    };
+    findings.add(&FLAGS, name, evidence);
+}
+
+/// The `e_flags` that most objects have; the smaller value on a tie.
+fn usual_flags(facts: &Facts, mask: u32) -> Option<u32> {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for object in &facts.objects {
+        let native = object.backend.as_deref().map(|b| &b.file);
+        for file in [Some(&object.file), native].into_iter().flatten() {
+            if let ObjectFile::Elf(elf) = file {
+                *counts.entry(elf.flags & mask).or_default() += 1;
+            }
+        }
+    }
+    let most = counts.values().copied().max()?;
+    counts
+        .into_iter()
+        .find(|(_, n)| *n == most)
+        .map(|(flags, _)| flags)
+}

@@ -1,0 +1,162 @@
+//! The command line. Its `--help` is the reference of the program.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cell::LtoMode;
+use crate::report::Format;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    everything asked for holds
+  1    a finding, or a regression against what was accepted
+  2    usage or configuration error: nothing was built
+  125  cannot tell: the toolchain, the machine or a time limit failed
+These are what `git bisect run` expects; with --git-bisect a usage error exits
+128, which aborts the bisect instead of marking an innocent commit bad.";
+
+/// Verifies Linux kernels built with Clang ThinLTO, in-process and distributed.
+#[derive(Debug, Parser)]
+#[command(name = "klto", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Exit 128 instead of 2 on a usage error, which makes `git bisect run` stop.
+    #[arg(long, global = true)]
+    pub git_bisect: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the build tree of a kernel against every rule.
+    Check(Check),
+    /// Build the cells of a matrix and check each.
+    Run(Run),
+    /// Show the cells of a matrix without building.
+    Plan(Plan),
+    /// Take over what the last run found as the accepted snapshots.
+    Accept(Accept),
+    /// Say what this machine can and cannot build, and what to install.
+    Doctor,
+    /// Explain a rule: what must hold, why, and how to fix it.
+    Explain(Explain),
+}
+
+/// `klto check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The O= directory of a kernel build.
+    pub build_dir: PathBuf,
+    /// The source tree, where the build tree's `source` link does not lead to it.
+    #[arg(long, value_name = "DIR")]
+    pub source: Option<PathBuf>,
+    /// The output of make, to look for messages that mean a wrong build.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Only rules with this key, or below it: `flags`, `crc.zero`. Repeatable.
+    #[arg(long, value_name = "KEY")]
+    pub only: Vec<String>,
+    /// Known findings, each with its reason and its end (YAML). Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Vec<PathBuf>,
+    /// The architecture that the tree must be of.
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+    /// The LTO mode that the tree must be in: none, thin, thin-dist or full.
+    #[arg(long, value_name = "MODE")]
+    pub lto: Option<LtoMode>,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Show every object of a group of findings.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `klto run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// What to build (YAML).
+    pub matrix: PathBuf,
+    /// The kernel source tree; it is never written.
+    #[arg(long, value_name = "DIR", env = "KLTO_KERNEL")]
+    pub kernel: PathBuf,
+    #[command(flatten)]
+    pub cells: Cells,
+    /// Where to build: one directory a cell, with log and reports.
+    #[arg(long, value_name = "DIR", default_value = "klto-work")]
+    pub work: PathBuf,
+    /// Jobs of each make; by default one a processor.
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Known findings besides those of the matrix (YAML). Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Vec<PathBuf>,
+    /// Build each cell from nothing, even where the finished tree of another
+    /// mode could be its start.
+    #[arg(long)]
+    pub no_reuse: bool,
+    /// Compile through ccache.
+    #[arg(long)]
+    pub ccache: bool,
+    /// Count a changed fact as a regression, not only a new finding.
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub snapshots: Snapshots,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Show every object and every line of a difference.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `klto plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// What to build (YAML).
+    pub matrix: PathBuf,
+    #[command(flatten)]
+    pub cells: Cells,
+}
+
+/// `klto accept`
+#[derive(Debug, Args)]
+pub struct Accept {
+    /// The matrix whose snapshots to accept (YAML).
+    pub matrix: PathBuf,
+    #[command(flatten)]
+    pub cells: Cells,
+    #[command(flatten)]
+    pub snapshots: Snapshots,
+}
+
+/// `klto explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A rule's key, or leading parts of one; every rule, if left out.
+    pub key: Option<String>,
+    /// Write Markdown, as in `docs/rules.md`.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Which cells of a matrix.
+#[derive(Debug, Args)]
+pub struct Cells {
+    /// Only the cells whose name this pattern matches: `arm64`, `arm64/*`,
+    /// `*/thin-dist`. Repeatable.
+    #[arg(long = "cell", value_name = "GLOB")]
+    pub patterns: Vec<String>,
+}
+
+/// Where accepted snapshots are.
+#[derive(Debug, Args)]
+pub struct Snapshots {
+    /// The folder of accepted snapshots; by default `snapshots` beside the
+    /// folder of the matrix, where that exists.
+    #[arg(long = "snapshots", value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}

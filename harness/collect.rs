@@ -1,0 +1,544 @@
+//! From a build tree to [`Facts`]: opens every file that the build left for
+//! each built-in object, in parallel, and reads it with the parser for its
+//! kind. Knows no rules; what is missing or damaged is itself a fact.
+//!
+//! Files are read, not memory-mapped: nearly all are small, a mapping of a file
+//! that make truncates meanwhile would kill the process, and of the large ones
+//! (`vmlinux`, `vmlinux.o`) only the symbol tables are fetched.
+
+pub mod archive;
+pub mod bitcode;
+pub mod build_log;
+pub mod cmd_file;
+pub mod elf;
+pub mod kconfig;
+pub mod shell_words;
+pub mod symvers;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use object::ReadCache;
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::facts::{
+    Archive, Backend, CmdFile, Export, Facts, Ir, Log, Module, Name, NameTable, Object, ObjectFile,
+    Step, StepState, SummaryFile,
+};
+use crate::tree_path::{cmd_file as cmd_path, native_object, normalise, stays_inside};
+
+/// Where to read from.
+#[derive(Debug)]
+pub struct BuildTree {
+    build: PathBuf,
+    source: Option<PathBuf>,
+    log: Option<PathBuf>,
+    roots: cmd_file::Roots,
+}
+
+impl BuildTree {
+    /// A build tree; the source tree is found through the `source` link that
+    /// kbuild leaves, unless given.
+    ///
+    /// # Errors
+    /// [`Error::NotABuildTree`] where no configured kernel is,
+    /// [`Error::NotASourceTree`] where `source` holds no kernel.
+    pub fn open(build: &Path, source: Option<&Path>, log: Option<&Path>) -> Result<Self, Error> {
+        let not = |found: &str| Error::NotABuildTree {
+            dir: build.to_owned(),
+            found: found.to_owned(),
+        };
+        match std::fs::metadata(build) {
+            Err(e) => return Err(not(&e.to_string())),
+            Ok(m) if !m.is_dir() => return Err(not("it is no directory")),
+            Ok(_) => {}
+        }
+        for file in [".config", "include/config/auto.conf"] {
+            match std::fs::metadata(build.join(file)) {
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    return Err(not(&format!("it holds no {file}")));
+                }
+                Err(e) => return Err(Error::io(build.join(file), "read")(e)),
+            }
+        }
+        let source = match source {
+            Some(dir) if !dir.join("scripts/Makefile.build").is_file() => {
+                return Err(Error::NotASourceTree {
+                    dir: dir.to_owned(),
+                    found: "it holds no scripts/Makefile.build".to_owned(),
+                });
+            }
+            Some(dir) => Some(dir.to_owned()),
+            None => [build.join("source"), build.to_owned()]
+                .into_iter()
+                .find(|dir| dir.join("scripts/Makefile.build").is_file()),
+        };
+        let link = std::fs::read_link(build.join("source")).ok();
+        let named = link.as_deref().or(source.as_deref());
+        let roots = cmd_file::Roots::new(
+            named.map(|path| path.as_os_str().as_bytes()),
+            build
+                .canonicalize()
+                .ok()
+                .as_deref()
+                .map(|path| path.as_os_str().as_bytes()),
+        );
+        Ok(BuildTree {
+            build: build.to_owned(),
+            roots,
+            source,
+            log: log.map(Path::to_owned),
+        })
+    }
+
+    /// The directory that was opened.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.build
+    }
+
+    fn required_text(&self, file: &str) -> Result<String, Error> {
+        let path = self.build.join(file);
+        std::fs::read(&path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .map_err(Error::io(path, "read"))
+    }
+
+    /// The bytes of a file, `None` where there is none.
+    fn bytes(&self, file: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.build.join(file);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(path, "read")(e)),
+        }
+    }
+
+    fn modified(&self, file: &str) -> Option<SystemTime> {
+        std::fs::metadata(self.build.join(file))
+            .and_then(|m| m.modified())
+            .ok()
+    }
+}
+
+/// Reads everything that the rules need.
+///
+/// # Errors
+/// [`Error::Io`] where a file that is there cannot be read, [`Error::Usage`]
+/// where the log that was asked for cannot.
+pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
+    let names = NameTable::with_hasher(Default::default());
+    let config = kconfig::parse(&tree.required_text("include/config/auto.conf")?);
+    let distributed = config.contains_key("CONFIG_LTO_CLANG_THIN_DIST");
+    let kernel = kernel_release(tree)?;
+    let log = match &tree.log {
+        None => None,
+        Some(path) => Some(read_log(path)?),
+    };
+
+    let fixup = read_archive(tree, "built-in-fixup.a", &names)?;
+    let members = fixup.as_ref().map(unique_members).unwrap_or_default();
+    let (objects, around) = rayon::join(
+        || {
+            members
+                .par_iter()
+                .map(|name| read_object(tree, *name, distributed, &names))
+                .collect::<Vec<_>>()
+        },
+        || Around::read(tree, distributed, &names),
+    );
+    let around = around?;
+
+    Ok(Facts {
+        kernel,
+        steps: read_steps(tree, distributed),
+        fixup,
+        vmlinux_a: around.vmlinux_a,
+        builtin_order: around.builtin_order,
+        index: around.index,
+        vmlinux_objs: around.vmlinux_objs,
+        head_objects: around.head_objects,
+        objects,
+        exports: around.exports,
+        export_c: around.export_c,
+        kcrctab: around.kcrctab,
+        unresolved_promotions: around.unresolved_promotions,
+        modules: around.modules,
+        module_exports: around.module_exports,
+        log,
+        config,
+        names: names.into_reader(),
+    })
+}
+
+/// The files that are there once for the whole tree.
+struct Around {
+    vmlinux_a: Option<Archive>,
+    builtin_order: Option<Vec<Name>>,
+    index: Option<Vec<Name>>,
+    vmlinux_objs: Option<Vec<Name>>,
+    head_objects: Option<Vec<Name>>,
+    exports: Option<Vec<Export>>,
+    export_c: Option<Vec<(Name, u32)>>,
+    kcrctab: Option<Vec<(Name, u32)>>,
+    unresolved_promotions: Vec<Name>,
+    modules: Vec<Module>,
+    module_exports: Option<Vec<Export>>,
+}
+
+impl Around {
+    fn read(tree: &BuildTree, distributed: bool, names: &NameTable) -> Result<Around, Error> {
+        let only_distributed = |file| {
+            if distributed {
+                read_list(&tree.build, file, names)
+            } else {
+                Ok(None)
+            }
+        };
+        let head_objects = match &tree.source {
+            Some(source) => read_list(source, "scripts/head-object-list.txt", names)?,
+            None => None,
+        };
+        let export_c = tree.bytes(".vmlinux.export.c")?;
+        let kcrctab = if config_modversions(export_c.as_deref()) {
+            read_linked(tree, "vmlinux", |data| elf::linked_crcs(data, names))?
+        } else {
+            None
+        };
+        Ok(Around {
+            vmlinux_a: read_archive(tree, "vmlinux.a", names)?,
+            builtin_order: only_distributed("builtin.order")?,
+            index: only_distributed("vmlinux.thinlto-index")?,
+            vmlinux_objs: read_list(&tree.build, ".vmlinux.objs", names)?,
+            head_objects,
+            exports: read_symvers(tree, "vmlinux.symvers", names)?,
+            export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
+            kcrctab,
+            unresolved_promotions: read_linked(tree, "vmlinux.o", |data| {
+                elf::unresolved_promotions(data, names)
+            })?
+            .unwrap_or_default(),
+            modules: read_modules(tree, names)?,
+            module_exports: read_symvers(tree, "Module.symvers", names)?,
+        })
+    }
+}
+
+/// Whether the kernel was linked with CRCs at all.
+fn config_modversions(export_c: Option<&[u8]>) -> bool {
+    export_c.is_some_and(|text| memchr::memmem::find(text, b"SYMBOL_CRC(").is_some())
+}
+
+fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
+    if let Some(release) = tree.bytes("include/config/kernel.release")? {
+        return Ok(String::from_utf8_lossy(&release).trim().to_owned());
+    }
+    // Before `make prepare` only the head of .config tells: «# Linux/x86 7.2.13 Kernel Configuration».
+    let config = tree.required_text(".config")?;
+    Ok(config
+        .lines()
+        .take(5)
+        .find_map(|line| line.strip_prefix("# Linux/")?.split(' ').nth(1))
+        .unwrap_or("of unknown version")
+        .to_owned())
+}
+
+fn read_log(path: &Path) -> Result<Log, Error> {
+    std::fs::read(path)
+        .map(|text| build_log::parse(&text))
+        .map_err(|e| {
+            Error::Usage(format!(
+                "{}: the build log cannot be read: {e}\n  pass a file that holds the output of make, or leave out --log",
+                path.display()
+            ))
+        })
+}
+
+fn read_archive(tree: &BuildTree, file: &str, names: &NameTable) -> Result<Option<Archive>, Error> {
+    Ok(tree.bytes(file)?.map(|bytes| archive::parse(&bytes, names)))
+}
+
+fn unique_members(archive: &Archive) -> Vec<Name> {
+    let mut seen = rustc_hash::FxHashSet::default();
+    archive
+        .members
+        .iter()
+        .copied()
+        .filter(|name| seen.insert(*name))
+        .collect()
+}
+
+/// A file with one path a line; `#` begins a comment.
+fn read_list(dir: &Path, file: &str, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
+    let path = dir.join(file);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(path, "read")(e)),
+    };
+    Ok(Some(
+        String::from_utf8_lossy(&text)
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| names.get_or_intern(normalise(line).as_ref()))
+            .collect(),
+    ))
+}
+
+fn read_symvers(
+    tree: &BuildTree,
+    file: &str,
+    names: &NameTable,
+) -> Result<Option<Vec<Export>>, Error> {
+    let Some(text) = tree.bytes(file)? else {
+        return Ok(None);
+    };
+    symvers::parse(&String::from_utf8_lossy(&text), names)
+        .map(Some)
+        .map_err(|why| damaged(tree, file, why))
+}
+
+/// Reads parts of a large ELF file; `None` where there is none.
+fn read_linked<T>(
+    tree: &BuildTree,
+    file: &str,
+    read: impl FnOnce(&ReadCache<BufReader<File>>) -> Result<T, String>,
+) -> Result<Option<T>, Error> {
+    let path = tree.build.join(file);
+    match File::open(&path) {
+        Ok(open) => read(&ReadCache::new(BufReader::with_capacity(1, open)))
+            .map(Some)
+            .map_err(|why| damaged(tree, file, why)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, "read")(e)),
+    }
+}
+
+fn damaged(tree: &BuildTree, file: &str, why: String) -> Error {
+    Error::Io {
+        path: tree.build.join(file),
+        what: "read what the build wrote (delete it and run make again)",
+        source: std::io::Error::new(ErrorKind::InvalidData, why),
+    }
+}
+
+fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Module>, Error> {
+    let Some(order) = read_list(&tree.build, "modules.order", names)? else {
+        return Ok(Vec::new());
+    };
+    let mut modules = Vec::new();
+    for module in order {
+        let Some(stem) = names.resolve(&module).strip_suffix(".o") else {
+            continue;
+        };
+        let objects = match stays_inside(stem) {
+            true => read_list(&tree.build, &format!("{stem}.mod"), names)?,
+            false => None,
+        };
+        modules.push(Module {
+            name: names.get_or_intern(stem),
+            objects: objects
+                .unwrap_or_default()
+                .into_iter()
+                .map(|object| (object, read_cmd(tree, names.resolve(&object), names)))
+                .collect(),
+        });
+    }
+    Ok(modules)
+}
+
+fn read_steps(tree: &BuildTree, distributed: bool) -> Vec<Step> {
+    const IN_PROCESS: &[(&str, &str)] = &[
+        ("built-in-fixup.a", ""),
+        ("vmlinux.a", "built-in-fixup.a"),
+        ("vmlinux.o", "vmlinux.a"),
+        ("vmlinux", "vmlinux.o"),
+    ];
+    const DISTRIBUTED: &[(&str, &str)] = &[
+        ("built-in-fixup.a", ""),
+        ("builtin.order", "built-in-fixup.a"),
+        ("vmlinux.thinlto-index", "builtin.order"),
+        ("vmlinux.a", "vmlinux.thinlto-index"),
+        ("vmlinux.o", "vmlinux.a"),
+        ("vmlinux", "vmlinux.o"),
+    ];
+    let steps = if distributed { DISTRIBUTED } else { IN_PROCESS };
+    steps
+        .iter()
+        .map(|&(file, from)| Step {
+            file,
+            from,
+            state: match (tree.modified(file), tree.modified(from)) {
+                (None, _) => StepState::Missing,
+                (Some(made), Some(source)) if !from.is_empty() && made < source => StepState::Stale,
+                (Some(_), _) => StepState::Made,
+            },
+        })
+        .collect()
+}
+
+fn read_object(tree: &BuildTree, name: Name, distributed: bool, names: &NameTable) -> Object {
+    let path = names.resolve(&name);
+    let (file, made) = read_object_file(tree, path, names);
+    let backend = (distributed && matches!(file, ObjectFile::Ir(_)))
+        .then(|| Box::new(read_backend(tree, path, made, names)));
+    Object {
+        name,
+        file,
+        cmd: read_cmd(tree, path, names),
+        backend,
+    }
+}
+
+fn read_backend(
+    tree: &BuildTree,
+    object: &str,
+    object_made: Option<SystemTime>,
+    names: &NameTable,
+) -> Backend {
+    let native = native_object(object);
+    let summary_path = format!("{object}.thinlto.bc");
+    let (file, native_made) = read_object_file(tree, &native, names);
+    let (summary, summary_made) = read_summary(tree, &summary_path, names);
+    let older = |a: Option<SystemTime>, b: Option<SystemTime>| a.zip(b).is_some_and(|(a, b)| a < b);
+    let mut stale = Vec::new();
+    if older(summary_made, object_made) {
+        stale.push((summary_path.clone(), object.to_owned()));
+    }
+    if older(native_made, object_made) {
+        stale.push((native.clone(), object.to_owned()));
+    } else if older(native_made, summary_made) {
+        stale.push((native.clone(), summary_path));
+    }
+    Backend {
+        cmd: read_cmd(tree, &native, names),
+        native: names.get_or_intern(native),
+        file,
+        summary,
+        stale,
+    }
+}
+
+fn read_cmd(tree: &BuildTree, object: &str, names: &NameTable) -> CmdFile {
+    match with_file(tree, &cmd_path(object), |text| {
+        Box::new(cmd_file::parse(text, &tree.roots, names))
+    }) {
+        FileRead::Missing => CmdFile::Missing,
+        FileRead::Refused(why) => CmdFile::Unreadable(why),
+        FileRead::Read(cmd, _) => CmdFile::Read(cmd),
+    }
+}
+
+fn read_object_file(
+    tree: &BuildTree,
+    path: &str,
+    names: &NameTable,
+) -> (ObjectFile, Option<SystemTime>) {
+    match with_file(tree, path, |bytes| parse_object(bytes, names)) {
+        FileRead::Missing => (ObjectFile::Missing, None),
+        FileRead::Refused(why) => (ObjectFile::Damaged(why), None),
+        FileRead::Read(file, made) => (file, made),
+    }
+}
+
+fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
+    if bytes.is_empty() {
+        ObjectFile::Empty
+    } else if bytes.starts_with(elf::MAGIC) {
+        elf::parse_object(bytes, names)
+    } else if bitcode::is_bitcode(bytes) {
+        match bitcode::read_object(bytes) {
+            Ok(object) => ObjectFile::Ir(Box::new(Ir {
+                triple: names.get_or_intern(&object.triple),
+                producer: names.get_or_intern(&object.producer),
+                hash: object.hash,
+                thin: object.thin_summary,
+                defined: object.symbols.map(|symbols| {
+                    symbols
+                        .iter()
+                        .filter(|s| s.global && !s.undefined && !s.weak && !s.format_specific)
+                        .map(|s| names.get_or_intern(String::from_utf8_lossy(s.name)))
+                        .collect()
+                }),
+            })),
+            Err(error) => ObjectFile::Damaged(format!("damaged bitcode: {error}")),
+        }
+    } else {
+        let head: Vec<String> = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        ObjectFile::Damaged(format!(
+            "neither bitcode nor ELF: the file begins with {}",
+            head.join(" ")
+        ))
+    }
+}
+
+fn read_summary(
+    tree: &BuildTree,
+    path: &str,
+    names: &NameTable,
+) -> (SummaryFile, Option<SystemTime>) {
+    let read = with_file(tree, path, |bytes| match bitcode::read_index(bytes) {
+        Ok(index) => SummaryFile::Read {
+            skip: index.skip,
+            modules: index
+                .modules
+                .into_iter()
+                .map(|m| (names.get_or_intern(normalise(&m.path).as_ref()), m.hash))
+                .collect(),
+        },
+        Err(error) => SummaryFile::Damaged(error.to_string()),
+    });
+    match read {
+        FileRead::Missing => (SummaryFile::Missing, None),
+        FileRead::Refused(why) => (SummaryFile::Damaged(why), None),
+        FileRead::Read(summary, made) => (summary, made),
+    }
+}
+
+enum FileRead<T> {
+    Missing,
+    /// There, but not to be read: why.
+    Refused(String),
+    /// The answer, and when the file was last written.
+    Read(T, Option<SystemTime>),
+}
+
+/// Hands the content of a file to `parse`, out of a buffer that each thread
+/// keeps. Names come from archives, which are untrusted: one that leads out of
+/// the tree, or to a device, is not opened.
+fn with_file<T>(tree: &BuildTree, path: &str, parse: impl FnOnce(&[u8]) -> T) -> FileRead<T> {
+    thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    /// A buffer that one huge file has grown is given back.
+    const KEPT: usize = 4 << 20;
+
+    if !stays_inside(path) {
+        return FileRead::Refused("the name leads out of the build tree; not read".to_owned());
+    }
+    let path = tree.build.join(path);
+    let metadata = match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return FileRead::Refused("no regular file".to_owned()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return FileRead::Missing,
+        Err(e) => return FileRead::Refused(e.to_string()),
+    };
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        let read = File::open(&path).and_then(|mut file| file.read_to_end(buffer));
+        let answer = match read {
+            Ok(_) => FileRead::Read(parse(buffer), metadata.modified().ok()),
+            Err(e) if e.kind() == ErrorKind::NotFound => FileRead::Missing,
+            Err(e) => FileRead::Refused(e.to_string()),
+        };
+        if buffer.capacity() > KEPT {
+            *buffer = Vec::new();
+        }
+        answer
+    })
+}

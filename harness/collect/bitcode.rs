@@ -1,0 +1,559 @@
+//! LLVM bitcode as a container: which module an IR object holds, for which target, which symbols
+//! it has, and which modules a distributed ThinLTO index names. No IR is decoded: everything
+//! comes from a few records, and nested blocks are passed over by their length.
+//!
+//! Called by `collect` on the bytes of `foo.o` and of `foo.o.thinlto.bc`; touches no file itself.
+//! Block and record numbers are those of LLVM's `llvm/Bitcode/LLVMBitCodes.h`, the order of the
+//! top-level blocks that of `lib/Bitcode/Reader/BitcodeReader.cpp`.
+
+mod abbreviation;
+mod bits;
+mod bitstream;
+mod container;
+mod error;
+mod symtab;
+#[cfg(test)]
+mod writer;
+
+use bitstream::{BlockInfo, Body, Entry};
+use container::Container;
+pub use error::{BitOffset, BitcodeError};
+pub use symtab::{IrSymbol, SymbolTable, Symbols};
+
+type Result<T> = std::result::Result<T, BitcodeError>;
+
+/// `bitc::` block ids.
+mod block {
+    pub(super) const BLOCKINFO: u64 = 0;
+    pub(super) const MODULE: u64 = 8;
+    pub(super) const IDENTIFICATION: u64 = 13;
+    pub(super) const MODULE_STRTAB: u64 = 19;
+    pub(super) const GLOBALVAL_SUMMARY: u64 = 20;
+    pub(super) const STRTAB: u64 = 23;
+    pub(super) const FULL_LTO_GLOBALVAL_SUMMARY: u64 = 24;
+    pub(super) const SYMTAB: u64 = 25;
+}
+
+/// `bitc::` record codes, each with its block's name in front.
+mod record {
+    pub(super) const IDENTIFICATION_STRING: u64 = 1;
+    pub(super) const IDENTIFICATION_EPOCH: u64 = 2;
+    pub(super) const MODULE_VERSION: u64 = 1;
+    pub(super) const MODULE_TRIPLE: u64 = 2;
+    pub(super) const MODULE_DATALAYOUT: u64 = 3;
+    pub(super) const MODULE_SOURCE_FILENAME: u64 = 16;
+    pub(super) const MODULE_HASH: u64 = 17;
+    pub(super) const MODULE_STRTAB_ENTRY: u64 = 1;
+    pub(super) const MODULE_STRTAB_HASH: u64 = 2;
+    pub(super) const SUMMARY_FLAGS: u64 = 20;
+    pub(super) const BLOB: u64 = 1;
+}
+
+/// From this module version on (LLVM 5), names stand in a string table outside the module.
+const VERSION_WITH_STRTAB: u64 = 2;
+/// The summary flag of an index that a lazy, unused archive member gets.
+const FLAG_SKIP_MODULE: u64 = 0x2;
+
+/// A module's hash: the SHA-1 of its bitcode, as five big-endian words.
+pub type ModuleHash = [u32; 5];
+
+/// What an IR object says about itself. With more than one module block, as in a split LTO
+/// unit, the strings are the first one's. A string that the file lacks is empty; one that is not
+/// UTF-8 is read with replacement characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IrObject<'a> {
+    /// Who wrote it, like `LLVM22.1.8`.
+    pub producer: String,
+    /// The compatibility epoch; LLVM has written nothing but 0 so far.
+    pub epoch: u64,
+    pub triple: String,
+    pub data_layout: String,
+    /// The source path as the compiler was given it.
+    pub source_file: String,
+    /// The hash by which an index refers to this module; ThinLTO front ends write one.
+    pub hash: Option<ModuleHash>,
+    /// Whether a module has a ThinLTO summary.
+    pub thin_summary: bool,
+    /// Whether a module has a full-LTO summary.
+    pub full_lto_summary: bool,
+    pub module_blocks: usize,
+    /// The linker's view of the symbols; none where the file has no table, where the table is of
+    /// a version unknown to us, or where it covers other modules than the file has (bitcode
+    /// files that were concatenated).
+    pub symbols: Option<SymbolTable<'a>>,
+}
+
+/// A summary index: what the thin link wrote to `foo.o.thinlto.bc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SummaryIndex {
+    /// The modules that the back end may read, in the order of the file; empty in the index of a
+    /// skipped module, and in the summary that an IR object carries.
+    pub modules: Vec<IndexModule>,
+    pub summary_flags: Option<u64>,
+    /// Whether the back end has nothing to do: the linker did not use the module.
+    pub skip: bool,
+}
+
+/// One module named by an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexModule {
+    pub id: u64,
+    /// The path as the thin link was given it.
+    pub path: String,
+    pub hash: Option<ModuleHash>,
+}
+
+/// Whether the bytes begin like bitcode, raw or in a wrapper.
+pub fn is_bitcode(bytes: &[u8]) -> bool {
+    container::has_magic(bytes)
+}
+
+/// Reads the container of an IR object.
+///
+/// # Errors
+///
+/// Where the bytes are not bitcode, are cut short, hold no module, or break the format in a
+/// place that is looked at.
+pub fn read_object(bytes: &[u8]) -> Result<IrObject<'_>> {
+    let mut container = Container::open(bytes)?;
+    let mut object = IrObject::default();
+    while let Some(block) = container.next()? {
+        let body = block.open(&container.info)?;
+        if block.id == block::IDENTIFICATION {
+            read_identification(body, &mut object)?;
+        } else {
+            container.lacks_strtab = read_module(body, &mut object)? >= VERSION_WITH_STRTAB;
+        }
+    }
+    if let (Some(symtab), Some(strtab)) = (container.symtab, container.strtab) {
+        object.symbols = SymbolTable::read(symtab, strtab)?
+            .filter(|symbols| symbols.modules() == object.module_blocks);
+    }
+    Ok(object)
+}
+
+/// Reads a distributed ThinLTO index. The thin link leaves an empty file, which is
+/// [`BitcodeError::Empty`], for an input without a ThinLTO summary.
+///
+/// # Errors
+///
+/// As [`read_object`].
+pub fn read_index(bytes: &[u8]) -> Result<SummaryIndex> {
+    let mut container = Container::open(bytes)?;
+    let mut index = SummaryIndex::default();
+    while let Some(block) = container.next()? {
+        if block.id == block::MODULE {
+            let info = container.info.clone();
+            let body = block.open(&container.info)?;
+            let version = read_index_module(body, info, &mut index)?;
+            container.lacks_strtab = version >= VERSION_WITH_STRTAB;
+        }
+    }
+    index.skip = index.summary_flags.unwrap_or(0) & FLAG_SKIP_MODULE != 0;
+    Ok(index)
+}
+
+fn read_identification(mut body: Body, object: &mut IrObject) -> Result<()> {
+    while let Some(entry) = body.next()? {
+        match entry {
+            Entry::Record(record::IDENTIFICATION_STRING) => {
+                object.producer = text(body.operands()?);
+            }
+            Entry::Record(record::IDENTIFICATION_EPOCH) => {
+                object.epoch = body.operands()?.first().copied().unwrap_or(0);
+            }
+            Entry::Record(_) | Entry::Block(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads a module block's own records, and returns the version of its layout.
+fn read_module(mut body: Body, object: &mut IrObject) -> Result<u64> {
+    let first = object.module_blocks == 0;
+    object.module_blocks += 1;
+    let mut version = 0;
+    while let Some(entry) = body.next()? {
+        match entry {
+            Entry::Record(record::MODULE_VERSION) => {
+                version = body.operands()?.first().copied().unwrap_or(0);
+            }
+            Entry::Record(record::MODULE_TRIPLE) if first => {
+                object.triple = text(body.operands()?);
+            }
+            Entry::Record(record::MODULE_DATALAYOUT) if first => {
+                object.data_layout = text(body.operands()?);
+            }
+            Entry::Record(record::MODULE_SOURCE_FILENAME) if first => {
+                object.source_file = text(body.operands()?);
+            }
+            Entry::Record(record::MODULE_HASH) if object.hash.is_none() => {
+                object.hash = Some(read_hash(&mut body)?);
+            }
+            Entry::Block(nested) => {
+                object.thin_summary |= nested.id == block::GLOBALVAL_SUMMARY;
+                object.full_lto_summary |= nested.id == block::FULL_LTO_GLOBALVAL_SUMMARY;
+            }
+            Entry::Record(_) => {}
+        }
+    }
+    Ok(version)
+}
+
+/// Reads the module block of an index, and returns the version of its layout. `info` holds what
+/// applies to blocks nested in this one.
+fn read_index_module(mut body: Body, mut info: BlockInfo, index: &mut SummaryIndex) -> Result<u64> {
+    let mut version = 0;
+    while let Some(entry) = body.next()? {
+        match entry {
+            Entry::Record(record::MODULE_VERSION) => {
+                version = body.operands()?.first().copied().unwrap_or(0);
+            }
+            Entry::Block(nested) => match nested.id {
+                block::BLOCKINFO => info.read(nested)?,
+                block::MODULE_STRTAB => read_module_paths(nested.open(&info)?, index)?,
+                block::GLOBALVAL_SUMMARY if index.summary_flags.is_none() => {
+                    index.summary_flags = read_summary_flags(nested.open(&info)?)?;
+                }
+                _ => {}
+            },
+            Entry::Record(_) => {}
+        }
+    }
+    Ok(version)
+}
+
+fn read_module_paths(mut body: Body, index: &mut SummaryIndex) -> Result<()> {
+    while let Some(entry) = body.next()? {
+        match entry {
+            Entry::Record(record::MODULE_STRTAB_ENTRY) => {
+                let (id, path) = body.operands()?.split_first().unwrap_or((&0, &[]));
+                index.modules.push(IndexModule {
+                    id: *id,
+                    path: text(path),
+                    hash: None,
+                });
+            }
+            Entry::Record(record::MODULE_STRTAB_HASH) => {
+                let at = body.offset();
+                let hash = read_hash(&mut body)?;
+                let module = index.modules.last_mut();
+                module.ok_or(BitcodeError::HashOfNothing { at })?.hash = Some(hash);
+            }
+            Entry::Record(_) | Entry::Block(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The flags come before the summaries, which are not looked at.
+fn read_summary_flags(mut body: Body) -> Result<Option<u64>> {
+    while let Some(entry) = body.next()? {
+        if let Entry::Record(record::SUMMARY_FLAGS) = entry {
+            return Ok(body.operands()?.first().copied());
+        }
+    }
+    Ok(None)
+}
+
+fn read_hash(body: &mut Body) -> Result<ModuleHash> {
+    let at = body.offset();
+    let operands = body.operands()?;
+    let malformed = || BitcodeError::Hash {
+        at,
+        found: operands.iter().take(8).copied().collect(),
+    };
+    let operands: &[u64; 5] = operands.try_into().map_err(|_| malformed())?;
+    let mut hash = [0; 5];
+    for (word, operand) in hash.iter_mut().zip(operands) {
+        *word = u32::try_from(*operand).map_err(|_| malformed())?;
+    }
+    Ok(hash)
+}
+
+/// A string of one byte an operand. LLVM writes a byte from 0x80 on as a negative number in some
+/// records, and keeps the low eight bits when it reads.
+fn text(operands: &[u64]) -> String {
+    let bytes: Vec<u8> = operands.iter().map(|operand| *operand as u8).collect();
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::writer::{HASH, Op, Writer, index, ir_object, symbol_table};
+    use super::*;
+
+    const HASH_WORDS: ModuleHash = [1, 2, 3, 0xDEAD_BEEF, 5];
+
+    #[test]
+    fn an_ir_object_says_what_it_is() {
+        let bytes = ir_object();
+        let object = read_object(&bytes).unwrap();
+        assert_eq!(object.producer, "LLVM22.1.8");
+        assert_eq!(object.epoch, 0);
+        assert_eq!(object.triple, "riscv64-unknown-linux-gnu");
+        assert_eq!(object.data_layout, "e-m:e-p:64:64");
+        assert_eq!(object.source_file, "init/main.c");
+        assert_eq!(object.hash, Some(HASH_WORDS));
+        assert_eq!(
+            (object.thin_summary, object.full_lto_summary),
+            (true, false)
+        );
+        assert_eq!(object.module_blocks, 1);
+        let symbols: Vec<_> = object
+            .symbols
+            .unwrap()
+            .iter()
+            .map(|symbol| (symbol.name, symbol.undefined, symbol.global))
+            .collect();
+        let expected = [
+            (b"main".as_slice(), false, true),
+            (b"printk".as_slice(), true, false),
+        ];
+        assert_eq!(symbols, expected);
+    }
+
+    #[test]
+    fn an_index_names_its_modules() {
+        let index = read_index(&index()).unwrap();
+        let modules = [
+            IndexModule {
+                id: 0,
+                path: "main.o".to_owned(),
+                hash: Some(HASH_WORDS),
+            },
+            IndexModule {
+                id: 300,
+                path: "a/b".to_owned(),
+                hash: None,
+            },
+        ];
+        assert_eq!(index.modules, modules);
+        assert_eq!((index.summary_flags, index.skip), (Some(1129), false));
+    }
+
+    #[rstest]
+    #[case::skipped(&[2], Some(2), true)]
+    #[case::compiled(&[1129], Some(1129), false)]
+    #[case::no_flags(&[], None, false)]
+    fn the_skip_flag_of_an_index(
+        #[case] flags: &[u64],
+        #[case] summary_flags: Option<u64>,
+        #[case] skip: bool,
+    ) {
+        let mut file = Writer::file();
+        file.block(8, 3, |module| {
+            module.block(19, 3, |_| {});
+            module.block(20, 4, |summary| {
+                summary.record(10, &[12]).record(20, flags);
+            });
+        });
+        let expected = SummaryIndex {
+            modules: Vec::new(),
+            summary_flags,
+            skip,
+        };
+        assert_eq!(read_index(&file.bytes), Ok(expected));
+    }
+
+    #[test]
+    fn the_index_of_a_full_lto_input_is_empty() {
+        assert_eq!(read_index(b""), Err(BitcodeError::Empty));
+    }
+
+    #[test]
+    fn a_split_lto_unit_has_the_strings_of_its_first_module() {
+        let mut file = Writer::file();
+        file.block(8, 3, |module| {
+            module.text(2, "x86_64-unknown-linux-gnu");
+            module.block(20, 4, |_| {});
+            module.record(17, &HASH);
+        });
+        file.block(8, 3, |module| {
+            module
+                .text(2, "other")
+                .text(16, "other")
+                .block(24, 4, |_| {});
+        });
+        let object = read_object(&file.bytes).unwrap();
+        assert_eq!(object.triple, "x86_64-unknown-linux-gnu");
+        assert_eq!(object.source_file, "");
+        assert_eq!(object.hash, Some(HASH_WORDS));
+        assert_eq!((object.thin_summary, object.full_lto_summary), (true, true));
+        assert_eq!((object.module_blocks, object.symbols), (2, None));
+    }
+
+    #[test]
+    fn a_symbol_table_of_another_number_of_modules_is_left_out() {
+        let mut file = Writer::file();
+        file.block(8, 3, |_| {}).block(8, 3, |_| {});
+        file.blob_block(25, &symbol_table(3, 1, &[]))
+            .blob_block(23, b"");
+        assert_eq!(read_object(&file.bytes).unwrap().symbols, None);
+    }
+
+    #[test]
+    fn a_file_cut_short_between_blocks_lacks_its_string_table() {
+        for bytes in [ir_object(), index()] {
+            let mut ends = vec![4];
+            while let Some(end) = ends.last().copied().filter(|end| *end < bytes.len()) {
+                let words = u32::from_le_bytes(bytes[end + 4..end + 8].try_into().unwrap());
+                ends.push(end + 8 + words as usize * 4);
+            }
+            ends.pop();
+            for end in ends {
+                let error = read_object(&bytes[..end]).unwrap_err();
+                assert!(
+                    matches!(error, BitcodeError::NoModule | BitcodeError::NoStringTable),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[rstest]
+    #[case::ascii(&[97, 47, 98], "a/b")]
+    #[case::utf8(&[0xC3, 0xA4], "ä")]
+    #[case::sign_extended(&[0xFFFF_FFC3, 0xFFFF_FFA4], "ä")]
+    #[case::latin1(&[97, 0xE4], "a\u{FFFD}")]
+    fn strings_are_the_low_byte_of_each_operand(#[case] operands: &[u64], #[case] string: &str) {
+        assert_eq!(text(operands), string);
+    }
+
+    #[rstest]
+    #[case::four_words(
+        &[1, 2, 3, 4],
+        "expected a module hash of 5 words at byte 13 bit 7, found [1, 2, 3, 4]"
+    )]
+    #[case::a_wide_word(
+        &[1, 2, 3, 4, 1 << 32],
+        "expected a module hash of 5 words at byte 13 bit 7, found [1, 2, 3, 4, 100000000]"
+    )]
+    fn a_malformed_hash_is_refused(#[case] hash: &[u64], #[case] message: &str) {
+        let mut file = Writer::file();
+        file.block(8, 3, |module| {
+            module.record(17, hash);
+        });
+        assert_eq!(read_object(&file.bytes).unwrap_err().to_string(), message);
+    }
+
+    #[test]
+    fn a_hash_before_any_path_is_refused() {
+        let mut file = Writer::file();
+        file.block(8, 3, |module| {
+            module.block(19, 3, |paths| {
+                paths.record(2, &HASH);
+            });
+        });
+        let error = read_index(&file.bytes).unwrap_err();
+        assert!(
+            matches!(error, BitcodeError::HashOfNothing { .. }),
+            "{error}"
+        );
+    }
+
+    #[rstest]
+    #[case::raw(b"BC\xC0\xDE", true)]
+    #[case::wrapped(b"\xDE\xC0\x17\x0B", true)]
+    #[case::elf(b"\x7fELF", false)]
+    #[case::archive(b"!<thin>\n", false)]
+    #[case::short(b"BC", false)]
+    #[case::empty(b"", false)]
+    fn bitcode_is_known_by_its_magic(#[case] bytes: &[u8], #[case] expected: bool) {
+        assert_eq!(is_bitcode(bytes), expected);
+    }
+
+    /// Everything there is to read, for the sake of not panicking.
+    fn read_all(bytes: &[u8]) {
+        is_bitcode(bytes);
+        if let Ok(object) = read_object(bytes) {
+            object.symbols.iter().flatten().for_each(drop);
+        }
+        drop(read_index(bytes));
+    }
+
+    fn sample() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![Just(ir_object()), Just(index())]
+    }
+
+    /// Records, definitions and nested blocks in a random order, some of them nonsense.
+    fn module_of(choices: &[(u8, u64, u32)]) -> Vec<u8> {
+        let ops = |number: u64| -> Vec<Op> {
+            (0..number % 5)
+                .map(|index| match number >> (index * 8) & 7 {
+                    0 => Op::Fixed(number % 34),
+                    1 => Op::Vbr(number % 34),
+                    2 => Op::Array,
+                    3 => Op::Char6,
+                    4 => Op::Blob,
+                    _ => Op::Literal(number % 25),
+                })
+                .collect()
+        };
+        let fill = |block: &mut Writer| {
+            for (choice, number, bits) in choices {
+                match choice % 6 {
+                    0 => block.define(&ops(*number)),
+                    1 => block.record(number % 25, &[*number; 5]),
+                    2 => block.id(number % 8).fixed(*bits, *number),
+                    3 => block.block(0, 3, |info| {
+                        info.record(1, &[19 + number % 2]).define(&ops(*number));
+                    }),
+                    4 => block.block(19 + number % 2, 3, |nested| {
+                        nested.id(4 + number % 3).fixed(*bits, *number);
+                    }),
+                    _ => block.fixed(*bits, *number),
+                };
+            }
+        };
+        let mut file = Writer::file();
+        file.block(8, 3, fill)
+            .blob_block(25, &symbol_table(3, 1, &[(0, 2, 0)]));
+        file.blob_block(23, b"ab");
+        file.bytes
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            read_all(&bytes);
+            for magic in [b"BC\xC0\xDE", b"\xDE\xC0\x17\x0B"] {
+                let mut file = magic.to_vec();
+                file.extend(&bytes);
+                file.truncate(file.len() / 4 * 4);
+                read_all(&file);
+            }
+        }
+
+        #[test]
+        fn a_truncated_file_is_refused(bytes in sample(), cut in any::<prop::sample::Index>()) {
+            let truncated = &bytes[..cut.index(bytes.len())];
+            read_all(truncated);
+            prop_assert!(read_object(truncated).is_err());
+            prop_assert!(read_index(truncated).is_err());
+        }
+
+        #[test]
+        fn flipped_bits_are_read_or_refused(
+            mut bytes in sample(),
+            flips in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
+        ) {
+            for flip in flips {
+                let bit = flip.index(bytes.len() * 8);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            read_all(&bytes);
+        }
+
+        #[test]
+        fn nonsense_in_a_module_is_read_or_refused(
+            choices in prop::collection::vec((any::<u8>(), any::<u64>(), 0..70_u32), 0..40),
+        ) {
+            read_all(&module_of(&choices));
+        }
+    }
+}

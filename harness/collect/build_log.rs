@@ -1,0 +1,68 @@
+//! Keeps the lines of a build log that say something, and drops the commands
+//! that make ran. Stands under `collect`; what a message means is for
+//! `check::log` to say.
+
+use crate::facts::Log;
+
+/// How many messages are kept; a log with more is a log of one problem.
+const KEPT: usize = 20_000;
+/// How much of one line is kept, in bytes.
+const LINE: usize = 500;
+
+/// Parses a build log, quiet (`V=0`) or verbose.
+#[must_use]
+pub fn parse(text: &[u8]) -> Log {
+    let mut log = Log::default();
+    for (number, line) in text.split(|b| *b == b'\n').enumerate() {
+        if is_command(line) || line.trim_ascii().is_empty() {
+            continue;
+        }
+        if log.messages.len() == KEPT {
+            log.left_out += 1;
+            continue;
+        }
+        let line = String::from_utf8_lossy(&line[..line.len().min(LINE)]);
+        log.messages.push((number + 1, line.trim_end().to_owned()));
+    }
+    log
+}
+
+/// Whether a line is make's report of a command: `  CC  foo.o`, or, verbose,
+/// the command itself, which holds options that look like messages.
+fn is_command(line: &[u8]) -> bool {
+    line.starts_with(b"  ")
+        || line.starts_with(b"# ")
+        || line.starts_with(b"+ ")
+        || memchr::memmem::find(line, b" -c -o ").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_messages_with_their_line_and_drops_commands() {
+        let log = parse(
+            b"  CC      init/main.o\nwarning: linking module 'a'\n\nclang -Woverride-module -c -o a.o a.c\nmake[1]: Leaving directory '/x'\n",
+        );
+        assert_eq!(
+            log.messages,
+            [
+                (2, "warning: linking module 'a'".to_owned()),
+                (5, "make[1]: Leaving directory '/x'".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flood_is_counted_not_kept() {
+        let log = parse(&b"warning: x\n".repeat(KEPT + 7));
+        assert_eq!((log.messages.len(), log.left_out), (KEPT, 7));
+    }
+
+    #[test]
+    fn a_long_line_of_bytes_that_are_no_text_is_cut() {
+        let log = parse(&vec![0xff; 10_000]);
+        assert_eq!(log.messages[0].1.chars().count(), LINE);
+    }
+}

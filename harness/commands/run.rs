@@ -1,0 +1,194 @@
+//! `klto run`: builds the cells of a matrix and checks each.
+
+use std::collections::BTreeMap;
+use std::thread::available_parallelism;
+
+use super::{load_allows, load_matrix, print, select};
+use crate::cell::{Cell, LtoMode};
+use crate::cli::Run as Args;
+use crate::compare::Verdict;
+use crate::doctor;
+use crate::error::{Error, Exit};
+use crate::kbuild::{self, SourceTree};
+use crate::outcome::{CellResult, RunResult};
+use crate::process::Cancel;
+use crate::report::{Format, json, ktap, text};
+use crate::store::{SnapshotDir, WorkDir};
+use crate::verify::cell::{Finished, Run, verify};
+
+pub fn run(args: &Args) -> Result<Exit, Error> {
+    let matrix = load_matrix(&args.matrix)?;
+    let cells = select(&matrix, &args.cells)?;
+    let mut allows = load_allows(&args.allow)?;
+    allows.extend(matrix.allow.iter().cloned());
+    let kernel = args
+        .kernel
+        .canonicalize()
+        .map_err(|e| Error::NotASourceTree {
+            dir: args.kernel.clone(),
+            found: e.to_string(),
+        })?;
+    let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
+    let source = SourceTree::open(&kernel, &arches)?;
+    let work = WorkDir::open(&args.work)?;
+    let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name);
+    let cancel = Cancel::install().map_err(kbuild::process_error)?;
+    let run = Run {
+        source: &source,
+        work: &work,
+        snapshots: snapshots.as_ref(),
+        allows: &allows,
+        jobs: jobs(args),
+        ccache: args.ccache,
+        cancel: &cancel,
+    };
+
+    let mut results = verify_all(&run, &cells, !args.no_reuse)?;
+    if let Some(snapshots) = run.snapshots.filter(|_| args.cells.patterns.is_empty()) {
+        let known: Vec<String> = matrix.cells().iter().map(Cell::name).collect();
+        let gone = snapshots
+            .cells()?
+            .into_iter()
+            .filter(|name| !known.contains(name));
+        results.extend(gone.map(|name| CellResult::without_build(name, Verdict::Missing)));
+    }
+    let result = RunResult {
+        matrix: matrix.name.clone(),
+        kernel: source.version.clone(),
+        cells: results,
+    };
+    report(args, &work, &result)?;
+    Ok(exit(&result, args.strict))
+}
+
+/// Verifies the cells, each distributed one first, since the in-process cell
+/// beside it can start from its finished tree. Results are in matrix order.
+fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Result<Vec<CellResult>, Error> {
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    order.sort_by_key(|at| {
+        let first_of_group = cells
+            .iter()
+            .position(|other| beside(other) == beside(&cells[*at]))
+            .unwrap_or(*at);
+        (first_of_group, cells[*at].lto != LtoMode::ThinDist)
+    });
+    let mut finished: BTreeMap<_, Finished> = BTreeMap::new();
+    let mut results: BTreeMap<usize, CellResult> = BTreeMap::new();
+    for at in order {
+        let cell = &cells[at];
+        let from = match cell.lto {
+            LtoMode::Thin if reuse => finished.get(&beside(cell)),
+            LtoMode::None | LtoMode::Thin | LtoMode::ThinDist | LtoMode::Full => None,
+        };
+        let (result, tree) = match doctor::missing_for(cell, run.ccache) {
+            Some(reason) => (
+                CellResult::without_build(cell.name(), Verdict::Infra(reason)),
+                None,
+            ),
+            None => verify(run, cell, from)?,
+        };
+        if let (LtoMode::ThinDist, Some(tree)) = (cell.lto, tree) {
+            finished.insert(beside(cell), tree);
+        }
+        eprintln!("{}: {}", result.name, result.verdict.name());
+        results.insert(at, result);
+    }
+    Ok(results.into_values().collect())
+}
+
+/// What the modes of one kernel have in common.
+fn beside(cell: &Cell) -> (String, String, String) {
+    (
+        cell.arch.name.clone(),
+        cell.config_name.clone(),
+        cell.toolchain_name.clone(),
+    )
+}
+
+fn jobs(args: &Args) -> usize {
+    args.jobs
+        .unwrap_or_else(|| available_parallelism().map_or(1, usize::from))
+        .max(1)
+}
+
+/// Writes the report files, then prints: a failure of one does not silence the other.
+fn report(args: &Args, work: &WorkDir, result: &RunResult) -> Result<(), Error> {
+    let (json, ktap) = (json::run(result), ktap::run(result));
+    let written = work
+        .write_report("report.json", &json)
+        .and(work.write_report("report.ktap", &ktap));
+    print(&match args.format {
+        Format::Text => text::run(result, args.all),
+        Format::Json => json,
+        Format::Ktap => ktap,
+    })?;
+    if args.format == Format::Text {
+        eprintln!(
+            "reports: {}/report.json, report.ktap",
+            work.path().display()
+        );
+    }
+    written
+}
+
+fn exit(result: &RunResult, strict: bool) -> Exit {
+    let any = |holds: &dyn Fn(&CellResult) -> bool| result.cells.iter().any(holds);
+    if any(&|cell| cell.is_broken() || strict && cell.verdict == Verdict::Changed) {
+        Exit::Broken
+    } else if any(&|cell| matches!(cell.verdict, Verdict::Infra(_)))
+        || !any(&|cell| cell.checked.is_some())
+    {
+        Exit::CannotTell
+    } else {
+        Exit::Holds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn cell(verdict: Verdict, checked: bool) -> CellResult {
+        use crate::outcome::{Checked, Counts, Identity};
+        let mut cell = CellResult::without_build("a".to_owned(), verdict);
+        cell.checked = checked.then(|| Checked {
+            identity: Identity {
+                arch: "x86_64".to_owned(),
+                mode: LtoMode::Thin,
+                kernel: "7.2".to_owned(),
+                compiler: "cc".to_owned(),
+            },
+            counts: Counts {
+                objects: 1,
+                ir: 1,
+                exports: 1,
+            },
+            rules: 1,
+            findings: Vec::new(),
+            unfinished: None,
+        });
+        cell
+    }
+
+    #[rstest]
+    #[case::all_well(vec![cell(Verdict::Same, true)], false, Exit::Holds)]
+    #[case::new(vec![cell(Verdict::New, true)], true, Exit::Holds)]
+    #[case::changed(vec![cell(Verdict::Changed, true)], false, Exit::Holds)]
+    #[case::changed_strictly(vec![cell(Verdict::Changed, true)], true, Exit::Broken)]
+    #[case::infra(vec![cell(Verdict::Same, true), cell(Verdict::Infra("x".into()), false)], false, Exit::CannotTell)]
+    #[case::nothing_checked(vec![cell(Verdict::Skipped("x".into()), false)], false, Exit::CannotTell)]
+    #[case::some_skipped(vec![cell(Verdict::Same, true), cell(Verdict::Skipped("x".into()), false)], false, Exit::Holds)]
+    fn the_exit_follows_from_the_cells(
+        #[case] cells: Vec<CellResult>,
+        #[case] strict: bool,
+        #[case] expected: Exit,
+    ) {
+        let result = RunResult {
+            matrix: "m".to_owned(),
+            kernel: "7.2".to_owned(),
+            cells,
+        };
+        assert_eq!(exit(&result, strict), expected);
+    }
+}

@@ -1,0 +1,296 @@
+//! What was read from a build tree: plain, ordered data without clock or
+//! absolute path. `collect` fills it, `check` and `snapshot` read it.
+//!
+//! Text that recurs (flags, symbols, object names) is interned: a [`Name`] is
+//! four bytes, and [`Facts::text`] gives the text back. A tree of 30,000
+//! objects so fits into a few hundred megabytes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rustc_hash::FxBuildHasher;
+
+/// An interned text; see [`Facts::text`]. Its order means nothing.
+pub type Name = lasso::Spur;
+/// The table that several reading threads fill.
+pub type NameTable = lasso::ThreadedRodeo<Name, FxBuildHasher>;
+/// The same table when all is read.
+pub type Names = lasso::RodeoReader<Name, FxBuildHasher>;
+
+/// Everything that was read from one build tree.
+pub struct Facts {
+    /// `include/config/kernel.release`, such as `7.2.13`.
+    pub kernel: String,
+    /// `include/config/auto.conf`: symbol (with `CONFIG_`) to value, as make sees it.
+    pub config: BTreeMap<String, String>,
+    /// Which steps of the build have left their file, in build order.
+    pub steps: Vec<Step>,
+    /// `built-in-fixup.a`, every built-in object in link order.
+    pub fixup: Option<Archive>,
+    /// `vmlinux.a`, what is linked.
+    pub vmlinux_a: Option<Archive>,
+    /// `builtin.order`; distributed mode only.
+    pub builtin_order: Option<Vec<Name>>,
+    /// `vmlinux.thinlto-index`; distributed mode only.
+    pub index: Option<Vec<Name>>,
+    /// `.vmlinux.objs`, the objects modpost looks for CRCs of.
+    pub vmlinux_objs: Option<Vec<Name>>,
+    /// `scripts/head-object-list.txt` of the source tree, where that is known.
+    pub head_objects: Option<Vec<Name>>,
+    /// The members of `built-in-fixup.a`, each once, in archive order.
+    pub objects: Vec<Object>,
+    /// `vmlinux.symvers`.
+    pub exports: Option<Vec<Export>>,
+    /// CRCs in `.vmlinux.export.c`.
+    pub export_c: Option<Vec<(Name, u32)>>,
+    /// CRCs in `__kcrctab` of `vmlinux`, by `__crc_<symbol>`.
+    pub kcrctab: Option<Vec<(Name, u32)>>,
+    /// Undefined `….llvm.<hash>` references that `vmlinux.o` still has.
+    pub unresolved_promotions: Vec<Name>,
+    /// Loadable modules of `modules.order`, where they were built.
+    pub modules: Vec<Module>,
+    /// Lines of `Module.symvers`, where modules were built.
+    pub module_exports: Option<Vec<Export>>,
+    /// The build log, where one was given.
+    pub log: Option<Log>,
+    /// The interned texts.
+    pub names: Names,
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Facts")
+            .field("kernel", &self.kernel)
+            .field("objects", &self.objects.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Facts {
+    /// The text of an interned name.
+    #[must_use]
+    pub fn text(&self, name: Name) -> &str {
+        self.names.resolve(&name)
+    }
+
+    /// The value of a configuration symbol (with `CONFIG_`), `n` where unset.
+    #[must_use]
+    pub fn config(&self, symbol: &str) -> &str {
+        self.config.get(symbol).map_or("n", String::as_str)
+    }
+
+    /// Whether the build got as far as `file`, with nothing on the way older
+    /// than what it was made from.
+    #[must_use]
+    pub fn reached(&self, file: &str) -> bool {
+        for step in &self.steps {
+            if step.state != StepState::Made {
+                return false;
+            }
+            if step.file == file {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The first step that is missing: the build did not get to its end.
+    #[must_use]
+    pub fn first_missing(&self) -> Option<&Step> {
+        self.steps.iter().find(|s| s.state == StepState::Missing)
+    }
+}
+
+/// A file that one step of the build makes from the file of the step before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The file, from the build tree's top.
+    pub file: &'static str,
+    /// The file it is made from.
+    pub from: &'static str,
+    pub state: StepState,
+}
+
+/// Whether a step has been taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepState {
+    Made,
+    /// There, but older than what it is made from.
+    Stale,
+    Missing,
+}
+
+/// An `ar` archive.
+#[derive(Debug)]
+pub struct Archive {
+    pub thin: bool,
+    /// A header with a clock, a user or a mode in it: the member and the field.
+    pub nondeterministic: Option<String>,
+    /// Why reading stopped, with the offset, when the file is damaged.
+    pub damaged: Option<String>,
+    /// Paths from the build tree's top, in archive order.
+    pub members: Vec<Name>,
+}
+
+/// A member of `built-in-fixup.a` and everything the build keeps beside it.
+#[derive(Debug)]
+pub struct Object {
+    /// Path from the build tree's top, such as `init/main.o`.
+    pub name: Name,
+    pub file: ObjectFile,
+    /// `.main.o.cmd`.
+    pub cmd: CmdFile,
+    /// What distributed mode makes of it; `None` in the other modes and for
+    /// objects that hold no bitcode.
+    pub backend: Option<Box<Backend>>,
+}
+
+/// What distributed mode makes of one IR object.
+#[derive(Debug)]
+pub struct Backend {
+    /// `main.thinlto-native.o`.
+    pub native: Name,
+    pub file: ObjectFile,
+    /// `.main.thinlto-native.o.cmd`.
+    pub cmd: CmdFile,
+    /// `main.o.thinlto.bc`.
+    pub summary: SummaryFile,
+    /// Pairs where the first file is older than the second it is made from.
+    pub stale: Vec<(String, String)>,
+}
+
+/// The content of a `.o` file.
+#[derive(Debug)]
+pub enum ObjectFile {
+    Missing,
+    Empty,
+    /// LLVM bitcode.
+    Ir(Box<Ir>),
+    Elf(Box<Elf>),
+    /// Something else, or damaged: what, and at which offset.
+    Damaged(String),
+}
+
+/// What an IR object says of itself.
+#[derive(Debug)]
+pub struct Ir {
+    pub triple: Name,
+    /// The identification block's text, such as `LLVM22.1.8`.
+    pub producer: Name,
+    /// The module's hash, which its summary index repeats.
+    pub hash: Option<[u32; 5]>,
+    /// Whether it has a ThinLTO summary; a full-LTO object has another kind.
+    pub thin: bool,
+    /// Global symbols that it defines, not counting weak ones; `None` where the
+    /// symbol table is of a version that is not known.
+    pub defined: Option<Vec<Name>>,
+}
+
+/// What an ELF object says of itself.
+#[derive(Debug)]
+pub struct Elf {
+    /// `e_machine`.
+    pub machine: u16,
+    /// 32 or 64.
+    pub class: u8,
+    pub little_endian: bool,
+    /// `e_flags`.
+    pub flags: u32,
+    /// Global and weak symbols that it defines.
+    pub defined: Vec<Name>,
+    /// Undefined `….llvm.<hash>` references.
+    pub promoted_undefined: Vec<Name>,
+}
+
+/// A `.foo.o.cmd` file.
+#[derive(Debug)]
+pub enum CmdFile {
+    Missing,
+    /// Cannot be read.
+    Unreadable(String),
+    Read(Box<Cmd>),
+}
+
+impl CmdFile {
+    /// The content, where there is any.
+    #[must_use]
+    pub fn read(&self) -> Option<&Cmd> {
+        match self {
+            CmdFile::Read(cmd) => Some(cmd),
+            CmdFile::Missing | CmdFile::Unreadable(_) => None,
+        }
+    }
+}
+
+/// The lines of a `.cmd` file that matter.
+#[derive(Debug, Default)]
+pub struct Cmd {
+    /// `source_… := x.c`: whether the object is compiled from C.
+    pub from_c: bool,
+    /// The first simple command of the `savedcmd_… := …` line.
+    pub command: Option<Words>,
+    /// Every `saved_c_flags_… := …` line.
+    pub saved: Vec<SavedFlags>,
+    /// Every `#SYMVER name 0xcrc` line.
+    pub symvers: Vec<(Name, u32)>,
+    /// `#SYMVER` lines that modpost would skip: line number and text.
+    pub bad_symvers: Vec<(usize, String)>,
+}
+
+/// The words of a command, or why a shell would not take it.
+pub type Words = Result<Box<[Name]>, String>;
+
+/// A `saved_c_flags_<object> := <flags>` line.
+#[derive(Debug)]
+pub struct SavedFlags {
+    /// The object that the line names.
+    pub object: Name,
+    /// 1-based line in the `.cmd` file.
+    pub line: usize,
+    pub flags: Words,
+}
+
+/// A `foo.o.thinlto.bc` file.
+#[derive(Debug)]
+pub enum SummaryFile {
+    Missing,
+    /// Empty, truncated or no index: why, with the offset.
+    Damaged(String),
+    /// The modules it speaks of, by path, with their hashes. The module's own
+    /// is among them; `skip` marks the stub written for an unused member.
+    Read {
+        modules: Vec<(Name, Option<[u32; 5]>)>,
+        skip: bool,
+    },
+}
+
+/// A line of `vmlinux.symvers` or `Module.symvers`.
+#[derive(Debug)]
+pub struct Export {
+    pub symbol: Name,
+    pub crc: u32,
+    /// `vmlinux` or the module's path.
+    pub module: Name,
+    /// `EXPORT_SYMBOL` or `EXPORT_SYMBOL_GPL`.
+    pub licence: Name,
+    /// Empty where the symbol is in no namespace.
+    pub namespace: Name,
+}
+
+/// A loadable module: the objects it is linked from.
+#[derive(Debug)]
+pub struct Module {
+    /// Path without suffix, such as `drivers/foo/foo`.
+    pub name: Name,
+    /// Objects of its `.mod` file, each with its `.cmd` file.
+    pub objects: Vec<(Name, CmdFile)>,
+}
+
+/// What a build log says besides the commands it ran.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// 1-based line and text.
+    pub messages: Vec<(usize, String)>,
+    /// Messages left out because there were too many to keep.
+    pub left_out: usize,
+}

@@ -1,0 +1,487 @@
+//! Drives the kernel's own makefiles: configures a cell in a build tree of its
+//! own, builds it, and reads from a failed build's log what failed. Commands
+//! run through `process`; the source tree is never written.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::cell::{Arch, Cell, LtoMode};
+use crate::collect::{build_log, kconfig};
+use crate::error::Error;
+use crate::process::{self, Cancel, Command, Exit, LogTail, ProcessError};
+
+/// Variables of the caller's environment that would change what is built.
+const FOREIGN: [&str; 18] = [
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+    "ARCH",
+    "CROSS_COMPILE",
+    "LLVM",
+    "CC",
+    "LD",
+    "AR",
+    "KBUILD_OUTPUT",
+    "O",
+    "V",
+    "W",
+    "KCFLAGS",
+    "KAFLAGS",
+    "KCPPFLAGS",
+    "KCONFIG_CONFIG",
+];
+
+/// A kernel source tree.
+#[derive(Debug)]
+pub struct SourceTree<'a> {
+    pub dir: &'a Path,
+    /// `7.2.13`, from the top Makefile.
+    pub version: String,
+    has_thin_dist: bool,
+}
+
+impl<'a> SourceTree<'a> {
+    /// Looks whether `dir` holds a kernel, clean enough to build elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::NotASourceTree`], or [`Error::UncleanSource`] with the command
+    /// that cleans it.
+    pub fn open(dir: &'a Path, arches: &[&Arch]) -> Result<SourceTree<'a>, Error> {
+        let not = |found: &str| Error::NotASourceTree {
+            dir: dir.to_owned(),
+            found: found.to_owned(),
+        };
+        if !dir.is_dir() {
+            return Err(not("no such directory"));
+        }
+        for file in [
+            "Makefile",
+            "Kbuild",
+            "scripts/config",
+            "scripts/Makefile.build",
+        ] {
+            if !dir.join(file).is_file() {
+                return Err(not(&format!("it holds no {file}")));
+            }
+        }
+        check_path(dir, "the source tree")?;
+        let makefile = read(&dir.join("Makefile"))?;
+        let version = version_of(&makefile)
+            .ok_or_else(|| not("its Makefile does not begin with VERSION and PATCHLEVEL"))?;
+        let in_tree = [".config".to_owned(), "include/config".to_owned()]
+            .into_iter()
+            .chain(
+                arches
+                    .iter()
+                    .map(|a| format!("arch/{}/include/generated", a.src)),
+            )
+            .find(|left| dir.join(left).exists());
+        if let Some(found) = in_tree {
+            let remedy = Command::new("make")
+                .arg("-C")
+                .arg(dir)
+                .args(arches.first().map(|arch| format!("ARCH={}", arch.make)))
+                .arg("mrproper")
+                .shell_words();
+            return Err(Error::UncleanSource {
+                dir: dir.to_owned(),
+                found,
+                remedy,
+            });
+        }
+        let kconfig = read(&dir.join("arch/Kconfig"))?;
+        Ok(SourceTree {
+            dir,
+            version,
+            has_thin_dist: kconfig.contains("config LTO_CLANG_THIN_DIST"),
+        })
+    }
+
+    /// Why this kernel cannot be built as the cell, if it cannot.
+    #[must_use]
+    pub fn lacks(&self, cell: &Cell) -> Option<String> {
+        match cell.lto {
+            LtoMode::ThinDist if !self.has_thin_dist => Some(format!(
+                "Linux {} has no LTO_CLANG_THIN_DIST; distributed ThinLTO came with 7.2",
+                self.version
+            )),
+            LtoMode::None | LtoMode::Thin | LtoMode::ThinDist | LtoMode::Full => None,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read(path)
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .map_err(Error::io(path, "read"))
+}
+
+fn version_of(makefile: &str) -> Option<String> {
+    let value = |name: &str| {
+        makefile.lines().take(10).find_map(|line| {
+            let (left, right) = line.split_once('=')?;
+            (left.trim() == name).then(|| right.trim().to_owned())
+        })
+    };
+    let (version, patch) = (value("VERSION")?, value("PATCHLEVEL")?);
+    let sub = value("SUBLEVEL").filter(|sub| !sub.is_empty());
+    let extra = value("EXTRAVERSION").unwrap_or_default();
+    Some(match sub {
+        Some(sub) => format!("{version}.{patch}.{sub}{extra}"),
+        None => format!("{version}.{patch}{extra}"),
+    })
+}
+
+/// kbuild splits its paths at spaces and colons.
+fn check_path(path: &Path, what: &str) -> Result<(), Error> {
+    let text = path.to_string_lossy();
+    match text.chars().find(|c| c.is_whitespace() || *c == ':') {
+        None => Ok(()),
+        Some(bad) => Err(Error::Usage(format!(
+            "{}: kbuild cannot handle a {bad:?} in the path of {what}\n  use a path without spaces and colons",
+            path.display()
+        ))),
+    }
+}
+
+/// The variables for make's command line that make up the cell.
+#[must_use]
+pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
+    let mut variables = cell.make.clone();
+    variables.insert("ARCH".to_owned(), cell.arch.make.clone());
+    variables
+}
+
+/// A build of one cell in one directory.
+#[derive(Debug)]
+pub struct Build<'a> {
+    pub cell: &'a Cell,
+    pub source: &'a Path,
+    pub dir: &'a Path,
+    pub jobs: usize,
+    pub ccache: bool,
+    /// Where all output goes, appended.
+    pub log: &'a Path,
+    pub deadline: Option<Instant>,
+    pub cancel: &'a Cancel,
+}
+
+/// How a step of a build ended.
+#[derive(Debug)]
+pub enum Outcome {
+    Done,
+    /// The kernel, or its makefiles, failed.
+    Failed(Failure),
+}
+
+/// What a failed build's log says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The target that make could not make, and what make says of it.
+    pub summary: String,
+    /// That target, where make names one.
+    pub target: Option<String>,
+    /// The first lines that are errors.
+    pub first_errors: Vec<String>,
+}
+
+impl Build<'_> {
+    /// Refuses a directory that kbuild cannot build in.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], naming the character that kbuild cannot handle.
+    pub fn check_dir(&self) -> Result<(), Error> {
+        check_path(self.dir, "the work directory")
+    }
+
+    /// The steps that configure the tree.
+    fn configure_steps(&self, from_base: bool) -> Vec<Command> {
+        let cell = self.cell;
+        let mut set = Command::new(self.source.join("scripts/config"))
+            .arg("--file")
+            .arg(self.dir.join(".config"));
+        for mode in LtoMode::ALL.into_iter().filter(|mode| *mode != cell.lto) {
+            set = set.args(["-d", mode.config_symbol()]);
+        }
+        set = set.args(["-e", cell.lto.config_symbol()]);
+        for symbol in &cell.enable {
+            set = set.args(["-e", symbol]);
+        }
+        for symbol in &cell.disable {
+            set = set.args(["-d", symbol]);
+        }
+        for (symbol, value) in &cell.set {
+            set = set.args(["--set-val", symbol, value]);
+        }
+        let mut steps = vec![set, self.make(["olddefconfig"])];
+        if from_base {
+            steps.insert(0, self.make([cell.base.as_str()]));
+        }
+        steps
+    }
+
+    /// Configures: base target (unless the tree is a copy of another cell's),
+    /// symbols, `olddefconfig`. Gives the configuration that came of it.
+    ///
+    /// # Errors
+    /// Where the machine fails, the time is over or the user interrupts.
+    pub fn configure(
+        &self,
+        from_base: bool,
+    ) -> Result<Result<BTreeMap<String, String>, Failure>, Error> {
+        for step in self.configure_steps(from_base) {
+            if let Outcome::Failed(failure) = self.step(&step, &mut |_| {})? {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(kconfig::parse(&read(&self.dir.join(".config"))?)))
+    }
+
+    /// Builds the kernel.
+    ///
+    /// # Errors
+    /// As [`Build::configure`].
+    pub fn build(&self, on_tick: &mut dyn FnMut(&LogTail<'_>)) -> Result<Outcome, Error> {
+        self.step(&self.make(self.build_args()), on_tick)
+    }
+
+    fn build_args(&self) -> [OsString; 2] {
+        [format!("-j{}", self.jobs).into(), "vmlinux".into()]
+    }
+
+    /// The commands that do the same by hand, ready to paste; `failed` is built
+    /// alone and verbosely first, where make can.
+    #[must_use]
+    pub fn reproduce(&self, failed: Option<&str>) -> Vec<String> {
+        let mut commands: Vec<String> = self
+            .configure_steps(true)
+            .iter()
+            .map(Command::shell_words)
+            .collect();
+        let alone = failed.filter(|target| {
+            target.ends_with(".o") && !target.ends_with(".thinlto-native.o") && target.contains('/')
+        });
+        if let Some(target) = alone {
+            commands.push(self.make(["V=1", target]).shell_words());
+        }
+        commands.push(self.make(self.build_args()).shell_words());
+        commands
+    }
+
+    fn make<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut variables = variables(self.cell);
+        if self.ccache {
+            let clang = variables
+                .get("CC")
+                .cloned()
+                .unwrap_or_else(|| llvm_tool("clang", variables.get("LLVM").map(String::as_str)));
+            variables.insert("CC".to_owned(), format!("ccache {clang}"));
+        }
+        let mut command = Command::new("make").arg("-C").arg(self.source);
+        let mut out = OsString::from("O=");
+        out.push(self.dir);
+        command = command.arg(out);
+        for (name, value) in variables {
+            command = command.arg(format!("{name}={value}"));
+        }
+        // What a kernel records of its build is the same for each build.
+        command = command.args([
+            "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 2026",
+            "KBUILD_BUILD_USER=klto",
+            "KBUILD_BUILD_HOST=klto",
+        ]);
+        command.args(args)
+    }
+
+    fn step(
+        &self,
+        command: &Command,
+        on_tick: &mut dyn FnMut(&LogTail<'_>),
+    ) -> Result<Outcome, Error> {
+        let mut command = command.clone().env("LC_ALL", "C");
+        for name in FOREIGN {
+            command = command.env_remove(name);
+        }
+        append(self.log, &format!("+ {}\n", command.shell_words()))?;
+        let exit = process::run_logged(&command, self.log, self.deadline, self.cancel, on_tick)
+            .map_err(process_error)?;
+        match exit {
+            Exit::Success => Ok(Outcome::Done),
+            Exit::Cancelled => Err(Error::Cancelled),
+            Exit::TimedOut => Err(Error::Machine(format!(
+                "the time limit of {} is over",
+                humantime::format_duration(self.cell.timeout)
+            ))),
+            Exit::Signal(signal) => Err(Error::Machine(format!(
+                "make was killed by signal {signal}; see {}",
+                self.log.display()
+            ))),
+            Exit::Code(_) => {
+                let log = std::fs::read(self.log).map_err(Error::io(self.log, "read"))?;
+                match machine_failure(&log) {
+                    Some(line) => Err(Error::Machine(format!(
+                        "{line}; see {}",
+                        self.log.display()
+                    ))),
+                    None => Ok(Outcome::Failed(failure(&log))),
+                }
+            }
+        }
+    }
+}
+
+/// The program that `LLVM=` gives for a tool, by the rules of the top Makefile:
+/// `1` is no affix, `-22` a suffix, `/opt/llvm/bin/` a prefix.
+#[must_use]
+pub fn llvm_tool(tool: &str, llvm: Option<&str>) -> String {
+    match llvm {
+        Some(prefix) if prefix.ends_with('/') => format!("{prefix}{tool}"),
+        Some(suffix) if suffix.starts_with('-') => format!("{tool}{suffix}"),
+        Some(_) | None => tool.to_owned(),
+    }
+}
+
+pub(crate) fn process_error(error: ProcessError) -> Error {
+    Error::Machine(error.to_string())
+}
+
+fn append(log: &Path, line: &str) -> Result<(), Error> {
+    use std::io::Write as _;
+    std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .and_then(|mut file| file.write_all(line.as_bytes()))
+        .map_err(Error::io(log, "write the log"))
+}
+
+/// A line that says that the machine failed, not the kernel.
+fn machine_failure(log: &[u8]) -> Option<String> {
+    const SIGNS: [&str; 6] = [
+        "No space left on device",
+        "Cannot allocate memory",
+        "Read-only file system",
+        "Too many open files",
+        "unable to execute command: Killed",
+        "Input/output error",
+    ];
+    let text = String::from_utf8_lossy(log);
+    text.lines()
+        .find(|line| {
+            SIGNS.iter().any(|sign| line.contains(sign))
+                || line.contains(": not found") && line.contains("/bin/sh: ")
+        })
+        .map(|line| line.trim().to_owned())
+}
+
+/// Finds what failed first: make's `*** [makefile:line: target] Error n`, and
+/// the messages before it.
+fn failure(log: &[u8]) -> Failure {
+    /// Messages looked at before make's own line, and shown.
+    const BEFORE: usize = 60;
+    const SHOWN: usize = 8;
+
+    let log = build_log::parse(log);
+    let texts: Vec<&str> = log.messages.iter().map(|(_, text)| text.as_str()).collect();
+    let Some(stop) = texts.iter().position(|line| line.contains("*** ")) else {
+        let last = texts.len().saturating_sub(SHOWN);
+        return Failure {
+            summary: "make failed without naming a target".to_owned(),
+            target: None,
+            first_errors: texts[last..].iter().map(|s| (*s).to_owned()).collect(),
+        };
+    };
+    let before = &texts[stop.saturating_sub(BEFORE)..stop];
+    let is_error = |line: &&str| {
+        let lower = line.to_ascii_lowercase();
+        lower.contains("error") || lower.contains("undefined") || lower.contains("not a recognized")
+    };
+    let first = before
+        .iter()
+        .position(|line| is_error(line))
+        .unwrap_or(before.len().saturating_sub(SHOWN));
+    let mut first_errors: Vec<String> = before[first..]
+        .iter()
+        .take(SHOWN)
+        .map(|s| (*s).to_owned())
+        .collect();
+    first_errors.push(texts[stop].to_owned());
+    let bracket = texts[stop]
+        .split_once("*** ")
+        .and_then(|(_, said)| said.split_once('['))
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map(|(inside, _)| inside);
+    let target = bracket
+        .and_then(|inside| inside.rsplit(": ").next())
+        .map(str::to_owned);
+    Failure {
+        summary: match (&target, bracket) {
+            (Some(target), Some(inside)) if inside != target => {
+                let place = &inside[..inside.len() - target.len()];
+                format!("{target} ({})", place.trim_end_matches(": "))
+            }
+            (Some(target), _) => target.clone(),
+            (None, _) => texts[stop].to_owned(),
+        },
+        target,
+        first_errors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(
+        "VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 13\nEXTRAVERSION =\n",
+        Some("7.2.13")
+    )]
+    #[case(
+        "# x\nVERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc7\n",
+        Some("7.3.0-rc7")
+    )]
+    #[case("all:\n\techo\n", None)]
+    fn the_top_makefile_tells_the_version(#[case] text: &str, #[case] version: Option<&str>) {
+        assert_eq!(version_of(text).as_deref(), version);
+    }
+
+    #[rstest]
+    #[case(Some("1"), "clang")]
+    #[case(Some("-22"), "clang-22")]
+    #[case(Some("/opt/llvm/bin/"), "/opt/llvm/bin/clang")]
+    #[case(None, "clang")]
+    fn llvm_names_its_tools(#[case] llvm: Option<&str>, #[case] tool: &str) {
+        assert_eq!(llvm_tool("clang", llvm), tool);
+    }
+
+    #[test]
+    fn a_failed_compile_is_named_with_its_first_errors() {
+        let log = b"  CC      init/main.o\nwarning: harmless\ninit/main.c:3:1: error: unknown type name 'x'\n    3 | x y;\n1 error generated.\nmake[3]: *** [scripts/Makefile.build:289: init/main.o] Error 1\nmake[2]: *** [Makefile:2: init] Error 2\n";
+        let failure = failure(log);
+        assert_eq!(failure.target.as_deref(), Some("init/main.o"));
+        assert_eq!(failure.summary, "init/main.o (scripts/Makefile.build:289)");
+        assert_eq!(
+            failure.first_errors[0],
+            "init/main.c:3:1: error: unknown type name 'x'"
+        );
+        assert!(
+            failure
+                .first_errors
+                .last()
+                .unwrap()
+                .contains("init/main.o] Error 1")
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_the_machines_fault() {
+        let log = b"fatal error: error in backend: IO failure on output stream: No space left on device\nmake: *** [Makefile:2: x] Error 1\n";
+        assert!(machine_failure(log).unwrap().contains("No space left"));
+        assert_eq!(machine_failure(b"a.c:1:1: error: x\n"), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! The `klto` program: parses the command line and exits; everything else is
+//! in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use klto::cli::Cli;
+use klto::commands;
+use klto::error::Exit;
+
+fn main() -> ExitCode {
+    let bisect = std::env::args_os().any(|arg| arg == "--git-bisect");
+    let exit = match Cli::try_parse() {
+        Ok(cli) => commands::dispatch(&cli),
+        Err(error) => {
+            // --help and --version are answers, everything else is a usage error.
+            let _ = error.print();
+            if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Holds
+            }
+        }
+    };
+    ExitCode::from(if bisect { exit.in_bisect() } else { exit }.code())
+}

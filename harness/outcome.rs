@@ -1,0 +1,134 @@
+//! What a command has to report: plain data that `verify` fills and `report`
+//! turns into text. Paths are shown as the user gave them.
+
+use crate::cell::LtoMode;
+use crate::compare::{Difference, Verdict};
+use crate::facts::{Facts, ObjectFile};
+use crate::finding::Finding;
+
+/// What was checked, and what was found.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub identity: Identity,
+    pub counts: Counts,
+    /// Rules that were run.
+    pub rules: usize,
+    /// In the order of the rule families, then of the archive.
+    pub findings: Vec<Finding>,
+    /// Why the build is not complete, where it is not.
+    pub unfinished: Option<String>,
+}
+
+impl Checked {
+    /// Findings that no allow entry covers.
+    pub fn open_findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.suppressed.is_none())
+    }
+}
+
+/// What a build tree is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Our name for the architecture.
+    pub arch: String,
+    pub mode: LtoMode,
+    /// Kernel release.
+    pub kernel: String,
+    /// `CONFIG_CC_VERSION_TEXT`.
+    pub compiler: String,
+}
+
+/// How much there was to check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Members of `built-in-fixup.a`.
+    pub objects: usize,
+    /// Those that hold bitcode.
+    pub ir: usize,
+    /// Symbols that vmlinux exports.
+    pub exports: usize,
+}
+
+impl Counts {
+    /// Counts what was read.
+    #[must_use]
+    pub fn of(facts: &Facts) -> Counts {
+        Counts {
+            objects: facts.objects.len(),
+            ir: facts
+                .objects
+                .iter()
+                .filter(|o| matches!(o.file, ObjectFile::Ir(_)))
+                .count(),
+            exports: facts.exports.as_ref().map_or(0, Vec::len),
+        }
+    }
+}
+
+/// What became of one cell of a run.
+#[derive(Debug, Clone)]
+pub struct CellResult {
+    /// `arm64/tiny/thin-dist/llvm-22`.
+    pub name: String,
+    pub verdict: Verdict,
+    /// `None` where there was nothing to check.
+    pub checked: Option<Checked>,
+    pub failure: Option<BuildFailure>,
+    /// The cell whose finished build tree this one was made from.
+    pub derived_from: Option<String>,
+    /// Wall time of configuring, building and checking.
+    pub seconds: f64,
+    /// How this cell's facets differ from the accepted ones.
+    pub differences: Vec<Difference>,
+    /// Commands that build and check the cell again, ready to paste.
+    pub reproduce: Vec<String>,
+}
+
+impl CellResult {
+    /// A cell that was not built.
+    #[must_use]
+    pub fn without_build(name: String, verdict: Verdict) -> CellResult {
+        CellResult {
+            name,
+            verdict,
+            checked: None,
+            failure: None,
+            derived_from: None,
+            seconds: 0.0,
+            differences: Vec::new(),
+            reproduce: Vec::new(),
+        }
+    }
+
+    /// Whether the kernel is to blame: a failed build, or a finding that no
+    /// allow entry covers.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.failure.is_some()
+            || self
+                .checked
+                .as_ref()
+                .is_some_and(|checked| checked.open_findings().next().is_some())
+    }
+}
+
+/// A build that make did not bring to its end.
+#[derive(Debug, Clone)]
+pub struct BuildFailure {
+    /// What failed: the object, where make names one.
+    pub summary: String,
+    /// The first lines of the log that are errors.
+    pub first_errors: Vec<String>,
+    /// Where the whole log is.
+    pub log: String,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone)]
+pub struct RunResult {
+    /// The matrix's name.
+    pub matrix: String,
+    /// The version of the source tree.
+    pub kernel: String,
+    pub cells: Vec<CellResult>,
+}

@@ -1,0 +1,332 @@
+//! The only place that starts processes. Each child leads a process group of its own,
+//! with a log or captured output, a deadline, and an end that leaves nothing behind:
+//! SIGTERM to the group, a grace, SIGKILL. (What calls `setsid` leaves the group, and
+//! so our reach.)
+
+mod cancel;
+mod command;
+mod group;
+mod tail;
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use thiserror::Error;
+
+pub use cancel::Cancel;
+pub use command::Command;
+pub use tail::LogTail;
+
+use group::{Group, POLL};
+use tail::Tail;
+
+/// How often `on_tick` is called.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A log's file system with less than this, in bytes, is full.
+const FULL: u64 = 64 * 1024;
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// With code 0.
+    Success,
+    /// With another code.
+    Code(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// We ended it, at its deadline.
+    TimedOut,
+    /// We ended it, because the user asked for it.
+    Cancelled,
+}
+
+impl Exit {
+    /// Whether the child did what was asked.
+    pub fn is_success(self) -> bool {
+        self == Self::Success
+    }
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Self::Success,
+            (Some(code), _) => Self::Code(code),
+            (None, signal) => Self::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Success => write!(f, "success"),
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::TimedOut => write!(f, "timed out"),
+            Self::Cancelled => write!(f, "cancelled"),
+        }
+    }
+}
+
+/// What a captured child wrote. Bytes that are not UTF-8 are replaced by U+FFFD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+    /// How it ended.
+    pub status: Exit,
+}
+
+/// Why a child could not be run to an end. Never the child's own failure.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// There is no such program.
+    #[error("`{program}` was not found; install it, add its folder to PATH or give its path")]
+    NotFound {
+        /// The program as given.
+        program: String,
+    },
+    /// The folder to start in does not exist.
+    #[error("`{command}` cannot start: {} is not a folder; create it first", .folder.display())]
+    NoFolder {
+        /// The command as a shell line.
+        command: String,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The program exists but does not start.
+    #[error("`{command}` cannot start: {source}; check that the program is executable here")]
+    Start {
+        /// The command as a shell line.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The log cannot be written.
+    #[error("{}: the log cannot be written: {source}; check its folder and permissions", .log.display())]
+    Log {
+        /// The log.
+        log: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The log's file system is full. Found before the start, or after the child failed.
+    #[error(
+        "{}: no space left on the log's file system; free some or use another folder, then run again",
+        .log.display()
+    )]
+    NoSpace {
+        /// The log.
+        log: PathBuf,
+    },
+    /// The child cannot be waited for.
+    #[error("`{command}` cannot be waited for: {source}; run it by hand to see what it does")]
+    Wait {
+        /// The command as a shell line.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A process of the group hangs in the kernel.
+    #[error(
+        "`{command}` survives SIGKILL: it hangs in the kernel; look at `ps -eo pid,stat,wchan,args`"
+    )]
+    Survives {
+        /// The command as a shell line.
+        command: String,
+    },
+    /// Signal handlers are refused.
+    #[error("Ctrl-C cannot be handled: {0}; without that, children could stay behind")]
+    Signals(#[source] io::Error),
+}
+
+/// Runs `command` with both outputs appended to the file `log`. `on_tick` gets what is
+/// new in the log about five times a second, and once more at the end.
+///
+/// Nothing is started when `deadline` has passed or `cancel` is set.
+///
+/// # Errors
+/// When the log cannot be written, the child cannot be started, or its group cannot be
+/// ended. When the child fails and the log's file system is full, the error says so; a
+/// child that frees space as it fails, or fills another file system, just fails.
+pub fn run_logged(
+    command: &Command,
+    log: &Path,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+    on_tick: &mut dyn FnMut(&LogTail<'_>),
+) -> Result<Exit, ProcessError> {
+    let refused = |source: io::Error| match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ProcessError::NoSpace {
+            log: log.to_owned(),
+        },
+        _ => ProcessError::Log {
+            log: log.to_owned(),
+            source,
+        },
+    };
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(log)
+        .map_err(refused)?;
+    let mut tail = Tail::open(log).map_err(refused)?;
+    let stdout = file.try_clone().map_err(refused)?;
+    let stderr = file.try_clone().map_err(refused)?;
+    let mut tick = |is_last| tail.deliver(is_last, on_tick);
+    let exit = supervise(command, stdout, stderr, deadline, cancel, &mut tick)?;
+    if matches!(exit, Exit::Code(_) | Exit::Signal(_)) && is_full(&file) {
+        return Err(ProcessError::NoSpace {
+            log: log.to_owned(),
+        });
+    }
+    Ok(exit)
+}
+
+/// Runs `command` and returns what it wrote, held in memory whole.
+///
+/// Nothing is started when `deadline` has passed or `cancel` is set.
+///
+/// # Errors
+/// When the child cannot be started, or its group cannot be ended.
+pub fn capture(
+    command: &Command,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+) -> Result<Captured, ProcessError> {
+    // Files in memory, not pipes: a daemon that the child leaves behind would hold a
+    // pipe open, and reading it to its end would never end.
+    let memory = || memfd_create("captured", MemfdFlags::CLOEXEC).map(File::from);
+    let failed = |source| ProcessError::Start {
+        command: command.shell_words(),
+        source,
+    };
+    let mut stdout = memory().map_err(|e| failed(e.into()))?;
+    let mut stderr = memory().map_err(|e| failed(e.into()))?;
+    let (out, err) = (stdout.try_clone(), stderr.try_clone());
+    let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
+    let status = supervise(command, out, err, deadline, cancel, &mut |_| ())?;
+    Ok(Captured {
+        stdout: contents(&mut stdout).map_err(failed)?,
+        stderr: contents(&mut stderr).map_err(failed)?,
+        status,
+    })
+}
+
+fn contents(file: &mut File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn supervise(
+    command: &Command,
+    stdout: File,
+    stderr: File,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+    tick: &mut dyn FnMut(bool),
+) -> Result<Exit, ProcessError> {
+    let must_end = || match deadline {
+        _ if cancel.is_cancelled() => Some(Exit::Cancelled),
+        Some(deadline) if Instant::now() >= deadline => Some(Exit::TimedOut),
+        _ => None,
+    };
+    if let Some(exit) = must_end() {
+        return Ok(exit);
+    }
+    let unwaitable = |source| ProcessError::Wait {
+        command: command.shell_words(),
+        source,
+    };
+    let group = start(command, stdout, stderr)?;
+    let mut last_tick = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    let ended_by_us = loop {
+        if group.leader_has_ended().map_err(unwaitable)? {
+            break None;
+        }
+        if let Some(exit) = must_end() {
+            break Some(exit);
+        }
+        if last_tick.elapsed() >= TICK {
+            last_tick = Instant::now();
+            tick(false);
+        }
+        // Short commands are over soon; long ones are worth few looks.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(POLL);
+    };
+    // Also after a normal end: what the leader left in its group would go on writing.
+    if !group.end(command.grace, cancel) {
+        return Err(ProcessError::Survives {
+            command: command.shell_words(),
+        });
+    }
+    let status = group.reap().map_err(unwaitable)?;
+    tick(true);
+    Ok(ended_by_us.unwrap_or_else(|| Exit::from(status)))
+}
+
+fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, ProcessError> {
+    // A missing folder and a missing program are the same error to the system.
+    if let Some(folder) = command.cwd.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(ProcessError::NoFolder {
+            command: command.shell_words(),
+            folder: folder.clone(),
+        });
+    }
+    let mut expression = duct::cmd(&command.program, &command.args)
+        .stdin_null()
+        .stdout_file(stdout)
+        .stderr_file(stderr);
+    for (name, value) in &command.env {
+        expression = match value {
+            Some(value) => expression.env(name, value),
+            None => expression.env_remove(name),
+        };
+    }
+    if let Some(folder) = &command.cwd {
+        expression = expression.dir(folder);
+    }
+    if let Some(hook) = command.before_spawn.clone() {
+        expression = expression.before_spawn(move |c| hook(c));
+    }
+    Group::start(&expression).map_err(|source| match source.kind() {
+        // A script whose interpreter is missing exists, and is "not found" too.
+        ErrorKind::NotFound if !Path::new(&command.program).is_file() => ProcessError::NotFound {
+            program: command.program.to_string_lossy().into_owned(),
+        },
+        _ => ProcessError::Start {
+            command: command.shell_words(),
+            source,
+        },
+    })
+}
+
+/// Whether nothing more can be written where `file` lies.
+fn is_full(file: &File) -> bool {
+    rustix::fs::fstatvfs(file).is_ok_and(|space| {
+        let is_root = rustix::process::geteuid().is_root();
+        let blocks = if is_root {
+            space.f_bfree
+        } else {
+            space.f_bavail
+        };
+        // Devices and pipes have no blocks at all.
+        space.f_blocks > 0 && blocks.saturating_mul(space.f_frsize) < FULL
+    })
+}
+
+#[cfg(test)]
+mod tests;

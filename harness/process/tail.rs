@@ -1,0 +1,119 @@
+//! The new lines of a growing log, for whoever shows progress.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What is read at most at once, in bytes; a caller that shows progress needs no more.
+const CHUNK: u64 = 1024 * 1024;
+
+/// What is new in a log since the last call.
+#[derive(Debug)]
+pub struct LogTail<'a> {
+    /// The new whole lines, without their ends; at the last call also a last line
+    /// without an end. Bytes that are not UTF-8 are replaced by U+FFFD.
+    pub lines: &'a [String],
+    /// Bytes that are in the log but not in `lines`, because it grew too fast.
+    pub skipped: u64,
+    /// Time since the command was started.
+    pub elapsed: Duration,
+    /// Whether the command has ended, so that no call follows.
+    pub is_last: bool,
+}
+
+pub(super) struct Tail {
+    file: File,
+    position: u64,
+    /// The beginning of a line whose end is not written yet.
+    partial: Vec<u8>,
+    start: Instant,
+}
+
+impl Tail {
+    /// Begins at the present end of `log`.
+    pub fn open(log: &Path) -> io::Result<Self> {
+        let file = File::open(log)?;
+        Ok(Self {
+            position: file.metadata()?.len(),
+            file,
+            partial: Vec::new(),
+            start: Instant::now(),
+        })
+    }
+
+    /// Hands on what is new. A log that cannot be read any more has nothing new: the
+    /// command matters more than its progress.
+    pub fn deliver(&mut self, is_last: bool, on_tick: &mut dyn FnMut(&LogTail<'_>)) {
+        let (lines, skipped) = self.read(is_last).unwrap_or_default();
+        on_tick(&LogTail {
+            lines: &lines,
+            skipped,
+            elapsed: self.start.elapsed(),
+            is_last,
+        });
+    }
+
+    fn read(&mut self, is_last: bool) -> io::Result<(Vec<String>, u64)> {
+        let end = self.file.metadata()?.len();
+        let behind = end.saturating_sub(self.position);
+        let mut skipped = 0;
+        if behind > CHUNK {
+            skipped = behind - CHUNK + self.partial.len() as u64;
+            self.position = end - CHUNK;
+            self.partial.clear();
+        }
+        self.file.seek(SeekFrom::Start(self.position))?;
+        let mut bytes = std::mem::take(&mut self.partial);
+        let limit = end.saturating_sub(self.position);
+        self.position += (&self.file).take(limit).read_to_end(&mut bytes)? as u64;
+        if !is_last {
+            let whole = bytes
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |at| at + 1);
+            self.partial = bytes.split_off(whole);
+        }
+        Ok((lines(&bytes), skipped))
+    }
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn lines_are_delivered_once_and_whole() {
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        log.write_all(b"old\n").unwrap();
+        let mut tail = Tail::open(log.path()).unwrap();
+        let mut seen = Vec::new();
+        let mut note = |tail: &LogTail<'_>| seen.push(tail.lines.join("|"));
+        for (text, is_last) in [("a\nb\nc", false), ("c\nd", false), ("", true)] {
+            log.write_all(text.as_bytes()).unwrap();
+            tail.deliver(is_last, &mut note);
+        }
+        assert_eq!(seen, ["a|b", "cc", "d"]);
+    }
+
+    #[test]
+    fn a_log_that_outgrows_us_is_caught_up_with() {
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        let mut tail = Tail::open(log.path()).unwrap();
+        log.write_all(&[b'x'; CHUNK as usize]).unwrap();
+        log.write_all(b"\nlast\n").unwrap();
+        let mut seen = Vec::new();
+        tail.deliver(true, &mut |t| {
+            seen.push((t.skipped, t.lines.last().cloned()))
+        });
+        assert_eq!(seen, [(6, Some("last".to_owned()))]);
+    }
+}

@@ -1,0 +1,237 @@
+//! Specifications of running processes, with real ones.
+
+use super::*;
+use rstest::rstest;
+
+fn sh(script: &str) -> Command {
+    Command::new("/bin/sh").arg("-c").arg(script)
+}
+
+fn soon(milliseconds: u64) -> Option<Instant> {
+    Some(Instant::now() + Duration::from_millis(milliseconds))
+}
+
+/// The running processes of a group, as /proc shows them.
+fn alive_in_group(group: &str) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    stats
+        .filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok())
+        .filter(|stat| {
+            let fields: Vec<&str> = stat
+                .rsplit(')')
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .collect();
+            fields[2] == group && fields[0] != "Z"
+        })
+        .collect()
+}
+
+#[rstest]
+#[case::success("exit 0", Exit::Success)]
+#[case::code("exit 3", Exit::Code(3))]
+#[case::signal("kill -USR1 $$", Exit::Signal(10))]
+fn the_exit_says_how_the_child_ended(#[case] script: &str, #[case] expected: Exit) {
+    let captured = capture(&sh(script), None, &Cancel::new()).unwrap();
+    assert_eq!(captured.status, expected);
+}
+
+#[test]
+fn both_outputs_are_captured_apart() {
+    let command = sh("echo out $A$B; echo err >&2; cat; pwd")
+        .env("A", "1")
+        .env("B", "2")
+        .env_remove("B")
+        .cwd("/proc");
+    let captured = capture(&command, None, &Cancel::new()).unwrap();
+    assert_eq!(captured.stdout, "out 1\n/proc\n");
+    assert_eq!(captured.stderr, "err\n");
+}
+
+#[test]
+fn the_line_for_the_shell_does_the_same() {
+    let command = Command::new("printf")
+        .args(["%s|", "a b", "'", "$HOME", "", "\\", "*", "#", "é\n"])
+        .cwd("/tmp");
+    let direct = capture(&command, None, &Cancel::new()).unwrap();
+    let pasted = capture(&sh(&command.shell_words()), None, &Cancel::new()).unwrap();
+    assert_eq!(direct, pasted);
+}
+
+#[test]
+fn the_log_gets_both_outputs_appended_and_the_ticks_its_new_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    std::fs::write(&log, "before\n").unwrap();
+    let (mut lines, mut ticks) = (Vec::new(), 0);
+    let exit = run_logged(
+        &sh("echo one; sleep 0.7; echo two >&2; printf three"),
+        &log,
+        None,
+        &Cancel::new(),
+        &mut |tail| {
+            ticks += 1;
+            lines.extend(tail.lines.iter().cloned());
+        },
+    );
+    assert_eq!(exit.unwrap(), Exit::Success);
+    assert_eq!(lines, ["one", "two", "three"]);
+    assert!(ticks >= 3, "{ticks}");
+    assert_eq!(
+        std::fs::read_to_string(&log).unwrap(),
+        "before\none\ntwo\nthree"
+    );
+}
+
+/// A leader and two grandchildren that ignore SIGTERM; it prints its group.
+const STUBBORN: &str = r#"trap "" TERM; echo $$; sleep 100 & sh -c 'sleep 100' & wait"#;
+
+#[test]
+fn at_the_deadline_the_whole_group_is_gone_within_the_grace() {
+    let start = Instant::now();
+    let command = sh(STUBBORN).grace(Duration::from_millis(300));
+    let captured = capture(&command, soon(400), &Cancel::new()).unwrap();
+    assert_eq!(captured.status, Exit::TimedOut);
+    assert!(
+        start.elapsed() >= Duration::from_millis(700),
+        "it had its grace"
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(alive_in_group(captured.stdout.trim()), [""; 0]);
+}
+
+#[test]
+fn a_group_that_heeds_sigterm_is_not_kept_for_the_grace() {
+    let start = Instant::now();
+    let command = sh("echo $$; sleep 100 & wait").grace(Duration::from_secs(60));
+    let captured = capture(&command, soon(200), &Cancel::new()).unwrap();
+    assert_eq!(captured.status, Exit::TimedOut);
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(alive_in_group(captured.stdout.trim()), [""; 0]);
+}
+
+#[rstest]
+#[case::once(1, 300)]
+#[case::twice_without_grace(2, 60_000)]
+fn cancelling_ends_the_whole_group(#[case] wishes: usize, #[case] grace: u64) {
+    let cancel = Cancel::new();
+    let wish = cancel.clone();
+    let user = std::thread::spawn(move || {
+        for _ in 0..wishes {
+            std::thread::sleep(Duration::from_millis(300));
+            wish.cancel();
+        }
+    });
+    let start = Instant::now();
+    let command = sh(STUBBORN).grace(Duration::from_millis(grace));
+    let captured = capture(&command, None, &cancel).unwrap();
+    user.join().unwrap();
+    assert_eq!(captured.status, Exit::Cancelled);
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(alive_in_group(captured.stdout.trim()), [""; 0]);
+}
+
+#[test]
+fn nothing_of_the_group_stays_after_a_normal_end() {
+    let command = sh("echo $$; sleep 100 & exit 7").grace(Duration::from_millis(200));
+    let captured = capture(&command, None, &Cancel::new()).unwrap();
+    assert_eq!(captured.status, Exit::Code(7));
+    assert_eq!(alive_in_group(captured.stdout.trim()), [""; 0]);
+}
+
+#[test]
+fn nothing_of_the_group_stays_after_a_panic_in_a_tick() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let panicked = std::panic::catch_unwind(|| {
+        let tick: &mut dyn FnMut(&LogTail<'_>) = &mut |_| panic!("in a tick, as the test wants");
+        run_logged(&sh(STUBBORN), &log, None, &Cancel::new(), tick)
+    });
+    assert!(panicked.is_err());
+    let group = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(alive_in_group(group.trim()), [""; 0]);
+}
+
+#[test]
+fn nothing_is_started_too_late() {
+    let cancel = Cancel::new();
+    let command = Command::new("/nonexistent/so/it/would/fail");
+    let late = capture(&command, Some(Instant::now()), &cancel).unwrap();
+    assert_eq!(late.status, Exit::TimedOut);
+    cancel.cancel();
+    assert_eq!(
+        capture(&command, None, &cancel).unwrap().status,
+        Exit::Cancelled
+    );
+}
+
+#[test]
+fn a_daemon_that_keeps_the_output_open_does_not_hold_us() {
+    let start = Instant::now();
+    let captured = capture(&sh("setsid sleep 3 & echo done"), None, &Cancel::new()).unwrap();
+    assert_eq!(captured.stdout, "done\n");
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn a_hook_prepares_the_command() {
+    let command = sh("echo $FROM_HOOK").before_spawn(|c| {
+        c.env("FROM_HOOK", "yes");
+        Ok(())
+    });
+    let captured = capture(&command, None, &Cancel::new()).unwrap();
+    assert_eq!(captured.stdout, "yes\n");
+}
+
+#[rstest]
+#[case::program(
+    Command::new("klto-no-such"),
+    "`klto-no-such` was not found; install it"
+)]
+#[case::path(Command::new("/no/such"), "`/no/such` was not found")]
+#[case::folder(sh("true").cwd("/no/such"), "/no/such is not a folder; create it")]
+#[case::not_executable(Command::new("/etc/passwd"), "`/etc/passwd` cannot start: Permission")]
+fn what_cannot_start_is_named(#[case] command: Command, #[case] says: &str) {
+    let error = capture(&command, None, &Cancel::new()).unwrap_err();
+    assert!(error.to_string().contains(says), "{error}");
+}
+
+#[rstest]
+#[case::no_folder(
+    "/no/such/log",
+    "/no/such/log: the log cannot be written: No such file"
+)]
+#[case::a_folder("/", "/: the log cannot be written: Is a directory")]
+fn a_log_that_cannot_be_written_is_named(#[case] log: &str, #[case] says: &str) {
+    let error = run_logged(
+        &sh("true"),
+        Path::new(log),
+        None,
+        &Cancel::new(),
+        &mut |_| (),
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with(says), "{error}");
+}
+
+#[test]
+fn a_log_that_takes_nothing_makes_the_child_fail() {
+    let log = Path::new("/dev/full");
+    let exit = run_logged(
+        &sh("echo x || exit 9"),
+        log,
+        None,
+        &Cancel::new(),
+        &mut |_| (),
+    );
+    assert_eq!(exit.unwrap(), Exit::Code(9));
+}

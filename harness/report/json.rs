@@ -1,0 +1,149 @@
+//! JSON for programs, described in `docs/formats.md`. Keys are stable: they are
+//! only ever added.
+
+use serde::Serialize;
+
+use crate::compare::{Difference, Verdict};
+use crate::finding::{Finding, Severity};
+use crate::outcome::{CellResult, Checked, RunResult};
+
+/// Counts up when a key changes its meaning.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Tree<'a> {
+    schema: u32,
+    tree: &'a str,
+    #[serde(flatten)]
+    checked: CheckedJson<'a>,
+}
+
+#[derive(Serialize)]
+struct CheckedJson<'a> {
+    arch: &'a str,
+    lto: &'static str,
+    kernel: &'a str,
+    compiler: &'a str,
+    objects: usize,
+    ir_objects: usize,
+    exported_symbols: usize,
+    rules: usize,
+    unfinished: Option<&'a str>,
+    findings: Vec<FindingJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingJson<'a> {
+    key: &'a str,
+    severity: Severity,
+    object: &'a str,
+    evidence: &'a str,
+    holds: &'a str,
+    why: &'a str,
+    fix: &'a str,
+    allowed: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Run<'a> {
+    schema: u32,
+    matrix: &'a str,
+    kernel: &'a str,
+    cells: Vec<CellJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct CellJson<'a> {
+    cell: &'a str,
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    broken: bool,
+    seconds: f64,
+    derived_from: Option<&'a str>,
+    build_failure: Option<FailureJson<'a>>,
+    checked: Option<CheckedJson<'a>>,
+    differences: &'a [Difference],
+    reproduce: &'a [String],
+}
+
+#[derive(Serialize)]
+struct FailureJson<'a> {
+    summary: &'a str,
+    first_errors: &'a [String],
+    log: &'a str,
+}
+
+/// What `klto check` says.
+#[must_use]
+pub fn tree(tree: &str, checked: &Checked) -> String {
+    text(&Tree {
+        schema: SCHEMA,
+        tree,
+        checked: checked_json(checked),
+    })
+}
+
+/// What `klto run` says: the content of `report.json`.
+#[must_use]
+pub fn run(result: &RunResult) -> String {
+    text(&Run {
+        schema: SCHEMA,
+        matrix: &result.matrix,
+        kernel: &result.kernel,
+        cells: result.cells.iter().map(cell_json).collect(),
+    })
+}
+
+fn cell_json(cell: &CellResult) -> CellJson<'_> {
+    CellJson {
+        cell: &cell.name,
+        verdict: &cell.verdict,
+        broken: cell.is_broken(),
+        seconds: cell.seconds,
+        derived_from: cell.derived_from.as_deref(),
+        build_failure: cell.failure.as_ref().map(|failure| FailureJson {
+            summary: &failure.summary,
+            first_errors: &failure.first_errors,
+            log: &failure.log,
+        }),
+        checked: cell.checked.as_ref().map(checked_json),
+        differences: &cell.differences,
+        reproduce: &cell.reproduce,
+    }
+}
+
+fn checked_json(checked: &Checked) -> CheckedJson<'_> {
+    let id = &checked.identity;
+    CheckedJson {
+        arch: &id.arch,
+        lto: id.mode.name(),
+        kernel: &id.kernel,
+        compiler: &id.compiler,
+        objects: checked.counts.objects,
+        ir_objects: checked.counts.ir,
+        exported_symbols: checked.counts.exports,
+        rules: checked.rules,
+        unfinished: checked.unfinished.as_deref(),
+        findings: checked.findings.iter().map(finding_json).collect(),
+    }
+}
+
+fn finding_json(finding: &Finding) -> FindingJson<'_> {
+    FindingJson {
+        key: finding.rule.key,
+        severity: finding.rule.severity,
+        object: &finding.object,
+        evidence: &finding.evidence,
+        holds: finding.rule.holds,
+        why: finding.rule.why,
+        fix: finding.rule.fix,
+        allowed: finding.suppressed.as_deref(),
+    }
+}
+
+fn text(value: &impl Serialize) -> String {
+    // Plain structs of text and numbers always serialise.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}

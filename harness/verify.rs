@@ -1,0 +1,153 @@
+//! One question, one answer: is this build tree right? Every command asks
+//! through here. Collects, checks, applies the allow entries, and renders the
+//! facets. [`cell`] builds first.
+
+pub mod cell;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::allow::{Allow, KernelVersion};
+use crate::arch::{self, ArchError};
+use crate::cell::{Arch, LtoMode};
+use crate::check::{self, Subject};
+use crate::collect::{self, BuildTree};
+use crate::error::Error;
+use crate::facts::Facts;
+use crate::finding::{Finding, Rule, Severity, key_matches};
+use crate::outcome::{Checked, Counts, Identity};
+use crate::snapshot::{self, Facets, Taken};
+
+/// What to check, and against which expectations.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    pub build: &'a Path,
+    pub source: Option<&'a Path>,
+    pub log: Option<&'a Path>,
+    /// The architecture that the tree must be of; what it says itself, if `None`.
+    pub arch: Option<&'a Arch>,
+    /// The LTO mode that it must be in; what it says itself, if `None`.
+    pub mode: Option<LtoMode>,
+    /// Symbols that must have their values, with `CONFIG_`.
+    pub requested: &'a BTreeMap<String, String>,
+    /// Keys of the rules to run; all, if empty.
+    pub only: &'a [String],
+    pub allows: &'a [Allow],
+    /// The cell's name, for allow entries; architecture and mode, if `None`.
+    pub cell: Option<&'a str>,
+}
+
+/// What was found, and what a snapshot of it says.
+#[derive(Debug)]
+pub struct Answer {
+    pub checked: Checked,
+    pub taken: Taken,
+    pub facets: Facets,
+}
+
+/// A build that does not come to its end; reported like a rule.
+pub const BUILD_FAILED: Rule = Rule {
+    key: "build.failed",
+    severity: Severity::Error,
+    holds: "make builds the kernel and exits 0",
+    why: "there is no kernel to check",
+    fix: "the first error lines are shown; the reproduce commands build the cell again",
+};
+
+/// Reads and checks one build tree.
+///
+/// # Errors
+/// Where the tree cannot be read, is of no known architecture, or is of another
+/// one than was expected.
+pub fn check_tree(question: &Question) -> Result<Answer, Error> {
+    let tree = BuildTree::open(question.build, question.source, question.log)?;
+    let facts = collect::collect(&tree)?;
+    let arch = identify_arch(question, &facts)?;
+    let mode = question.mode.unwrap_or_else(|| mode_of(&facts));
+    let subject = Subject {
+        facts: &facts,
+        arch,
+        mode,
+        requested: question.requested,
+    };
+    let mut findings = check::check(&subject, question.only);
+    let default_name = format!("{}/any/{mode}/any", arch.name);
+    suppress(
+        &mut findings,
+        question.allows,
+        question.cell.unwrap_or(&default_name),
+        &facts.kernel,
+    );
+    let only = question.only;
+    let rules = check::rules()
+        .filter(|rule| only.is_empty() || only.iter().any(|key| key_matches(key, rule.key)))
+        .count();
+    Ok(Answer {
+        taken: Taken {
+            kernel: facts.kernel.clone(),
+            toolchain: snapshot::toolchain(&facts),
+        },
+        facets: snapshot::facets(&subject, &findings),
+        checked: Checked {
+            identity: Identity {
+                arch: arch.name.clone(),
+                mode,
+                kernel: facts.kernel.clone(),
+                compiler: facts
+                    .config("CONFIG_CC_VERSION_TEXT")
+                    .trim_matches('"')
+                    .to_owned(),
+            },
+            counts: Counts::of(&facts),
+            rules,
+            findings,
+            unfinished: facts
+                .first_missing()
+                .map(|step| format!("{} is missing", step.file)),
+        },
+    })
+}
+
+fn identify_arch<'a>(question: &Question<'a>, facts: &Facts) -> Result<&'a Arch, Error> {
+    let table = |e: ArchError| Error::Usage(e.to_string());
+    let found = arch::of_config(&facts.config).map_err(table)?;
+    match (question.arch, found) {
+        (Some(expected), Some(found)) if expected.name != found.name => Err(Error::Usage(format!(
+            "{}: the tree is of {}, expected {}\n  pass the build tree of {}, or leave the expectation out",
+            question.build.display(),
+            found.name,
+            expected.name,
+            expected.name,
+        ))),
+        (_, Some(found)) => Ok(found),
+        (_, None) => Err(Error::Usage(format!(
+            "{}: the configuration is of no architecture that klto knows ({})\n  a new one is one file in harness/arch, see CONTRIBUTING.md",
+            question.build.display(),
+            arch::names().map_err(table)?.join(", "),
+        ))),
+    }
+}
+
+/// The mode that is on; the first, should several be (a rule says so then).
+fn mode_of(facts: &Facts) -> LtoMode {
+    LtoMode::ALL
+        .into_iter()
+        .rev()
+        .find(|mode| facts.config(&format!("CONFIG_{}", mode.config_symbol())) == "y")
+        .unwrap_or(LtoMode::None)
+}
+
+fn suppress(findings: &mut [Finding], allows: &[Allow], cell: &str, kernel: &str) {
+    let version: Option<KernelVersion> = kernel.parse().ok();
+    for finding in findings {
+        finding.suppressed = allows
+            .iter()
+            .filter(|allow| {
+                version
+                    .as_ref()
+                    .is_none_or(|version| !allow.is_expired(version))
+            })
+            .find(|allow| allow.matches(finding.rule.key, cell, Some(&finding.object)))
+            .map(|allow| allow.reason.clone());
+    }
+}

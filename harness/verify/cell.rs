@@ -1,0 +1,252 @@
+//! The flow for one cell: configure, build, collect, check, compare. What the
+//! kernel does wrong is in the result; an error means that nobody can tell.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{Answer, BUILD_FAILED, Question, check_tree};
+use crate::allow::Allow;
+use crate::cell::Cell;
+use crate::check;
+use crate::compare::{Accepted, Verdict, compare};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::kbuild::{self, Build, Failure, Outcome, SourceTree};
+use crate::outcome::{BuildFailure, CellResult, Checked, Counts, Identity};
+use crate::process::{self, Cancel, Command, Exit};
+use crate::progress::Progress;
+use crate::store::{SnapshotDir, WorkDir};
+
+/// What all cells of a run share.
+#[derive(Debug)]
+pub struct Run<'a> {
+    pub source: &'a SourceTree<'a>,
+    pub work: &'a WorkDir,
+    pub snapshots: Option<&'a SnapshotDir>,
+    pub allows: &'a [Allow],
+    pub jobs: usize,
+    pub ccache: bool,
+    pub cancel: &'a Cancel,
+}
+
+/// A finished build tree of another mode, to start from.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    pub cell: String,
+    pub dir: PathBuf,
+}
+
+/// Builds and checks one cell.
+///
+/// # Errors
+/// [`Error::Cancelled`] alone; any other failure of the machine is the cell's
+/// verdict, [`Verdict::Infra`].
+pub fn verify(
+    run: &Run,
+    cell: &Cell,
+    from: Option<&Finished>,
+) -> Result<(CellResult, Option<Finished>), Error> {
+    let started = Instant::now();
+    let name = cell.name();
+    if let Some(reason) = run.source.lacks(cell) {
+        return Ok((
+            CellResult::without_build(name, Verdict::Skipped(reason)),
+            None,
+        ));
+    }
+    let (mut result, finished) = match build_and_check(run, cell, from) {
+        Ok(done) => done,
+        Err(Error::Cancelled) => return Err(Error::Cancelled),
+        Err(error) => (
+            CellResult::without_build(name, Verdict::Infra(error.to_string())),
+            None,
+        ),
+    };
+    result.seconds = started.elapsed().as_secs_f64();
+    Ok((result, finished))
+}
+
+fn build_and_check(
+    run: &Run,
+    cell: &Cell,
+    from: Option<&Finished>,
+) -> Result<(CellResult, Option<Finished>), Error> {
+    let name = cell.name();
+    let accepted = match run.snapshots {
+        Some(snapshots) => snapshots.accepted(&name)?,
+        None => None,
+    };
+    let cell_dir = run.work.fresh_cell(&name)?;
+    let (dir, log) = (cell_dir.build(), cell_dir.log());
+    let build = Build {
+        cell,
+        source: run.source.dir,
+        dir: &dir,
+        jobs: run.jobs,
+        ccache: run.ccache,
+        log: &log,
+        deadline: Instant::now().checked_add(cell.timeout),
+        cancel: run.cancel,
+    };
+    build.check_dir()?;
+    match from {
+        Some(finished) => copy_tree(&finished.dir, &dir, run.cancel)?,
+        None => std::fs::create_dir(&dir).map_err(Error::io(&dir, "create"))?,
+    }
+
+    let mut progress = Progress::start(&name, accepted.as_ref().map(expected_objects));
+    let built = configure_and_build(&build, cell, from.is_none(), &mut progress);
+    progress.finish();
+
+    let mut result = CellResult::without_build(name.clone(), Verdict::New);
+    result.derived_from = from.map(|finished| finished.cell.clone());
+    let failed = match built? {
+        Built::Done => None,
+        Built::Misconfigured(findings) => {
+            result.reproduce = reproduce(&build, None);
+            result.checked = Some(without_tree(run, cell, findings));
+            result.verdict = Verdict::Regressed;
+            return Ok((result, None));
+        }
+        Built::Failed(failure) => Some(failure),
+    };
+    let answer = check_tree(&Question {
+        build: &dir,
+        source: Some(run.source.dir),
+        log: Some(&log),
+        arch: Some(&cell.arch),
+        mode: Some(cell.lto),
+        requested: &cell.requested(),
+        only: &[],
+        allows: run.allows,
+        cell: Some(&name),
+    });
+    result.reproduce = reproduce(&build, failed.as_ref().and_then(|f| f.target.as_deref()));
+    if let Some(failure) = failed {
+        // What is there may say more than the log: a back end without flags is
+        // found even where make stopped for its sake.
+        result.checked = answer.ok().map(|answer| answer.checked);
+        result.failure = Some(BuildFailure {
+            summary: failure.summary,
+            first_errors: failure.first_errors,
+            log: log.display().to_string(),
+        });
+        result.verdict = Verdict::Regressed;
+        return Ok((result, None));
+    }
+    let mut answer = answer?;
+    if let Some(why) = answer.checked.unfinished.take() {
+        answer.checked.findings.push(Finding {
+            rule: &BUILD_FAILED,
+            object: "vmlinux".to_owned(),
+            evidence: format!("make exited 0, but {why}"),
+            suppressed: None,
+        });
+    }
+    judge(run, &name, accepted.as_ref(), answer, &mut result)?;
+    let finished = Finished { cell: name, dir };
+    Ok((result, Some(finished)))
+}
+
+fn judge(
+    run: &Run,
+    name: &str,
+    accepted: Option<&Accepted>,
+    answer: Answer,
+    result: &mut CellResult,
+) -> Result<(), Error> {
+    (result.verdict, result.differences) = compare(accepted, &answer.taken, &answer.facets);
+    if let Some(snapshots) = run.snapshots {
+        snapshots.propose(name, &answer.taken, &answer.facets, accepted)?;
+    }
+    result.checked = Some(answer.checked);
+    Ok(())
+}
+
+enum Built {
+    Done,
+    Misconfigured(Vec<Finding>),
+    Failed(Failure),
+}
+
+fn configure_and_build(
+    build: &Build,
+    cell: &Cell,
+    from_base: bool,
+    progress: &mut Progress,
+) -> Result<Built, Error> {
+    let config = match build.configure(from_base)? {
+        Ok(config) => config,
+        Err(failure) => return Ok(Built::Failed(failure)),
+    };
+    let findings = check::config::check_config(&config, cell.lto, &cell.requested());
+    if !findings.is_empty() {
+        return Ok(Built::Misconfigured(findings));
+    }
+    Ok(match build.build(&mut |tail| progress.tick(tail))? {
+        Outcome::Done => Built::Done,
+        Outcome::Failed(failure) => Built::Failed(failure),
+    })
+}
+
+/// What is known of a cell that was not built because its configuration is not
+/// the one that was asked for.
+fn without_tree(run: &Run, cell: &Cell, findings: Vec<Finding>) -> Checked {
+    Checked {
+        identity: Identity {
+            arch: cell.arch.name.clone(),
+            mode: cell.lto,
+            kernel: run.source.version.clone(),
+            compiler: String::new(),
+        },
+        counts: Counts {
+            objects: 0,
+            ir: 0,
+            exports: 0,
+        },
+        rules: check::config::FAMILY.rules.len(),
+        findings,
+        unfinished: Some("the configuration is not the one that was asked for".to_owned()),
+    }
+}
+
+/// Objects that both passes will compile, as the accepted snapshot has them.
+fn expected_objects(accepted: &Accepted) -> u64 {
+    ["archive", "index"]
+        .iter()
+        .filter_map(|facet| accepted.facets.get(facet))
+        .map(|list| list.lines().count() as u64)
+        .sum()
+}
+
+fn reproduce(build: &Build, failed: Option<&str>) -> Vec<String> {
+    let mut commands = build.reproduce(failed);
+    commands.push(
+        Command::new("klto")
+            .arg("check")
+            .arg(build.dir)
+            .arg("--log")
+            .arg(build.log)
+            .shell_words(),
+    );
+    commands
+}
+
+/// Copies a build tree with its times, sharing blocks where the filesystem can.
+fn copy_tree(from: &Path, to: &Path, cancel: &Cancel) -> Result<(), Error> {
+    let copy = Command::new("cp")
+        .args(["-a", "--reflink=auto"])
+        .arg(from)
+        .arg(to);
+    let done = process::capture(&copy, None, cancel).map_err(kbuild::process_error)?;
+    match done.status {
+        Exit::Success => Ok(()),
+        Exit::Cancelled => Err(Error::Cancelled),
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut => Err(Error::Machine(format!(
+            "{} cannot be copied to {}: {}",
+            from.display(),
+            to.display(),
+            done.stderr.trim()
+        ))),
+    }
+}
