@@ -401,7 +401,7 @@ fn failure(log: &[u8]) -> Failure {
     };
     let first = before
         .iter()
-        .position(|line| is_error(line))
+        .position(is_error)
         .unwrap_or(before.len().saturating_sub(SHOWN));
     let mut first_errors: Vec<String> = before[first..]
         .iter()

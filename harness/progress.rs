@@ -45,7 +45,12 @@ pub struct Progress {
     /// Objects compiled, in both passes.
     done: u64,
     expected: Option<u64>,
+    /// When the next plain line is due, in the time of the running step.
+    next_line: Duration,
 }
+
+/// How often a plain line says that a long stage goes on.
+const LINE_EVERY: Duration = Duration::from_secs(30);
 
 impl Progress {
     /// Begins to show a cell; `expected` is how many objects the accepted
@@ -70,6 +75,7 @@ impl Progress {
             stage: Stage::Configure,
             done: 0,
             expected,
+            next_line: LINE_EVERY,
         };
         progress.show_stage();
         progress
@@ -79,6 +85,10 @@ impl Progress {
     pub fn tick(&mut self, tail: &LogTail<'_>) {
         for line in tail.lines {
             self.take(line);
+        }
+        if self.bar.is_none() && tail.elapsed >= self.next_line {
+            self.next_line = tail.elapsed + LINE_EVERY;
+            self.show_stage();
         }
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
@@ -140,8 +150,8 @@ fn stage_of(tool: &str, target: &str) -> Option<Stage> {
         ("CC", native) if native.ends_with(".thinlto-native.o") => Stage::BackEnd,
         (_, "vmlinux.o") => Stage::Link,
         ("MODPOST", _) => Stage::Modpost,
-        ("CC", ".vmlinux.export.o" | "init/version-timestamp.o") => Stage::Image,
-        ("LD", "vmlinux" | "vmlinux.unstripped") => Stage::Image,
+        ("CC", ".vmlinux.export.o" | "init/version-timestamp.o")
+        | ("LD", "vmlinux" | "vmlinux.unstripped") => Stage::Image,
         ("CC" | "AS", object) if is_prepared(object) => Stage::Prepare,
         ("CC" | "AS", _) => Stage::FrontEnd,
         _ => return None,
@@ -165,6 +175,7 @@ mod tests {
             stage: Stage::Configure,
             done: 0,
             expected: None,
+            next_line: LINE_EVERY,
         };
         for (line, stage, done) in [
             ("  HOSTCC  scripts/kconfig/conf.o", Stage::Prepare, 0),

@@ -115,7 +115,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = byte;
             bytes.truncate(cut);
-            parse(&bytes, &NameTable::with_hasher(Default::default()));
+            let _ = parse(&bytes, &NameTable::with_hasher(Default::default()));
         }
     }
 }

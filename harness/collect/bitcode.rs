@@ -274,7 +274,10 @@ fn read_hash(body: &mut Body) -> Result<ModuleHash> {
 /// A string of one byte an operand. LLVM writes a byte from 0x80 on as a negative number in some
 /// records, and keeps the low eight bits when it reads.
 fn text(operands: &[u64]) -> String {
-    let bytes: Vec<u8> = operands.iter().map(|operand| *operand as u8).collect();
+    let bytes: Vec<u8> = operands
+        .iter()
+        .map(|operand| operand.to_le_bytes()[0])
+        .collect();
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

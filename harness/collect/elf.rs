@@ -176,7 +176,7 @@ mod tests {
             let mut bytes = real_elf();
             bytes[at] = byte;
             let names = NameTable::with_hasher(Default::default());
-            parse_object(&bytes, &names);
+            let _ = parse_object(&bytes, &names);
             let _ = linked_crcs(&bytes[..], &names);
             let _ = unresolved_promotions(&bytes[..], &names);
         }

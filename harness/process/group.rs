@@ -121,7 +121,7 @@ impl Drop for Group {
     }
 }
 
-/// Reads `/proc/PID/stat`: number, (name), state, parent, group; proc_pid_stat(5). The
+/// Reads `/proc/PID/stat`: number, (name), state, parent, group; `proc_pid_stat(5)`. The
 /// name may hold anything, parentheses too.
 fn runs_in_group(stat: &str, group: &str) -> bool {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);

@@ -108,11 +108,12 @@ mod tests {
     fn a_log_that_outgrows_us_is_caught_up_with() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         let mut tail = Tail::open(log.path()).unwrap();
-        log.write_all(&[b'x'; CHUNK as usize]).unwrap();
+        log.write_all(&vec![b'x'; usize::try_from(CHUNK).unwrap()])
+            .unwrap();
         log.write_all(b"\nlast\n").unwrap();
         let mut seen = Vec::new();
         tail.deliver(true, &mut |t| {
-            seen.push((t.skipped, t.lines.last().cloned()))
+            seen.push((t.skipped, t.lines.last().cloned()));
         });
         assert_eq!(seen, [(6, Some("last".to_owned()))]);
     }

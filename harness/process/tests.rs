@@ -7,6 +7,7 @@ fn sh(script: &str) -> Command {
     Command::new("/bin/sh").arg("-c").arg(script)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a deadline is an option")]
 fn soon(milliseconds: u64) -> Option<Instant> {
     Some(Instant::now() + Duration::from_millis(milliseconds))
 }

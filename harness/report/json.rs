@@ -13,7 +13,8 @@ const SCHEMA: u32 = 1;
 #[derive(Serialize)]
 struct Tree<'a> {
     schema: u32,
-    tree: &'a str,
+    #[serde(rename = "tree")]
+    dir: &'a str,
     #[serde(flatten)]
     checked: CheckedJson<'a>,
 }
@@ -78,7 +79,7 @@ struct FailureJson<'a> {
 pub fn tree(tree: &str, checked: &Checked) -> String {
     text(&Tree {
         schema: SCHEMA,
-        tree,
+        dir: tree,
         checked: checked_json(checked),
     })
 }

@@ -4,9 +4,9 @@
 use super::bits::{Bits, MAX_WIDTH};
 use super::{BitcodeError, Result};
 
-/// LLVM's own abbreviations stay below twenty. Literals take no bits in a record, so without a
-/// limit a record of three bits could cost any amount of time.
-const MAX_OPERANDS: u64 = 64;
+/// In the blocks that are read here, LLVM's own abbreviations have less than ten. Literals take no
+/// bits in a record, so without a limit a record of three bits could cost any amount of time.
+const MAX_OPERANDS: u64 = 32;
 /// LLVM's own blocks have a few dozen.
 const MAX_ABBREVIATIONS: usize = 1024;
 
@@ -29,8 +29,9 @@ impl Field {
             Field::Fixed(width) => bits.fixed(width),
             Field::Vbr(width) => bits.vbr(width),
             Field::Char6 => {
-                let index = bits.fixed(6)?;
-                Ok(CHAR6.get(index as usize).copied().map_or(0, u64::from))
+                // Six bits always are an index into the table.
+                let index = usize::try_from(bits.fixed(6)?).unwrap_or_default();
+                Ok(CHAR6.get(index).copied().map_or(0, u64::from))
             }
         }
     }
@@ -121,7 +122,7 @@ impl Abbreviations {
         let malformed = |problem| BitcodeError::MalformedAbbreviation { at, problem };
         let count = bits.vbr(5)?;
         if !(1..=MAX_OPERANDS).contains(&count) {
-            return Err(malformed("not between 1 and 64 operands"));
+            return Err(malformed("not between 1 and 32 operands"));
         }
         if self.ends.len() >= MAX_ABBREVIATIONS {
             return Err(malformed("more than 1024 abbreviations in a block"));
@@ -164,8 +165,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_operands(&[], "not between 1 and 64 operands")]
-    #[case::too_many_operands(&[Op::Literal(0); 65], "not between 1 and 64 operands")]
+    #[case::no_operands(&[], "not between 1 and 32 operands")]
+    #[case::too_many_operands(&[Op::Literal(0); 33], "not between 1 and 32 operands")]
     #[case::code_is_an_array(&[Op::Array, Op::Char6], "no field for the record's code")]
     #[case::code_is_a_blob(&[Op::Blob], "no field for the record's code")]
     #[case::array_of_nothing(

@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn more_operands_than_anyone_needs_are_passed_over_but_not_kept() {
-        let long = vec![0; MAX_OPERANDS as usize + 1];
+        let long = vec![0; usize::try_from(MAX_OPERANDS).unwrap() + 1];
         let error = records(|block| {
             block.record(1, &long);
         });

@@ -160,7 +160,7 @@ mod tests {
     fn blocks_are_found_in_raw_and_wrapped_bitcode() {
         let raw = sample();
         assert_eq!(block_ids(&raw), Ok(vec![13, 8]));
-        let mut wrapped = wrapped(20, raw.len() as u32, &raw);
+        let mut wrapped = wrapped(20, u32::try_from(raw.len()).unwrap(), &raw);
         wrapped.extend([0xAA; 12]);
         assert_eq!(block_ids(&wrapped), Ok(vec![13, 8]));
     }

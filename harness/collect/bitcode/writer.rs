@@ -1,5 +1,7 @@
 //! A tiny writer of LLVM bit streams for the tests of the reader, and the sample files they share.
 
+#![expect(clippy::cast_possible_truncation, reason = "sample files are small")]
+
 pub(super) const MAGIC: [u8; 4] = *b"BC\xC0\xDE";
 
 /// The parts of an abbreviation as they are written.
@@ -63,7 +65,7 @@ impl Writer {
 
     pub(super) fn align(&mut self) -> &mut Self {
         let padding = self.bits.next_multiple_of(32) - self.bits;
-        self.fixed(padding as u32, 0)
+        self.fixed(u32::try_from(padding).unwrap(), 0)
     }
 
     /// The id with which an entry of the current block begins.
