@@ -66,7 +66,8 @@ pub fn check_config(
         .filter(|(symbol, _)| **symbol != mode_symbol)
     {
         let found = value(symbol);
-        if found != asked {
+        // .config quotes strings, auto.conf does not.
+        if found.trim_matches('"') != asked.trim_matches('"') {
             findings.add(
                 &SYMBOL,
                 symbol,
