@@ -207,7 +207,7 @@ impl Around {
         };
         let export_c = tree.bytes(".vmlinux.export.c")?;
         let kcrctab = if config_modversions(export_c.as_deref()) {
-            read_linked(tree, "vmlinux", |data| elf::linked_crcs(data, names))?
+            read_linked(tree, "vmlinux", |data| elf::linked_crcs(data, names))?.flatten()
         } else {
             None
         };

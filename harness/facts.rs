@@ -291,6 +291,8 @@ pub struct Module {
 pub struct Log {
     /// 1-based line and text.
     pub messages: Vec<(usize, String)>,
+    /// Warnings by kind: `-Wunused-variable`, or the tool that warns.
+    pub warnings: BTreeMap<String, usize>,
     /// Messages left out because there were too many to keep.
     pub left_out: usize,
 }

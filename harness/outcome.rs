@@ -1,6 +1,8 @@
 //! What a command has to report: plain data that `verify` fills and `report`
 //! turns into text. Paths are shown as the user gave them.
 
+use std::collections::BTreeMap;
+
 use crate::cell::LtoMode;
 use crate::compare::{Difference, Verdict};
 use crate::facts::{Facts, ObjectFile};
@@ -11,6 +13,8 @@ use crate::finding::Finding;
 pub struct Checked {
     pub identity: Identity,
     pub counts: Counts,
+    /// Warnings in the build log, by kind.
+    pub warnings: BTreeMap<String, usize>,
     /// Rules that were run.
     pub rules: usize,
     /// In the order of the rule families, then of the archive.

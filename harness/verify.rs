@@ -99,6 +99,11 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
                     .to_owned(),
             },
             counts: Counts::of(&facts),
+            warnings: facts
+                .log
+                .as_ref()
+                .map(|log| log.warnings.clone())
+                .unwrap_or_default(),
             rules,
             findings,
             unfinished: facts

@@ -42,8 +42,17 @@ fn run(matrix: &str, cell: &str, kernel: &Path, more: &[&str]) -> (TempDir, Outp
     let dir = work.path().to_str().unwrap();
     let snapshots = format!("{}/snapshots", env!("CARGO_MANIFEST_DIR"));
     let mut args = vec![
-        "run", &matrix, "--kernel", kernel, "--cell", cell, "--work", dir, "--ccache",
-        "--snapshots", &snapshots,
+        "run",
+        &matrix,
+        "--kernel",
+        kernel,
+        "--cell",
+        cell,
+        "--work",
+        dir,
+        "--ccache",
+        "--snapshots",
+        &snapshots,
     ];
     args.extend(more);
     let output = klto(&args);
@@ -67,8 +76,14 @@ fn assert_clean(report: &Value, cell: &str) {
     assert_eq!(found["broken"], false, "{found:#}");
     assert_eq!(found["checked"]["findings"], Value::Array(Vec::new()));
     assert_eq!(found["differences"], Value::Array(Vec::new()), "{cell}");
-    assert!(found["checked"]["objects"].as_u64().unwrap() > 300, "{found:#}");
-    assert!(["same", "new"].contains(&found["verdict"].as_str().unwrap()), "{found:#}");
+    assert!(
+        found["checked"]["objects"].as_u64().unwrap() > 300,
+        "{found:#}"
+    );
+    assert!(
+        ["same", "new"].contains(&found["verdict"].as_str().unwrap()),
+        "{found:#}"
+    );
 }
 
 #[test]
@@ -84,7 +99,11 @@ fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
     let thin = &report["cells"][0];
     assert_eq!(thin["cell"], "x86_64/tiny/thin/llvm-22", "matrix order");
     assert_eq!(thin["derived_from"], "x86_64/tiny/thin-dist/llvm-22");
-    assert!(std::fs::read_to_string(work.path().join("report.ktap")).unwrap().contains("\nok 2 "));
+    assert!(
+        std::fs::read_to_string(work.path().join("report.ktap"))
+            .unwrap()
+            .contains("\nok 2 ")
+    );
 
     every_object_reads_as_llvm_reads_it(&build_dir(&work, "x86_64/tiny/thin-dist/llvm-22"));
 }
@@ -114,7 +133,10 @@ fn every_object_reads_as_llvm_reads_it(build: &Path) {
 
 /// The string of the first record of a kind, out of its operands.
 fn record_string(dump: &str, record: &str) -> String {
-    let line = dump.lines().find(|line| line.contains(record)).expect(record);
+    let line = dump
+        .lines()
+        .find(|line| line.contains(record))
+        .expect(record);
     let (_, inside) = line.split_once(record).unwrap();
     inside
         .split([' ', '/', '>'])
@@ -149,7 +171,11 @@ fn a_tree_switched_from_thin_to_distributed_is_broken() {
          make ARCH=x86_64 LLVM=-22 'CC=ccache clang-22' -j2 vmlinux",
         kernel = kernel.display()
     );
-    let made = Command::new("sh").args(["-c", &switch]).current_dir(&build).status().unwrap();
+    let made = Command::new("sh")
+        .args(["-c", &switch])
+        .current_dir(&build)
+        .status()
+        .unwrap();
     eprintln!("make after the switch: {made}");
 
     let dir = build.to_str().unwrap();
@@ -157,7 +183,13 @@ fn a_tree_switched_from_thin_to_distributed_is_broken() {
     assert_eq!(output.status.code(), Some(1));
     let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = checked["findings"].as_array().unwrap();
-    assert!(findings.iter().all(|f| f["key"] == "flags.saved-missing"), "{findings:#?}");
-    assert!(findings.iter().any(|f| f["object"] == "init/main.o"), "{findings:#?}");
+    assert!(
+        findings.iter().all(|f| f["key"] == "flags.saved-missing"),
+        "{findings:#?}"
+    );
+    assert!(
+        findings.iter().any(|f| f["object"] == "init/main.o"),
+        "{findings:#?}"
+    );
     assert_eq!(Some(findings.len() as u64), checked["ir_objects"].as_u64());
 }

@@ -185,6 +185,16 @@ fn check_saved(facts: &Facts, object: &Object, front: &Cmd, findings: &mut Findi
                 )
             ),
         );
+    } else if let Some(word) = first_outside(flags, command) {
+        findings.add(
+            &SAVED_DIFFERS,
+            name,
+            format!(
+                "{}: the saved line has «{}», which the front end has not there",
+                at(name, saved),
+                facts.text(word)
+            ),
+        );
     }
 }
 
@@ -204,6 +214,11 @@ fn check_backend(
         CmdFile::Missing | CmdFile::Unreadable(_) => None,
     };
     let Some(Ok(command)) = command else {
+        // make writes the .cmd file after the object: an interrupted build may
+        // lack it, and will make the object again.
+        if !facts.reached("vmlinux.a") {
+            return;
+        }
         findings.add(
             &BACKEND_UNRECORDED,
             native,
@@ -317,6 +332,12 @@ fn check_ir_options(
             return;
         }
     }
+}
+
+/// The first of `words` that `command` does not have, or not in that order.
+fn first_outside(words: &[Name], command: &[Name]) -> Option<Name> {
+    let mut rest = command.iter();
+    words.iter().find(|word| !rest.any(|c| c == *word)).copied()
 }
 
 fn find_run(haystack: &[Name], needle: &[Name]) -> Option<usize> {

@@ -17,14 +17,41 @@ pub fn parse(text: &[u8]) -> Log {
         if is_command(line) || line.trim_ascii().is_empty() {
             continue;
         }
+        let text = String::from_utf8_lossy(&line[..line.len().min(LINE)]);
+        if let Some(kind) = warning_kind(&text) {
+            *log.warnings.entry(kind).or_default() += 1;
+        }
         if log.messages.len() == KEPT {
             log.left_out += 1;
             continue;
         }
-        let line = String::from_utf8_lossy(&line[..line.len().min(LINE)]);
-        log.messages.push((number + 1, line.trim_end().to_owned()));
+        log.messages.push((number + 1, text.trim_end().to_owned()));
     }
     log
+}
+
+/// What kind of warning a line is: the flag that turns it off, or else the tool
+/// that says it (`vmlinux.o: warning: objtool: …`, `ld.lld: warning: …`).
+fn warning_kind(line: &str) -> Option<String> {
+    let (before, after) = line
+        .split_once("warning: ")
+        .or_else(|| line.split_once("WARNING: "))?;
+    let flag = line
+        .rsplit_once("[-W")
+        .and_then(|(_, flag)| flag.split_once(']'))
+        .map(|(flag, _)| format!("-W{flag}"));
+    let is_tool = |word: &&str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    let tool = after
+        .split_once(": ")
+        .map(|(word, _)| word)
+        .filter(is_tool)
+        .or_else(|| Some(before.trim_end_matches(": ")).filter(is_tool));
+    Some(flag.unwrap_or_else(|| tool.unwrap_or("other").to_owned()))
 }
 
 /// Whether a line is make's report of a command: `  CC  foo.o`, or, verbose,
@@ -50,6 +77,28 @@ mod tests {
             [
                 (2, "warning: linking module 'a'".to_owned()),
                 (5, "make[1]: Leaving directory '/x'".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn warnings_are_counted_by_kind() {
+        let log = parse(
+            b"a.c:1:2: warning: unused x [-Wunused-variable]\nb.c:1:2: warning: unused y [-Wunused-variable]\nvmlinux.o: warning: objtool: f+0x1: oops\nld.lld: warning: cannot find it\nWARNING: modpost: missing x\nWARNING: Unable to reopen\nno warning here\n",
+        );
+        let counts: Vec<(&str, usize)> = log
+            .warnings
+            .iter()
+            .map(|(kind, n)| (kind.as_str(), *n))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                ("-Wunused-variable", 2),
+                ("ld.lld", 1),
+                ("modpost", 1),
+                ("objtool", 1),
+                ("other", 1)
             ]
         );
     }

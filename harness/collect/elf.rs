@@ -78,14 +78,15 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(
 }
 
 /// The CRC of each `__crc_<symbol>` of a linked kernel, as the module loader
-/// will see it (`include/linux/export-internal.h`, `SYMBOL_CRC`).
+/// will see it (`include/linux/export-internal.h`, `SYMBOL_CRC`); `None` where
+/// the kernel has been stripped of its symbols.
 ///
 /// # Errors
 /// Why the file is no ELF file that can be read.
 pub fn linked_crcs<'data, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,
-) -> Result<Vec<(Name, u32)>, String> {
+) -> Result<Option<Vec<(Name, u32)>>, String> {
     match data.read_bytes_at(4, 1) {
         Ok([1]) => linked_crcs_as::<FileHeader32<Endianness>, R>(data, names),
         _ => linked_crcs_as::<FileHeader64<Endianness>, R>(data, names),
@@ -96,9 +97,12 @@ pub fn linked_crcs<'data, R: ReadRef<'data>>(
 fn linked_crcs_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,
-) -> object::read::Result<Vec<(Name, u32)>> {
+) -> object::read::Result<Option<Vec<(Name, u32)>>> {
     let file = ElfFile::<H, R>::parse(data)?;
     let little = file.is_little_endian();
+    if file.symbols().next().is_none() {
+        return Ok(None);
+    }
     let mut tables = Vec::new();
     for section in file.sections() {
         if section.name_bytes()?.starts_with(b"__kcrctab") {
@@ -124,7 +128,7 @@ fn linked_crcs_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
         }
     }
     crcs.sort_unstable_by(|a, b| names.resolve(&a.0).cmp(names.resolve(&b.0)));
-    Ok(crcs)
+    Ok(Some(crcs))
 }
 
 /// The undefined promoted names of a linked object: each is a reference that

@@ -164,6 +164,7 @@ mod tests {
                 ir: 1,
                 exports: 1,
             },
+            warnings: BTreeMap::new(),
             rules: 1,
             findings: Vec::new(),
             unfinished: None,

@@ -1,6 +1,8 @@
 //! JSON for programs, described in `docs/formats.md`. Keys are stable: they are
 //! only ever added.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::compare::{Difference, Verdict};
@@ -28,6 +30,7 @@ struct CheckedJson<'a> {
     objects: usize,
     ir_objects: usize,
     exported_symbols: usize,
+    warnings: &'a BTreeMap<String, usize>,
     rules: usize,
     unfinished: Option<&'a str>,
     findings: Vec<FindingJson<'a>>,
@@ -123,6 +126,7 @@ fn checked_json(checked: &Checked) -> CheckedJson<'_> {
         objects: checked.counts.objects,
         ir_objects: checked.counts.ir,
         exported_symbols: checked.counts.exports,
+        warnings: &checked.warnings,
         rules: checked.rules,
         unfinished: checked.unfinished.as_deref(),
         findings: checked.findings.iter().map(finding_json).collect(),

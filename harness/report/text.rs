@@ -45,12 +45,21 @@ pub fn tree(tree: &str, checked: &Checked, all: bool) -> String {
 
 fn counts(checked: &Checked) -> String {
     let counts = &checked.counts;
-    format!(
+    let mut text = format!(
         "{}, {} of them bitcode; {}",
         Plural(counts.objects, "object"),
         counts.ir,
         Plural(counts.exports, "exported symbol")
-    )
+    );
+    for (kind, count) in &checked.warnings {
+        let _ = write!(
+            text,
+            "\n{} in the log: {}",
+            Plural(*count, "warning"),
+            printable(kind)
+        );
+    }
+    text
 }
 
 /// Every group of findings, largest meaning first: in the order of the rules.

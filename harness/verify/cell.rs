@@ -1,6 +1,7 @@
 //! The flow for one cell: configure, build, collect, check, compare. What the
 //! kernel does wrong is in the result; an error means that nobody can tell.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -204,6 +205,7 @@ fn without_tree(run: &Run, cell: &Cell, findings: Vec<Finding>) -> Checked {
             ir: 0,
             exports: 0,
         },
+        warnings: BTreeMap::new(),
         rules: check::config::FAMILY.rules.len(),
         findings,
         unfinished: Some("the configuration is not the one that was asked for".to_owned()),

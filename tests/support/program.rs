@@ -1,0 +1,66 @@
+//! Runs the built `klto`, or another program, as a user does: real arguments, real
+//! environment, and a limit on time, so that a hang fails a test instead of stopping it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Far more than any of these tests needs.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How a program ended, and what it wrote.
+#[derive(Debug)]
+pub struct Ended {
+    /// `None` where a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A command for `klto`, free of what the test run itself has in its environment.
+pub fn klto<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_klto"));
+    command.args(args).env_remove("KLTO_KERNEL");
+    command
+}
+
+/// Runs a program to its end.
+pub fn finish(command: &mut Command) -> Ended {
+    let (mut stdout, mut stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone().unwrap())
+        .stderr(stderr.try_clone().unwrap())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let start = Instant::now();
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        if start.elapsed() > LIMIT {
+            let _ = child.kill();
+            let _ = child.wait();
+            let said = contents(&mut stderr);
+            panic!("{command:?} runs for more than {LIMIT:?}; it said:\n{said}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let ended = Ended {
+        code,
+        stdout: contents(&mut stdout),
+        stderr: contents(&mut stderr),
+    };
+    eprintln!("{command:?}\n{ended:#?}");
+    assert!(!ended.stderr.contains("panicked at"), "it panicked");
+    ended
+}
+
+fn contents(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
