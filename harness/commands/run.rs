@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         cancel: &cancel,
     };
 
-    let mut results = verify_all(&run, &cells, !args.no_reuse)?;
+    let mut results = verify_all(&run, &cells, !args.no_reuse);
     if let Some(snapshots) = run.snapshots.filter(|_| args.cells.patterns.is_empty()) {
         let known: Vec<String> = matrix.cells().iter().map(Cell::name).collect();
         let gone = snapshots
@@ -58,12 +58,16 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         cells: results,
     };
     report(args, &work, &result)?;
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
     Ok(exit(&result, args.strict))
 }
 
 /// Verifies the cells, each distributed one first, since the in-process cell
-/// beside it can start from its finished tree. Results are in matrix order.
-fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Result<Vec<CellResult>, Error> {
+/// beside it can start from its finished tree. Results are in matrix order; after
+/// an interrupt the cells that are left cannot be told.
+fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Vec<CellResult> {
     let mut order: Vec<usize> = (0..cells.len()).collect();
     order.sort_by_key(|at| {
         let first_of_group = cells
@@ -85,7 +89,7 @@ fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Result<Vec<CellResult>,
                 CellResult::without_build(cell.name(), Verdict::Infra(reason)),
                 None,
             ),
-            None => verify(run, cell, from)?,
+            None => verify(run, cell, from),
         };
         if let (LtoMode::ThinDist, Some(tree)) = (cell.lto, tree) {
             finished.insert(beside(cell), tree);
@@ -93,7 +97,7 @@ fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Result<Vec<CellResult>,
         eprintln!("{}: {}", result.name, result.verdict.name());
         results.insert(at, result);
     }
-    Ok(results.into_values().collect())
+    results.into_values().collect()
 }
 
 /// What the modes of one kernel have in common.

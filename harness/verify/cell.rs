@@ -37,34 +37,33 @@ pub struct Finished {
     pub dir: PathBuf,
 }
 
-/// Builds and checks one cell.
-///
-/// # Errors
-/// [`Error::Cancelled`] alone; any other failure of the machine is the cell's
-/// verdict, [`Verdict::Infra`].
-pub fn verify(
-    run: &Run,
-    cell: &Cell,
-    from: Option<&Finished>,
-) -> Result<(CellResult, Option<Finished>), Error> {
+/// Builds and checks one cell; also gives its build tree, where that is whole.
+/// A failure of the machine is the verdict [`Verdict::Infra`].
+pub fn verify(run: &Run, cell: &Cell, from: Option<&Finished>) -> (CellResult, Option<Finished>) {
     let started = Instant::now();
     let name = cell.name();
+    if run.cancel.is_cancelled() {
+        let verdict = Verdict::Infra("interrupted".to_owned());
+        return (CellResult::without_build(name, verdict), None);
+    }
     if let Some(reason) = run.source.lacks(cell) {
-        return Ok((
+        return (
             CellResult::without_build(name, Verdict::Skipped(reason)),
             None,
-        ));
+        );
     }
-    let (mut result, finished) = match build_and_check(run, cell, from) {
-        Ok(done) => done,
-        Err(Error::Cancelled) => return Err(Error::Cancelled),
-        Err(error) => (
-            CellResult::without_build(name, Verdict::Infra(error.to_string())),
+    let (mut result, finished) = build_and_check(run, cell, from).unwrap_or_else(|error| {
+        let reason = match error {
+            Error::Cancelled => "interrupted".to_owned(),
+            error => error.to_string(),
+        };
+        (
+            CellResult::without_build(name, Verdict::Infra(reason)),
             None,
-        ),
-    };
+        )
+    });
     result.seconds = started.elapsed().as_secs_f64();
-    Ok((result, finished))
+    (result, finished)
 }
 
 fn build_and_check(
