@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::cell::CellPattern;
+use crate::finding::key_matches;
 use crate::yaml::{self, YamlError};
 
 /// A suppression.
@@ -64,8 +65,7 @@ impl Allow {
     /// Whether it covers a finding, given by its key, the cell's name and the object
     /// that the finding is about.
     pub fn matches(&self, key: &str, cell: &str, object: Option<&str>) -> bool {
-        let below = key.strip_prefix(&self.key);
-        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        key_matches(&self.key, key)
             && self.cells.matches(cell)
             && match (&self.object, object) {
                 (None, _) => true,

@@ -53,14 +53,6 @@ impl LtoMode {
             Self::Full => "LTO_CLANG_FULL",
         }
     }
-
-    /// Whether C objects are bitcode.
-    pub fn is_lto(self) -> bool {
-        match self {
-            Self::None => false,
-            Self::Thin | Self::ThinDist | Self::Full => true,
-        }
-    }
 }
 
 impl fmt::Display for LtoMode {

@@ -46,13 +46,6 @@ pub enum Exit {
     Cancelled,
 }
 
-impl Exit {
-    /// Whether the child did what was asked.
-    pub fn is_success(self) -> bool {
-        self == Self::Success
-    }
-}
-
 impl From<ExitStatus> for Exit {
     fn from(status: ExitStatus) -> Self {
         match (status.code(), status.signal()) {
@@ -298,9 +291,6 @@ fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, Process
     }
     if let Some(folder) = &command.cwd {
         expression = expression.dir(folder);
-    }
-    if let Some(hook) = command.before_spawn.clone() {
-        expression = expression.before_spawn(move |c| hook(c));
     }
     Group::start(&expression).map_err(|source| match source.kind() {
         // A script whose interpreter is missing exists, and is "not found" too.

@@ -135,11 +135,12 @@ fn check_header(
             &MACHINE,
             name,
             format!(
-                "e_machine {} (offset 0x12), {}-bit, {} endian; {} has e_machine {}, {}-bit, {} endian",
+                "e_machine {} (offset 0x12), {}-bit, {} endian; {} has {} ({}), {}-bit, {} endian",
                 elf.machine,
                 elf.class,
                 order(elf.little_endian),
                 subject.arch.name,
+                expected.machine_name,
                 expected.machine,
                 expected.class,
                 order(little),

@@ -4,12 +4,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-
-type Hook = dyn Fn(&mut std::process::Command) -> io::Result<()> + Send + Sync;
 
 /// A program with its arguments, environment and folder. Its standard input is empty.
 #[derive(Clone)]
@@ -20,7 +16,6 @@ pub struct Command {
     pub(super) env: BTreeMap<OsString, Option<OsString>>,
     pub(super) cwd: Option<PathBuf>,
     pub(super) grace: Duration,
-    pub(super) before_spawn: Option<Arc<Hook>>,
 }
 
 impl Command {
@@ -33,7 +28,6 @@ impl Command {
             env: BTreeMap::new(),
             cwd: None,
             grace: Duration::from_secs(5),
-            before_spawn: None,
         }
     }
 
@@ -77,17 +71,6 @@ impl Command {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
-        self
-    }
-
-    /// Sets a hook that prepares what the builder cannot say, such as handing on a
-    /// job server: `.before_spawn(move |c| { client.configure(c); Ok(()) })`.
-    #[must_use]
-    pub fn before_spawn<H>(mut self, hook: H) -> Self
-    where
-        H: Fn(&mut std::process::Command) -> io::Result<()> + Send + Sync + 'static,
-    {
-        self.before_spawn = Some(Arc::new(hook));
         self
     }
 

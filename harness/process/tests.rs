@@ -183,16 +183,6 @@ fn a_daemon_that_keeps_the_output_open_does_not_hold_us() {
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
-#[test]
-fn a_hook_prepares_the_command() {
-    let command = sh("echo $FROM_HOOK").before_spawn(|c| {
-        c.env("FROM_HOOK", "yes");
-        Ok(())
-    });
-    let captured = capture(&command, None, &Cancel::new()).unwrap();
-    assert_eq!(captured.stdout, "yes\n");
-}
-
 #[rstest]
 #[case::program(
     Command::new("klto-no-such"),

@@ -55,7 +55,7 @@ pub fn verify(run: &Run, cell: &Cell, from: Option<&Finished>) -> (CellResult, O
     let (mut result, finished) = build_and_check(run, cell, from).unwrap_or_else(|error| {
         let reason = match error {
             Error::Cancelled => "interrupted".to_owned(),
-            error => error.to_string(),
+            error => error.to_string().replace("\n  ", "; "),
         };
         (
             CellResult::without_build(name, Verdict::Infra(reason)),
