@@ -100,6 +100,21 @@ pub struct Arch {
     pub elf: ElfIdent,
     /// The make target of the boot image that an emulator can load with any config.
     pub image: String,
+    /// What boots its kernels.
+    pub emulator: Emulator,
+}
+
+/// An emulator.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulator {
+    /// The program.
+    pub program: String,
+    /// The Debian package that has it.
+    pub package: String,
+    /// The first major version that can boot the architecture.
+    #[serde(default)]
+    pub since: Option<u32>,
 }
 
 /// The parts of an ELF header that all objects of one architecture share.

@@ -16,6 +16,7 @@ use crate::cli::{Cells, Cli, Command};
 use crate::doctor;
 use crate::error::{Error, Exit};
 use crate::matrix::Matrix;
+use crate::progress::say;
 
 /// Runs a command; an error is printed, and mapped to its exit.
 #[must_use]
@@ -25,13 +26,23 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Run(args) => run::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Accept(args) => accept::run(args),
-        Command::Doctor => print(&doctor::report(&doctor::examine())).map(|()| Exit::Holds),
+        Command::Doctor => doctor(),
         Command::Explain(args) => explain::run(args),
     };
     result.unwrap_or_else(|error| {
-        let text = error.to_string();
-        anstream::eprintln!("klto: {text}");
+        say(format_args!("klto: {error}"));
         error.exit()
+    })
+}
+
+/// `klto doctor`: 125 where a kernel of some architecture cannot be built.
+fn doctor() -> Result<Exit, Error> {
+    let diagnosis = doctor::examine().map_err(|e| Error::Usage(e.to_string()))?;
+    print(&doctor::report(&diagnosis))?;
+    Ok(if diagnosis.can_build() {
+        Exit::Holds
+    } else {
+        Exit::CannotTell
     })
 }
 

@@ -1,13 +1,13 @@
-//! Says what this machine can build: which tools are there, and what to install
-//! for those that are not.
+//! Says what this machine can build and boot: which tools are there, and what to
+//! install for those that are not.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::arch;
-use crate::cell::Cell;
+use crate::arch::{self, ArchError};
+use crate::cell::{Arch, Cell, Emulator};
 use crate::kbuild::{llvm_tool, variables};
-use crate::process::{Cancel, Command, capture};
+use crate::process::{Cancel, Command, Exit, capture};
 
 /// A program that a build needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,33 @@ pub struct Tool {
 pub struct Examined {
     pub tool: Tool,
     pub version: Option<String>,
+}
+
+/// What the machine can do with one architecture.
+#[derive(Debug)]
+pub struct Ability {
+    pub arch: String,
+    /// Why no kernel can be built, if none can.
+    pub cannot_build: Option<String>,
+    /// Why no kernel can be booted, if none can.
+    pub cannot_boot: Option<String>,
+}
+
+/// What `klto doctor` found.
+#[derive(Debug)]
+pub struct Diagnosis {
+    pub tools: Vec<Examined>,
+    pub abilities: Vec<Ability>,
+}
+
+impl Diagnosis {
+    /// Whether kernels of all architectures can be built.
+    #[must_use]
+    pub fn can_build(&self) -> bool {
+        self.abilities
+            .iter()
+            .all(|ability| ability.cannot_build.is_none())
+    }
 }
 
 /// What every kernel build needs besides its toolchain.
@@ -89,16 +116,9 @@ pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
         .into_iter()
         .filter(|tool| find(&tool.program).is_none())
         .collect();
-    (!missing.is_empty()).then(|| {
-        let mut packages: Vec<&str> = missing.iter().map(|t| t.package.as_str()).collect();
-        packages.dedup();
-        let programs: Vec<&str> = missing.iter().map(|t| t.program.as_str()).collect();
-        format!(
-            "not installed: {}; on Debian: apt-get install {}",
-            programs.join(", "),
-            packages.join(" ")
-        )
-    })
+    let programs: Vec<&str> = missing.iter().map(|t| t.program.as_str()).collect();
+    install_hint(missing.iter())
+        .map(|hint| format!("not installed: {}; on Debian: {hint}", programs.join(", ")))
 }
 
 /// Looks for a program as a shell does.
@@ -112,26 +132,48 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Asks each tool for its version.
-#[must_use]
-pub fn examine() -> Vec<Examined> {
+/// Asks each tool for its version, and tries what the machine can do with each
+/// architecture.
+///
+/// # Errors
+/// Where the table of architectures cannot be read.
+pub fn examine() -> Result<Diagnosis, ArchError> {
     let llvm = ["-22", "-21", "-20", "-19", ""]
         .into_iter()
         .find(|suffix| find(&format!("clang{suffix}")).is_some())
         .unwrap_or("-22");
-    let optional = Tool {
-        program: "ccache".to_owned(),
-        package: "ccache".to_owned(),
+    let examine = |tool: Tool| Examined {
+        version: version(&tool.program),
+        tool,
     };
-    build_tools()
+    let needed: Vec<Examined> = build_tools()
         .into_iter()
         .chain(llvm_tools(Some(llvm)))
-        .chain([optional])
-        .map(|tool| Examined {
-            version: version(&tool.program),
-            tool,
+        .map(examine)
+        .collect();
+    let missing = install_hint(
+        needed
+            .iter()
+            .filter(|e| e.version.is_none())
+            .map(|e| &e.tool),
+    );
+    let clang = llvm_tool("clang", Some(llvm));
+    let abilities = arch::all()?
+        .values()
+        .map(|arch| Ability {
+            arch: arch.name.clone(),
+            cannot_build: missing.clone().or_else(|| cannot_compile(&clang, arch)),
+            cannot_boot: cannot_boot(&arch.emulator),
         })
-        .collect()
+        .collect();
+    let ccache = examine(Tool {
+        program: "ccache".to_owned(),
+        package: "ccache".to_owned(),
+    });
+    Ok(Diagnosis {
+        tools: needed.into_iter().chain([ccache]).collect(),
+        abilities,
+    })
 }
 
 fn version(program: &str) -> Option<String> {
@@ -150,37 +192,80 @@ fn version(program: &str) -> Option<String> {
         .or(Some("of unknown version".to_owned()))
 }
 
+/// Compiles nothing for the target: a clang may be built without it.
+fn cannot_compile(clang: &str, arch: &Arch) -> Option<String> {
+    let compile = Command::new(clang)
+        .arg(format!("--target={}", arch.target))
+        .args(["-x", "c", "-c", "/dev/null", "-o", "/dev/null"]);
+    let captured = capture(&compile, None, &Cancel::new()).ok()?;
+    (captured.status != Exit::Success).then(|| {
+        let said = captured.stderr.lines().next().unwrap_or_default();
+        format!("{clang} --target={} fails: {said}", arch.target)
+    })
+}
+
+fn cannot_boot(emulator: &Emulator) -> Option<String> {
+    let Some(said) = version(&emulator.program) else {
+        return Some(format!("apt-get install {}", emulator.package));
+    };
+    let since = emulator.since?;
+    let major = major_version(&said)?;
+    (major < since).then(|| {
+        format!(
+            "{} {major} is too old, {since} is needed: apt-get install -t bookworm-backports {}",
+            emulator.program, emulator.package
+        )
+    })
+}
+
+/// The first number of `QEMU emulator version 7.2.22 (…)`.
+fn major_version(said: &str) -> Option<u32> {
+    let (_, version) = said.split_once("version ")?;
+    version.split('.').next()?.parse().ok()
+}
+
+fn install_hint<'a>(missing: impl Iterator<Item = &'a Tool>) -> Option<String> {
+    let mut packages: Vec<&str> = missing.map(|tool| tool.package.as_str()).collect();
+    packages.dedup();
+    (!packages.is_empty()).then(|| format!("apt-get install {}", packages.join(" ")))
+}
+
 /// The report of `klto doctor`.
 #[must_use]
-pub fn report(examined: &[Examined]) -> String {
+pub fn report(diagnosis: &Diagnosis) -> String {
     let mut out = String::new();
-    for Examined { tool, version } in examined {
+    for Examined { tool, version } in &diagnosis.tools {
         let said = version.as_deref().unwrap_or("missing");
         let _ = writeln!(out, "{:16} {said}", tool.program);
     }
-    let mut missing: Vec<&str> = examined
-        .iter()
-        .filter(|e| e.version.is_none())
-        .map(|e| e.tool.package.as_str())
-        .collect();
-    missing.dedup();
-    let _ = match &missing[..] {
-        [] => writeln!(
+    out.push('\n');
+    for ability in &diagnosis.abilities {
+        let can = |cannot: &Option<String>| match cannot {
+            None => "yes".to_owned(),
+            Some(why) => format!("no ({why})"),
+        };
+        let _ = writeln!(
             out,
-            "\ncan build: {}",
-            arch::names().unwrap_or_default().join(", ")
-        ),
-        ["ccache"] => writeln!(
-            out,
-            "\ncan build: {}; ccache would make repeated builds faster",
-            arch::names().unwrap_or_default().join(", ")
-        ),
-        _ => writeln!(
-            out,
-            "\ncannot build a kernel yet; on Debian: apt-get install {}",
-            missing.join(" ")
-        ),
-    };
-    out.push_str("booting is not part of klto yet\n");
+            "{:16} build: {}; emulator to boot: {}",
+            ability.arch,
+            can(&ability.cannot_build),
+            can(&ability.cannot_boot)
+        );
+    }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_emulator_tells_its_major_version() {
+        assert_eq!(
+            major_version("QEMU emulator version 7.2.22 (Debian 1:7.2)"),
+            Some(7)
+        );
+        assert_eq!(major_version("QEMU emulator version 10.0.2"), Some(10));
+        assert_eq!(major_version("of unknown version"), None);
+    }
 }

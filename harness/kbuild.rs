@@ -135,8 +135,11 @@ fn version_of(makefile: &str) -> Option<String> {
     })
 }
 
-/// kbuild splits its paths at spaces and colons.
-fn check_path(path: &Path, what: &str) -> Result<(), Error> {
+/// Refuses a path that kbuild would split, at spaces and colons.
+///
+/// # Errors
+/// [`Error::Usage`], naming the character.
+pub fn check_path(path: &Path, what: &str) -> Result<(), Error> {
     let text = path.to_string_lossy();
     match text.chars().find(|c| c.is_whitespace() || *c == ':') {
         None => Ok(()),
@@ -368,10 +371,13 @@ fn machine_failure(log: &[u8]) -> Option<String> {
         "unable to execute command: Killed",
         "Input/output error",
     ];
+    // What make says of a tool that was killed: nearly always for want of memory.
+    const KILLED: [&str; 4] = ["] Killed", "] Terminated", "] Error 137", "] Error 143"];
     let text = String::from_utf8_lossy(log);
     text.lines()
         .find(|line| {
             SIGNS.iter().any(|sign| line.contains(sign))
+                || line.contains("*** [") && KILLED.iter().any(|said| line.ends_with(said))
                 || line.contains(": not found") && line.contains("/bin/sh: ")
         })
         .map(|line| line.trim().to_owned())
@@ -478,10 +484,21 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_full_disk_is_the_machines_fault() {
-        let log = b"fatal error: error in backend: IO failure on output stream: No space left on device\nmake: *** [Makefile:2: x] Error 1\n";
-        assert!(machine_failure(log).unwrap().contains("No space left"));
-        assert_eq!(machine_failure(b"a.c:1:1: error: x\n"), None);
+    #[rstest]
+    #[case::full_disk("fatal error: IO failure on output stream: No space left on device")]
+    #[case::killed("make[3]: *** [scripts/Makefile.build:289: init/main.o] Killed")]
+    #[case::killed_below_a_shell("make[2]: *** [Makefile:2: vmlinux.o] Error 137")]
+    #[case::no_tool("/bin/sh: 1: bc: not found")]
+    fn the_machine_is_to_blame(#[case] line: &str) {
+        let log = format!("  CC      init/main.o\n{line}\nmake: *** [Makefile:2: x] Error 2\n");
+        assert_eq!(machine_failure(log.as_bytes()).as_deref(), Some(line));
+    }
+
+    #[rstest]
+    #[case("a.c:1:1: error: x")]
+    #[case("make[3]: *** [scripts/Makefile.build:289: init/main.o] Error 1")]
+    #[case("a.c:1:1: error: the array has 1 element, expected Error 137")]
+    fn the_machine_is_not_to_blame(#[case] line: &str) {
+        assert_eq!(machine_failure(line.as_bytes()), None);
     }
 }

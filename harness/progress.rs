@@ -1,12 +1,19 @@
 //! Shows how far a build has come: a bar on a terminal, plain lines elsewhere.
 //! Reads kbuild's quiet output, `  CC      init/main.o`.
 
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::process::LogTail;
+
+/// Prints a line to standard error. That nobody reads it is no reason to stop, or
+/// to fail: `eprintln!` would panic there, which `git bisect` takes for a bad commit.
+pub fn say(line: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
 
 /// The stages of a build, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,20 +132,18 @@ impl Progress {
     fn show_stage(&self) {
         match (&self.bar, self.expected) {
             (Some(bar), _) => bar.set_message(self.stage.name()),
-            (None, Some(expected)) => eprintln!(
+            (None, Some(expected)) => say(format_args!(
                 "{}: {} ({} of about {expected} objects)",
                 self.cell,
                 self.stage.name(),
                 self.done
-            ),
-            (None, None) => {
-                eprintln!(
-                    "{}: {} ({} objects)",
-                    self.cell,
-                    self.stage.name(),
-                    self.done
-                );
-            }
+            )),
+            (None, None) => say(format_args!(
+                "{}: {} ({} objects)",
+                self.cell,
+                self.stage.name(),
+                self.done
+            )),
         }
     }
 }

@@ -21,6 +21,11 @@ fn cell() -> Cell {
                 flags_allowed: None,
             },
             image: "Image".into(),
+            emulator: Emulator {
+                program: "qemu-system-aarch64".into(),
+                package: "qemu-system-arm".into(),
+                since: None,
+            },
         }),
         config_name: "tiny".into(),
         base: "tinyconfig".into(),

@@ -12,6 +12,7 @@ use crate::error::{Error, Exit};
 use crate::kbuild::{self, SourceTree};
 use crate::outcome::{CellResult, RunResult};
 use crate::process::Cancel;
+use crate::progress::say;
 use crate::report::{Format, json, ktap, text};
 use crate::store::{SnapshotDir, WorkDir};
 use crate::verify::cell::{Finished, Run, verify};
@@ -30,6 +31,8 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         })?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
     let source = SourceTree::open(&kernel, &arches)?;
+    let place = std::path::absolute(&args.work).map_err(Error::io(&args.work, "find"))?;
+    kbuild::check_path(&place, "the work directory")?;
     let work = WorkDir::open(&args.work)?;
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name);
     let cancel = Cancel::install().map_err(kbuild::process_error)?;
@@ -94,7 +97,7 @@ fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Vec<CellResult> {
         if let (LtoMode::ThinDist, Some(tree)) = (cell.lto, tree) {
             finished.insert(beside(cell), tree);
         }
-        eprintln!("{}: {}", result.name, result.verdict.name());
+        say(format_args!("{}: {}", result.name, result.verdict.name()));
         results.insert(at, result);
     }
     results.into_values().collect()
@@ -126,11 +129,11 @@ fn report(args: &Args, work: &WorkDir, result: &RunResult) -> Result<(), Error> 
         Format::Json => json,
         Format::Ktap => ktap,
     })?;
-    if args.format == Format::Text {
-        eprintln!(
+    if args.format == Format::Text && written.is_ok() {
+        say(format_args!(
             "reports: {}/report.json, report.ktap",
             work.path().display()
-        );
+        ));
     }
     written
 }

@@ -134,16 +134,27 @@ fn build_and_check(
         result.verdict = Verdict::Regressed;
         return Ok((result, None));
     }
-    let mut answer = answer?;
-    if let Some(why) = answer.checked.unfinished.take() {
-        answer.checked.findings.push(Finding {
+    // make may exit 0 and leave the kernel out, or even the configuration.
+    let missing = match &answer {
+        Ok(answer) => answer.checked.unfinished.clone(),
+        Err(Error::NotABuildTree { found, .. }) => Some(found.clone()),
+        Err(_) => None,
+    };
+    if let Some(why) = missing {
+        let nothing = |_| without_tree(run, cell, Vec::new());
+        let mut checked = answer.map_or_else(nothing, |answer| answer.checked);
+        checked.unfinished = None;
+        checked.findings.push(Finding {
             rule: &BUILD_FAILED,
             object: "vmlinux".to_owned(),
             evidence: format!("make exited 0, but {why}"),
             suppressed: None,
         });
+        result.checked = Some(checked);
+        result.verdict = Verdict::Regressed;
+        return Ok((result, None));
     }
-    judge(run, &name, accepted.as_ref(), answer, &mut result)?;
+    judge(run, &name, accepted.as_ref(), answer?, &mut result)?;
     let finished = Finished { cell: name, dir };
     Ok((result, Some(finished)))
 }
@@ -189,8 +200,8 @@ fn configure_and_build(
     })
 }
 
-/// What is known of a cell that was not built because its configuration is not
-/// the one that was asked for.
+/// What is known of a cell whose build tree says nothing: its configuration alone
+/// was checked.
 fn without_tree(run: &Run, cell: &Cell, findings: Vec<Finding>) -> Checked {
     Checked {
         identity: Identity {
