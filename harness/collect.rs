@@ -142,7 +142,15 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         Some(path) => Some(read_log(path)?),
     };
 
-    let fixup = read_archive(tree, "built-in-fixup.a", &names)?;
+    let objects_from = if !distributed
+        && tree.modified("built-in-fixup.a").is_none()
+        && tree.modified("vmlinux.a").is_some()
+    {
+        "vmlinux.a"
+    } else {
+        "built-in-fixup.a"
+    };
+    let fixup = read_archive(tree, objects_from, &names)?;
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
     let (objects, around) = rayon::join(
         || {
@@ -157,8 +165,9 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
 
     Ok(Facts {
         kernel,
-        steps: read_steps(tree, distributed),
+        steps: read_steps(tree, distributed, objects_from),
         fixup,
+        objects_from,
         vmlinux_a: around.vmlinux_a,
         builtin_order: around.builtin_order,
         index: around.index,
@@ -354,7 +363,12 @@ fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Module>, Erro
     Ok(modules)
 }
 
-fn read_steps(tree: &BuildTree, distributed: bool) -> Vec<Step> {
+fn read_steps(tree: &BuildTree, distributed: bool, objects_from: &str) -> Vec<Step> {
+    const BEFORE_7_2: &[(&str, &str)] = &[
+        ("vmlinux.a", ""),
+        ("vmlinux.o", "vmlinux.a"),
+        ("vmlinux", "vmlinux.o"),
+    ];
     const IN_PROCESS: &[(&str, &str)] = &[
         ("built-in-fixup.a", ""),
         ("vmlinux.a", "built-in-fixup.a"),
@@ -369,7 +383,11 @@ fn read_steps(tree: &BuildTree, distributed: bool) -> Vec<Step> {
         ("vmlinux.o", "vmlinux.a"),
         ("vmlinux", "vmlinux.o"),
     ];
-    let steps = if distributed { DISTRIBUTED } else { IN_PROCESS };
+    let steps = match (distributed, objects_from) {
+        (true, _) => DISTRIBUTED,
+        (false, "vmlinux.a") => BEFORE_7_2,
+        (false, _) => IN_PROCESS,
+    };
     steps
         .iter()
         .map(|&(file, from)| Step {

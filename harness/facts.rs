@@ -25,8 +25,10 @@ pub struct Facts {
     pub config: BTreeMap<String, String>,
     /// Which steps of the build have left their file, in build order.
     pub steps: Vec<Step>,
-    /// `built-in-fixup.a`, every built-in object in link order.
+    /// Every built-in object in link order: the archive of [`Facts::objects_from`].
     pub fixup: Option<Archive>,
+    /// `built-in-fixup.a`; kernels before 7.2 make `vmlinux.a` at once.
+    pub objects_from: &'static str,
     /// `vmlinux.a`, what is linked.
     pub vmlinux_a: Option<Archive>,
     /// `builtin.order`; distributed mode only.
@@ -37,7 +39,7 @@ pub struct Facts {
     pub vmlinux_objs: Option<Vec<Name>>,
     /// `scripts/head-object-list.txt` of the source tree, where that is known.
     pub head_objects: Option<Vec<Name>>,
-    /// The members of `built-in-fixup.a`, each once, in archive order.
+    /// The members of that archive, each once, in archive order.
     pub objects: Vec<Object>,
     /// `vmlinux.symvers`.
     pub exports: Option<Vec<Export>>,
@@ -94,10 +96,18 @@ impl Facts {
         false
     }
 
-    /// The first step that is missing: the build did not get to its end.
+    /// Why the build did not get to its end, where it did not.
     #[must_use]
-    pub fn first_missing(&self) -> Option<&Step> {
-        self.steps.iter().find(|s| s.state == StepState::Missing)
+    pub fn unfinished(&self) -> Option<String> {
+        let missing = |step: &&Step| step.state == StepState::Missing;
+        let first = self.steps.iter().find(missing)?;
+        Some(
+            if self.steps.last().is_some_and(|last| !missing(&last)) && self.fixup.is_none() {
+                "vmlinux is there, but neither built-in-fixup.a nor vmlinux.a: klto reads kernels from 6.1 on".to_owned()
+            } else {
+                format!("{} is missing", first.file)
+            },
+        )
     }
 }
 
@@ -132,7 +142,7 @@ pub struct Archive {
     pub members: Vec<Name>,
 }
 
-/// A member of `built-in-fixup.a` and everything the build keeps beside it.
+/// A built-in object and everything the build keeps beside it.
 #[derive(Debug)]
 pub struct Object {
     /// Path from the build tree's top, such as `init/main.o`.

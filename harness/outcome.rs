@@ -45,7 +45,7 @@ pub struct Identity {
 /// How much there was to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Members of `built-in-fixup.a`.
+    /// Built-in objects.
     pub objects: usize,
     /// Those that hold bitcode.
     pub ir: usize,

@@ -106,9 +106,7 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
                 .unwrap_or_default(),
             rules,
             findings,
-            unfinished: facts
-                .first_missing()
-                .map(|step| format!("{} is missing", step.file)),
+            unfinished: facts.unfinished(),
         },
     })
 }

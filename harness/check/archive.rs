@@ -119,14 +119,14 @@ fn check(subject: &Subject, findings: &mut Findings) {
         findings.add(&STALE, step.file, format!("older than {}", step.from));
     }
     if let Some(fixup) = &facts.fixup {
-        check_form("built-in-fixup.a", fixup, findings);
-        check_duplicates("built-in-fixup.a", facts, fixup, findings);
+        check_form(facts.objects_from, fixup, findings);
+        check_duplicates(facts.objects_from, facts, fixup, findings);
         for object in &facts.objects {
             if matches!(object.file, ObjectFile::Missing) {
                 findings.add(
                     &MEMBER_MISSING,
                     facts.text(object.name),
-                    "named by built-in-fixup.a",
+                    format!("named by {}", facts.objects_from),
                 );
             }
         }
@@ -148,7 +148,9 @@ fn check(subject: &Subject, findings: &mut Findings) {
     if let Some(vmlinux_a) = &facts.vmlinux_a
         && facts.reached("vmlinux.a")
     {
-        check_form("vmlinux.a", vmlinux_a, findings);
+        if facts.objects_from != "vmlinux.a" {
+            check_form("vmlinux.a", vmlinux_a, findings);
+        }
         check_vmlinux_a(subject, vmlinux_a, findings);
         if let Some(objs) = &facts.vmlinux_objs
             && facts.reached("vmlinux.o")
@@ -203,7 +205,11 @@ fn check_head_order(facts: &Facts, fixup: &Archive, findings: &mut Findings) {
             findings.add(
                 &HEAD_ORDER,
                 facts.text(*member),
-                format!("stands behind {} in built-in-fixup.a", facts.text(other)),
+                format!(
+                    "stands behind {} in {}",
+                    facts.text(other),
+                    facts.objects_from
+                ),
             );
         }
     }

@@ -49,7 +49,9 @@ pub fn check_config(
         .map(|mode| mode.config_symbol())
         .filter(|symbol| value(&format!("CONFIG_{symbol}")) == "y")
         .collect();
-    if on != [wanted] {
+    // Kernels before 5.12 have no such choice.
+    let no_choice = on.is_empty() && mode == LtoMode::None;
+    if on != [wanted] && !no_choice {
         let found = match on[..] {
             [] => "no LTO mode at all".to_owned(),
             _ => format!("CONFIG_{}=y", on.join("=y, CONFIG_")),

@@ -105,7 +105,7 @@ fn build_and_check(
         Built::Misconfigured(findings) => {
             result.reproduce = reproduce(&build, None);
             result.checked = Some(without_tree(run, cell, findings));
-            result.verdict = Verdict::Regressed;
+            result.verdict = without_kernel(run, accepted.as_ref());
             return Ok((result, None));
         }
         Built::Failed(failure) => Some(failure),
@@ -131,7 +131,7 @@ fn build_and_check(
             first_errors: failure.first_errors,
             log: log.display().to_string(),
         });
-        result.verdict = Verdict::Regressed;
+        result.verdict = without_kernel(run, accepted.as_ref());
         return Ok((result, None));
     }
     // make may exit 0 and leave the kernel out, or even the configuration.
@@ -151,7 +151,7 @@ fn build_and_check(
             suppressed: None,
         });
         result.checked = Some(checked);
-        result.verdict = Verdict::Regressed;
+        result.verdict = without_kernel(run, accepted.as_ref());
         return Ok((result, None));
     }
     judge(run, &name, accepted.as_ref(), answer?, &mut result)?;
@@ -172,6 +172,18 @@ fn judge(
     }
     result.checked = Some(answer.checked);
     Ok(())
+}
+
+/// The verdict where no kernel came of it: a regression only if that kernel
+/// version has been accepted before.
+fn without_kernel(run: &Run, accepted: Option<&Accepted>) -> Verdict {
+    // The release may carry a local version behind the Makefile's.
+    match accepted {
+        Some(accepted) if accepted.taken.kernel.starts_with(&run.source.version) => {
+            Verdict::Regressed
+        }
+        Some(_) | None => Verdict::New,
+    }
 }
 
 enum Built {
