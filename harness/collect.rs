@@ -26,7 +26,7 @@ use object::ReadCache;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::facts::{Archive, Export, Facts, Log, Module, Name, NameTable, Step, StepState};
+use crate::facts::{Archive, Export, Facts, Log, Module, Name, NameTable, Object, Step, StepState};
 use crate::tree_path::{normalise, stays_inside};
 use member::{read_cmd, read_object};
 
@@ -150,7 +150,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     };
     let fixup = read_archive(tree, objects_from, &names)?;
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
-    let (objects, around) = rayon::join(
+    let (mut objects, around) = rayon::join(
         || {
             members
                 .par_iter()
@@ -160,6 +160,9 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         || Around::read(tree, distributed, &names),
     );
     let around = around?;
+    if let Some(index) = &around.index {
+        leave_out_unlisted(&mut objects, index);
+    }
 
     Ok(Facts {
         kernel,
@@ -279,6 +282,15 @@ fn unique_members(archive: &Archive) -> Vec<Name> {
         .copied()
         .filter(|name| seen.insert(*name))
         .collect()
+}
+
+/// Forgets native objects that an earlier build left of objects that the index does
+/// not list now: nothing takes them.
+fn leave_out_unlisted(objects: &mut [Object], index: &[Name]) {
+    let listed: rustc_hash::FxHashSet<Name> = index.iter().copied().collect();
+    for object in objects.iter_mut().filter(|o| !listed.contains(&o.name)) {
+        object.backend = None;
+    }
 }
 
 /// A file with one path a line; `#` begins a comment.

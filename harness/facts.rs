@@ -150,8 +150,8 @@ pub struct Object {
     pub file: ObjectFile,
     /// `.main.o.cmd`.
     pub cmd: CmdFile,
-    /// What distributed mode makes of it; `None` in the other modes and for
-    /// objects that hold no bitcode.
+    /// What distributed mode makes of it; `None` in the other modes, for objects
+    /// that hold machine code, and for those that the index does not list.
     pub backend: Option<Box<Backend>>,
 }
 

@@ -209,6 +209,10 @@ fn check_backend(
     if matches!(backend.file, ObjectFile::Missing) {
         return;
     }
+    // Of an earlier build, and make has not come to it again.
+    if !backend.stale.is_empty() && !facts.reached("vmlinux.a") {
+        return;
+    }
     let command = match &backend.cmd {
         CmdFile::Read(cmd) => cmd.command.as_ref(),
         CmdFile::Missing | CmdFile::Unreadable(_) => None,

@@ -20,7 +20,8 @@ pub(super) fn read_object(
 ) -> Object {
     let path = names.resolve(&name);
     let (file, made) = read_object_file(tree, path, names);
-    let backend = (distributed && matches!(file, ObjectFile::Ir(_)))
+    // What cannot be read may have been bitcode; the index tells.
+    let backend = (distributed && !matches!(file, ObjectFile::Elf(_)))
         .then(|| Box::new(read_backend(tree, path, made, names)));
     Object {
         name,

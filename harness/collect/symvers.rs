@@ -47,9 +47,11 @@ pub fn export_crcs(text: &[u8], names: &NameTable) -> Vec<(Name, u32)> {
         .filter_map(|at| {
             let call = &text[at + MACRO.len()..];
             let call = std::str::from_utf8(&call[..memchr(b')', call)?]).ok()?;
-            let (symbol, crc) = call.split_once(',')?;
-            let crc = u32::from_str_radix(crc.trim().strip_prefix("0x")?, 16).ok()?;
-            Some((names.get_or_intern(symbol.trim()), crc))
+            // Up to 6.x a third argument names the licence's table.
+            let mut arguments = call.split(',').map(str::trim);
+            let (symbol, crc) = (arguments.next()?, arguments.next()?);
+            let crc = u32::from_str_radix(crc.strip_prefix("0x")?, 16).ok()?;
+            Some((names.get_or_intern(symbol), crc))
         })
         .collect()
 }
@@ -80,8 +82,9 @@ mod tests {
     #[test]
     fn reads_the_crcs_of_the_export_file() {
         let names = NameTable::with_hasher(Default::default());
-        let text = b"KSYMTAB_DATA(a, \"\");\nSYMBOL_CRC(a, 0x25301bc6);\nNOT_SYMBOL_CRC(b, 0x1);\n";
+        let text = b"KSYMTAB_DATA(a, \"\");\nSYMBOL_CRC(a, 0x25301bc6);\nNOT_SYMBOL_CRC(b, 0x1);\nSYMBOL_CRC(old, 0x2, \"_gpl\");\n";
         let crcs = export_crcs(text, &names);
-        assert_eq!(crcs, [(names.get("a").unwrap(), 0x2530_1bc6)]);
+        let name = |text| names.get(text).unwrap();
+        assert_eq!(crcs, [(name("a"), 0x2530_1bc6), (name("old"), 2)]);
     }
 }
