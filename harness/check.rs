@@ -35,6 +35,8 @@ pub struct Family {
     /// The part of its keys before the dot.
     pub name: &'static str,
     pub rules: &'static [&'static Rule],
+    /// Whether there is anything for its rules to look at.
+    pub applies: fn(&Subject) -> bool,
     pub check: fn(&Subject, &mut Findings),
 }
 
@@ -59,18 +61,23 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
         .flat_map(|family| family.rules.iter().copied())
 }
 
-/// Runs the rules whose keys `only` covers (all, where it is empty).
+/// Runs the rules that apply and whose keys `only` covers (all, where it is
+/// empty). Gives the rules that were run, and what they found.
 #[must_use]
-pub fn check(subject: &Subject, only: &[String]) -> Vec<Finding> {
-    let wanted = |key: &str| only.is_empty() || only.iter().any(|p| key_matches(p, key));
+pub fn check(subject: &Subject, only: &[String]) -> (Vec<&'static Rule>, Vec<Finding>) {
+    let wanted = |rule: &Rule| only.is_empty() || only.iter().any(|p| key_matches(p, rule.key));
+    let mut run = Vec::new();
     let mut findings = Findings::default();
-    for family in FAMILIES {
-        if family.rules.iter().any(|rule| wanted(rule.key)) {
+    for family in FAMILIES.iter().filter(|family| (family.applies)(subject)) {
+        let rules = family.rules.iter().copied().filter(|rule| wanted(rule));
+        let before = run.len();
+        run.extend(rules);
+        if run.len() > before {
             (family.check)(subject, &mut findings);
         }
     }
-    findings.0.retain(|finding| wanted(finding.rule.key));
-    findings.0
+    findings.0.retain(|finding| wanted(finding.rule));
+    (run, findings.0)
 }
 
 /// Collects what the rules find.

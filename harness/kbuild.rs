@@ -192,14 +192,6 @@ pub struct Failure {
 }
 
 impl Build<'_> {
-    /// Refuses a directory that kbuild cannot build in.
-    ///
-    /// # Errors
-    /// [`Error::Usage`], naming the character that kbuild cannot handle.
-    pub fn check_dir(&self) -> Result<(), Error> {
-        check_path(self.dir, "the work directory")
-    }
-
     /// The steps that configure the tree.
     fn configure_steps(&self, from_base: bool) -> Vec<Command> {
         let cell = self.cell;

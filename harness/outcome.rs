@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::cell::LtoMode;
 use crate::compare::{Difference, Verdict};
 use crate::facts::{Facts, ObjectFile};
-use crate::finding::Finding;
+use crate::finding::{Finding, Rule};
 
 /// What was checked, and what was found.
 #[derive(Debug, Clone)]
@@ -15,8 +15,8 @@ pub struct Checked {
     pub counts: Counts,
     /// Warnings in the build log, by kind.
     pub warnings: BTreeMap<String, usize>,
-    /// Rules that were run.
-    pub rules: usize,
+    /// Rules that were run: those that apply to the tree and were asked for.
+    pub rules: Vec<&'static Rule>,
     /// In the order of the rule families, then of the archive.
     pub findings: Vec<Finding>,
     /// Why the build is not complete, where it is not.

@@ -14,7 +14,7 @@ use crate::check::{self, Subject};
 use crate::collect::{self, BuildTree};
 use crate::error::Error;
 use crate::facts::Facts;
-use crate::finding::{Finding, Rule, Severity, key_matches};
+use crate::finding::{Finding, Rule, Severity};
 use crate::outcome::{Checked, Counts, Identity};
 use crate::snapshot::{self, Facets, Taken};
 
@@ -70,7 +70,7 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
         mode,
         requested: question.requested,
     };
-    let mut findings = check::check(&subject, question.only);
+    let (rules, mut findings) = check::check(&subject, question.only);
     let default_name = format!("{}/any/{mode}/any", arch.name);
     suppress(
         &mut findings,
@@ -78,10 +78,6 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
         question.cell.unwrap_or(&default_name),
         &facts.kernel,
     );
-    let only = question.only;
-    let rules = check::rules()
-        .filter(|rule| only.is_empty() || only.iter().any(|key| key_matches(key, rule.key)))
-        .count();
     Ok(Answer {
         taken: Taken {
             kernel: facts.kernel.clone(),

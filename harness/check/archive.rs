@@ -22,6 +22,7 @@ pub const FAMILY: Family = Family {
         &BITCODE,
         &OBJS_FILE,
     ],
+    applies: |_| true,
     check,
 };
 

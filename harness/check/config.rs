@@ -10,6 +10,7 @@ use crate::finding::{Finding, Rule, Severity};
 pub const FAMILY: Family = Family {
     name: "config",
     rules: &[&LTO_MODE, &SYMBOL],
+    applies: |_| true,
     check,
 };
 

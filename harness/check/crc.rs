@@ -11,6 +11,7 @@ use crate::tree_path::{cmd_file, ir_object};
 pub const FAMILY: Family = Family {
     name: "crc",
     rules: &[&CMD_MISSING, &SYNTAX, &MISSING, &ZERO, &DIFFERS],
+    applies: |subject| subject.facts.config("CONFIG_MODVERSIONS") == "y",
     check,
 };
 
@@ -56,10 +57,17 @@ const DIFFERS: Rule = Rule {
 
 fn check(subject: &Subject, findings: &mut Findings) {
     let facts = subject.facts;
-    if facts.config("CONFIG_MODVERSIONS") != "y" || !facts.reached("vmlinux.o") {
+    if !facts.reached("vmlinux.o") {
         return;
     }
     let (Some(objs), Some(exports)) = (&facts.vmlinux_objs, &facts.exports) else {
+        if facts.reached("vmlinux") {
+            let file = match facts.vmlinux_objs {
+                None => ".vmlinux.objs",
+                Some(_) => "vmlinux.symvers",
+            };
+            findings.add(&MISSING, file, "is not there, though vmlinux is");
+        }
         return;
     };
     let cmds: FxHashMap<Name, &CmdFile> = facts

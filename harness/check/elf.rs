@@ -11,6 +11,7 @@ use crate::finding::{Rule, Severity};
 pub const FAMILY: Family = Family {
     name: "elf",
     rules: &[&EMPTY, &DAMAGED, &NOT_NATIVE, &MACHINE, &FLAGS, &NO_SYMBOLS],
+    applies: |_| true,
     check,
 };
 

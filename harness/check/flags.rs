@@ -24,6 +24,7 @@ pub const FAMILY: Family = Family {
         &BACKEND_CONTRADICTS,
         &COMPILER,
     ],
+    applies: |subject| subject.mode == LtoMode::ThinDist,
     check,
 };
 
@@ -108,10 +109,6 @@ const COMPILER: Rule = Rule {
 };
 
 fn check(subject: &Subject, findings: &mut Findings) {
-    match subject.mode {
-        LtoMode::ThinDist => {}
-        LtoMode::None | LtoMode::Thin | LtoMode::Full => return,
-    }
     let facts = subject.facts;
     for object in &facts.objects {
         let front = object.cmd.read();

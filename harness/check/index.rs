@@ -20,6 +20,7 @@ pub const FAMILY: Family = Family {
         &NATIVE_MISSING,
         &STALE,
     ],
+    applies: |subject| subject.mode == LtoMode::ThinDist,
     check,
 };
 
@@ -88,10 +89,6 @@ const STALE: Rule = Rule {
 };
 
 fn check(subject: &Subject, findings: &mut Findings) {
-    match subject.mode {
-        LtoMode::ThinDist => {}
-        LtoMode::None | LtoMode::Thin | LtoMode::Full => return,
-    }
     let facts = subject.facts;
     let Some(index) = facts.index.as_deref() else {
         return;

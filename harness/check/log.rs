@@ -14,6 +14,7 @@ pub const FAMILY: Family = Family {
         &MODVERSIONS,
         &SHELL_TOOL,
     ],
+    applies: |subject| subject.facts.log.is_some(),
     check,
 };
 

@@ -3,12 +3,14 @@
 use rustc_hash::FxHashSet;
 
 use super::{Family, Findings, Subject};
+use crate::cell::LtoMode;
 use crate::facts::{Facts, Name, ObjectFile};
 use crate::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
     name: "symbols",
     rules: &[&LOST, &UNRESOLVED],
+    applies: |subject| subject.mode != LtoMode::None,
     check,
 };
 

@@ -2,12 +2,14 @@
 //! tree's own compiler.
 
 use super::{Family, Findings, Subject};
+use crate::cell::LtoMode;
 use crate::facts::ObjectFile;
 use crate::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
     name: "triple",
     rules: &[&TARGET, &PRODUCER],
+    applies: |subject| subject.mode != LtoMode::None,
     check,
 };
 

@@ -1,6 +1,7 @@
 //! `klto run`: builds the cells of a matrix and checks each.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use super::{load_allows, load_matrix, print, select};
@@ -31,8 +32,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         })?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
     let source = SourceTree::open(&kernel, &arches)?;
-    let place = std::path::absolute(&args.work).map_err(Error::io(&args.work, "find"))?;
-    kbuild::check_path(&place, "the work directory")?;
+    check_place(&args.work, &kernel)?;
     let work = WorkDir::open(&args.work)?;
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name);
     let cancel = Cancel::install().map_err(kbuild::process_error)?;
@@ -112,6 +112,29 @@ fn beside(cell: &Cell) -> (String, String, String) {
     )
 }
 
+/// Refuses a work directory where no kernel can be built, before it is created.
+fn check_place(work: &Path, kernel: &Path) -> Result<(), Error> {
+    let place = real_path(work).map_err(Error::io(work, "find"))?;
+    kbuild::check_path(&place, "the work directory")?;
+    if place.starts_with(kernel) {
+        return Err(Error::Usage(format!(
+            "{}: the work directory is in the source tree, which is never written\n  choose another with --work",
+            work.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Where a path leads, as far as it exists.
+fn real_path(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let real = path.ancestors().find_map(|ancestor| {
+        let below = path.strip_prefix(ancestor).ok()?;
+        Some(ancestor.canonicalize().ok()?.join(below))
+    });
+    Ok(real.unwrap_or(path))
+}
+
 fn jobs(args: &Args) -> usize {
     args.jobs
         .unwrap_or_else(|| available_parallelism().map_or(1, usize::from))
@@ -172,7 +195,7 @@ mod tests {
                 exports: 1,
             },
             warnings: BTreeMap::new(),
-            rules: 1,
+            rules: Vec::new(),
             findings: Vec::new(),
             unfinished: None,
         });

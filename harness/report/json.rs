@@ -31,7 +31,7 @@ struct CheckedJson<'a> {
     ir_objects: usize,
     exported_symbols: usize,
     warnings: &'a BTreeMap<String, usize>,
-    rules: usize,
+    rules: Vec<&'a str>,
     unfinished: Option<&'a str>,
     findings: Vec<FindingJson<'a>>,
 }
@@ -127,7 +127,7 @@ fn checked_json(checked: &Checked) -> CheckedJson<'_> {
         ir_objects: checked.counts.ir,
         exported_symbols: checked.counts.exports,
         warnings: &checked.warnings,
-        rules: checked.rules,
+        rules: checked.rules.iter().map(|rule| rule.key).collect(),
         unfinished: checked.unfinished.as_deref(),
         findings: checked.findings.iter().map(finding_json).collect(),
     }

@@ -36,9 +36,6 @@ pub fn tree(tree: &str, checked: &Checked, all: bool) -> String {
     );
     let _ = writeln!(out, "{}", counts(checked));
     out.push_str(&findings(checked, all));
-    if let Some(why) = &checked.unfinished {
-        let _ = writeln!(out, "\n{YELLOW}not finished{YELLOW:#}: {}", printable(why));
-    }
     let _ = writeln!(out, "\n{}", summary(checked));
     out
 }
@@ -111,8 +108,16 @@ fn write_group(out: &mut String, group: &Group, all: bool) {
 fn summary(checked: &Checked) -> String {
     let open = checked.open_findings().count();
     let allowed = checked.findings.len() - open;
-    let mut text = if open == 0 {
-        format!("{GREEN}ok{GREEN:#}: {} hold", Plural(checked.rules, "rule"))
+    let mut text = if let (0, Some(why)) = (open, &checked.unfinished) {
+        format!(
+            "{YELLOW}cannot tell{YELLOW:#}: the build is not finished, {}; what is there breaks no rule",
+            printable(why)
+        )
+    } else if open == 0 {
+        format!(
+            "{GREEN}ok{GREEN:#}: {} hold",
+            Plural(checked.rules.len(), "rule")
+        )
     } else {
         let mut keys: Vec<&str> = checked.open_findings().map(|f| f.rule.key).collect();
         keys.dedup();
@@ -122,7 +127,10 @@ fn summary(checked: &Checked) -> String {
             "{RED}broken{RED:#}: {} of {}",
             Plural(open, "finding"),
             Plural(keys.len(), "rule")
-        )
+        ) + &match &checked.unfinished {
+            Some(why) => format!("; the build is not finished, {}", printable(why)),
+            None => String::new(),
+        }
     };
     if allowed > 0 {
         let _ = write!(text, "; {} allowed", Plural(allowed, "finding"));
