@@ -2,15 +2,16 @@
 //! tree is `fake_kernel/`, its `fault` file says what goes wrong. Comes with a matrix,
 //! and with a `PATH` of its own, so that tests depend on nothing but make and a shell.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{finish, klto};
+use crate::program::{Ended, finish, klto};
 
 /// The programs that the fake kernel and klto really run.
 const PROGRAMS: [&str; 9] = [
@@ -86,13 +87,53 @@ impl FakeKernel {
 
     /// `klto run` over this kernel, with more arguments, which come first.
     pub fn run(&self, more: &[&str]) -> Command {
-        let mut args: Vec<OsString> = more.iter().map(OsString::from).collect();
-        args.extend(["run".into(), self.matrix_file().into()]);
-        args.extend(["--kernel".into(), self.source().into()]);
-        args.extend(["--work".into(), self.work().into()]);
-        let mut command = klto(args);
-        command.env("PATH", self.tools()).current_dir(self.dir());
+        let mut command = klto(more);
+        self.arguments(&mut command, &self.source(), &self.work());
         command
+    }
+
+    /// `klto run` with the same matrix, elsewhere.
+    pub fn run_in(&self, source: &Path, work: &Path) -> Command {
+        let mut command = klto([""; 0]);
+        self.arguments(&mut command, source, work);
+        command
+    }
+
+    fn arguments(&self, command: &mut Command, source: &Path, work: &Path) {
+        command
+            .arg("run")
+            .arg(self.matrix_file())
+            .arg("--kernel")
+            .arg(source)
+            .arg("--work")
+            .arg(work)
+            .env("PATH", self.tools())
+            .current_dir(self.dir());
+    }
+
+    /// What the last run says in `report.json`.
+    pub fn report(&self) -> Value {
+        let text = fs::read_to_string(self.work().join("report.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The one cell in it.
+    pub fn cell(&self) -> Value {
+        let cells = self.report()["cells"].as_array().unwrap().clone();
+        assert_eq!(cells.len(), 1, "{cells:#?}");
+        cells[0].clone()
+    }
+
+    /// What the last run says in `report.ktap`.
+    pub fn ktap(&self) -> String {
+        fs::read_to_string(self.work().join("report.ktap")).unwrap()
+    }
+
+    /// Runs a line as a person would paste it, with klto in `PATH`.
+    pub fn in_shell(&self, line: &str) -> Ended {
+        let klto = Path::new(env!("CARGO_BIN_EXE_klto")).parent().unwrap();
+        let path = std::env::join_paths([self.tools(), klto.to_owned()]).unwrap();
+        finish(Command::new("sh").args(["-c", line]).env("PATH", path))
     }
 
     /// What [`FakeKernel::run`] leaves for the cell of that name.
@@ -144,4 +185,28 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), to).unwrap();
         }
     }
+}
+
+/// Everything below a folder: mode, time of the last write, content.
+pub fn listing(folder: &Path) -> BTreeMap<PathBuf, (u32, i64, i64, Vec<u8>)> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![folder.to_owned()];
+    while let Some(path) = todo.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let mut content = Vec::new();
+        if meta.is_dir() {
+            todo.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else {
+            content = fs::read(&path).unwrap();
+        }
+        found.insert(
+            path,
+            (meta.mode(), meta.mtime(), meta.mtime_nsec(), content),
+        );
+    }
+    found
 }
