@@ -17,7 +17,7 @@ pub mod shell_words;
 pub mod symvers;
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::{BufReader, ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -103,7 +103,7 @@ impl BuildTree {
 
     fn required_text(&self, file: &str) -> Result<String, Error> {
         let path = self.build.join(file);
-        std::fs::read(&path)
+        read_file(&path)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .map_err(Error::io(path, "read"))
     }
@@ -111,7 +111,7 @@ impl BuildTree {
     /// The bytes of a file, `None` where there is none.
     fn bytes(&self, file: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = self.build.join(file);
-        match std::fs::read(&path) {
+        match read_file(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(path, "read")(e)),
@@ -181,6 +181,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         unresolved_promotions: around.unresolved_promotions,
         modules: around.modules,
         module_exports: around.module_exports,
+        damaged: around.damaged,
         log,
         config,
         names: names.into_reader(),
@@ -200,6 +201,7 @@ struct Around {
     unresolved_promotions: Vec<Name>,
     modules: Vec<Module>,
     module_exports: Option<Vec<Export>>,
+    damaged: Vec<(&'static str, String)>,
 }
 
 impl Around {
@@ -216,33 +218,28 @@ impl Around {
             None => None,
         };
         let export_c = tree.bytes(".vmlinux.export.c")?;
-        let kcrctab = if config_modversions(export_c.as_deref()) {
-            read_linked(tree, "vmlinux", |data| elf::linked_crcs(data, names))?.flatten()
-        } else {
-            None
-        };
+        let mut damaged = Vec::new();
+        let kcrctab = read_linked(tree, "vmlinux", &mut damaged, |data| {
+            elf::linked_crcs(data, names)
+        })?;
+        let unresolved = read_linked(tree, "vmlinux.o", &mut damaged, |data| {
+            elf::unresolved_promotions(data, names)
+        })?;
         Ok(Around {
             vmlinux_a: read_archive(tree, "vmlinux.a", names)?,
             builtin_order: only_distributed("builtin.order")?,
             index: only_distributed("vmlinux.thinlto-index")?,
             vmlinux_objs: read_list(&tree.build, ".vmlinux.objs", names)?,
             head_objects,
-            exports: read_symvers(tree, "vmlinux.symvers", names)?,
+            exports: read_symvers(tree, "vmlinux.symvers", names, &mut damaged)?,
             export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
-            kcrctab,
-            unresolved_promotions: read_linked(tree, "vmlinux.o", |data| {
-                elf::unresolved_promotions(data, names)
-            })?
-            .unwrap_or_default(),
+            kcrctab: kcrctab.flatten(),
+            unresolved_promotions: unresolved.unwrap_or_default(),
             modules: read_modules(tree, names)?,
-            module_exports: read_symvers(tree, "Module.symvers", names)?,
+            module_exports: read_symvers(tree, "Module.symvers", names, &mut damaged)?,
+            damaged,
         })
     }
-}
-
-/// Whether the kernel was linked with CRCs at all.
-fn config_modversions(export_c: Option<&[u8]>) -> bool {
-    export_c.is_some_and(|text| memchr::memmem::find(text, b"SYMBOL_CRC(").is_some())
 }
 
 fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
@@ -296,7 +293,7 @@ fn leave_out_unlisted(objects: &mut [Object], index: &[Name]) {
 /// A file with one path a line; `#` begins a comment.
 fn read_list(dir: &Path, file: &str, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
     let path = dir.join(file);
-    let text = match std::fs::read(&path) {
+    let text = match read_file(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(path, "read")(e)),
@@ -313,39 +310,59 @@ fn read_list(dir: &Path, file: &str, names: &NameTable) -> Result<Option<Vec<Nam
 
 fn read_symvers(
     tree: &BuildTree,
-    file: &str,
+    file: &'static str,
     names: &NameTable,
+    damaged: &mut Vec<(&'static str, String)>,
 ) -> Result<Option<Vec<Export>>, Error> {
     let Some(text) = tree.bytes(file)? else {
         return Ok(None);
     };
-    symvers::parse(&String::from_utf8_lossy(&text), names)
-        .map(Some)
-        .map_err(|why| damaged(tree, file, why))
+    let exports = symvers::parse(&String::from_utf8_lossy(&text), names);
+    Ok(keep_or_note(exports, file, damaged))
+}
+
+/// Opens a regular file: a FIFO in its place would never end, nor would a device.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    match std::fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(std::io::Error::new(
+            ErrorKind::InvalidInput,
+            "no regular file",
+        )),
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open_file(path)?.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Reads parts of a large ELF file; `None` where there is none.
 fn read_linked<T>(
     tree: &BuildTree,
-    file: &str,
+    file: &'static str,
+    damaged: &mut Vec<(&'static str, String)>,
     read: impl FnOnce(&ReadCache<BufReader<File>>) -> Result<T, String>,
 ) -> Result<Option<T>, Error> {
     let path = tree.build.join(file);
-    match File::open(&path) {
-        Ok(open) => read(&ReadCache::new(BufReader::with_capacity(1, open)))
-            .map(Some)
-            .map_err(|why| damaged(tree, file, why)),
+    match open_file(&path) {
+        Ok(open) => {
+            let content = read(&ReadCache::new(BufReader::with_capacity(1, open)));
+            Ok(keep_or_note(content, file, damaged))
+        }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io(path, "read")(e)),
     }
 }
 
-fn damaged(tree: &BuildTree, file: &str, why: String) -> Error {
-    Error::Io {
-        path: tree.build.join(file),
-        what: "read what the build wrote (delete it and run make again)",
-        source: std::io::Error::new(ErrorKind::InvalidData, why),
-    }
+/// What could be read; or else nothing, and a note of why.
+fn keep_or_note<T>(
+    read: Result<T, String>,
+    file: &'static str,
+    damaged: &mut Vec<(&'static str, String)>,
+) -> Option<T> {
+    read.map_err(|why| damaged.push((file, why))).ok()
 }
 
 fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Module>, Error> {

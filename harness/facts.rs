@@ -53,6 +53,8 @@ pub struct Facts {
     pub modules: Vec<Module>,
     /// Lines of `Module.symvers`, where modules were built.
     pub module_exports: Option<Vec<Export>>,
+    /// Of the files above, those whose content makes no sense: which, and why.
+    pub damaged: Vec<(&'static str, String)>,
     /// The build log, where one was given.
     pub log: Option<Log>,
     /// The interned texts.

@@ -5,6 +5,7 @@
 pub mod cell;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::allow::{Allow, KernelVersion};
@@ -139,14 +140,21 @@ fn mode_of(facts: &Facts) -> LtoMode {
 fn suppress(findings: &mut [Finding], allows: &[Allow], cell: &str, kernel: &str) {
     let version: Option<KernelVersion> = kernel.parse().ok();
     for finding in findings {
-        finding.suppressed = allows
+        let mut covering = allows
             .iter()
-            .filter(|allow| {
-                version
-                    .as_ref()
-                    .is_none_or(|version| !allow.is_expired(version))
-            })
-            .find(|allow| allow.matches(finding.rule.key, cell, Some(&finding.object)))
-            .map(|allow| allow.reason.clone());
+            .filter(|allow| allow.matches(finding.rule.key, cell, Some(&finding.object)));
+        let expired = |allow: &&Allow| version.as_ref().is_some_and(|v| allow.is_expired(v));
+        match covering.clone().find(|allow| !expired(allow)) {
+            Some(allow) => finding.suppressed = Some(allow.reason.clone()),
+            None => {
+                if let Some(ended) = covering.next() {
+                    let _ = write!(
+                        finding.evidence,
+                        " (allowed until {}: {})",
+                        ended.until, ended.reason
+                    );
+                }
+            }
+        }
     }
 }

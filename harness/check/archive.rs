@@ -12,6 +12,7 @@ pub const FAMILY: Family = Family {
     rules: &[
         &STALE,
         &DAMAGED,
+        &EMPTY,
         &NOT_THIN,
         &NONDETERMINISTIC,
         &DUPLICATE,
@@ -40,6 +41,14 @@ const DAMAGED: Rule = Rule {
     holds: "built-in-fixup.a and vmlinux.a are whole archives",
     why: "the members behind the damage are not linked",
     fix: "delete the archive and run make again",
+};
+
+const EMPTY: Rule = Rule {
+    key: "archive.empty",
+    severity: Severity::Error,
+    holds: "the archive of the built-in objects has members",
+    why: "there is no kernel in it, and every rule about its objects holds for want of objects",
+    fix: "look at the command that makes the archive and at KBUILD_VMLINUX_OBJS",
 };
 
 const NOT_THIN: Rule = Rule {
@@ -173,6 +182,8 @@ fn check(subject: &Subject, findings: &mut Findings) {
 fn check_form(file: &str, archive: &Archive, findings: &mut Findings) {
     if let Some(why) = &archive.damaged {
         findings.add(&DAMAGED, file, why);
+    } else if archive.members.is_empty() {
+        findings.add(&EMPTY, file, "no members");
     } else if !archive.thin {
         findings.add(&NOT_THIN, file, "begins with «!<arch>», expected «!<thin>»");
     } else if let Some(field) = &archive.nondeterministic {

@@ -26,9 +26,9 @@ const CMD_MISSING: Rule = Rule {
 const SYNTAX: Rule = Rule {
     key: "crc.syntax",
     severity: Severity::Error,
-    holds: "each #SYMVER line is a symbol, a space and a hexadecimal CRC",
-    why: "modpost skips any other line without a word, and the symbol has no CRC",
-    fix: "look at what writes into the .cmd file (genksyms, save_c_flags), and at the order in which",
+    holds: "each #SYMVER line is a symbol, a space and a hexadecimal CRC, and each line of a .symvers file has its five fields",
+    why: "modpost skips any other #SYMVER line without a word, and the symbol has no CRC",
+    fix: "look at what writes into the .cmd file (genksyms, save_c_flags), and at the order in which; a damaged .symvers file is made again by make",
 };
 
 const MISSING: Rule = Rule {
@@ -60,8 +60,17 @@ fn check(subject: &Subject, findings: &mut Findings) {
     if !facts.reached("vmlinux.o") {
         return;
     }
+    let mut symvers_damaged = false;
+    for (file, why) in facts
+        .damaged
+        .iter()
+        .filter(|(file, _)| file.ends_with(".symvers"))
+    {
+        symvers_damaged = true;
+        findings.add(&SYNTAX, *file, why);
+    }
     let (Some(objs), Some(exports)) = (&facts.vmlinux_objs, &facts.exports) else {
-        if facts.reached("vmlinux") {
+        if facts.reached("vmlinux") && !symvers_damaged {
             let file = match facts.vmlinux_objs {
                 None => ".vmlinux.objs",
                 Some(_) => "vmlinux.symvers",

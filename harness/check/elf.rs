@@ -65,6 +65,11 @@ const NO_SYMBOLS: Rule = Rule {
 
 fn check(subject: &Subject, findings: &mut Findings) {
     let facts = subject.facts;
+    for (file, why) in &facts.damaged {
+        if matches!(*file, "vmlinux" | "vmlinux.o") && facts.reached(file) {
+            findings.add(&DAMAGED, *file, why);
+        }
+    }
     let usual_flags = usual_flags(facts, subject.arch.elf.flags_mask);
     for object in &facts.objects {
         check_file(

@@ -97,7 +97,12 @@ fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Vec<CellResult> {
         if let (LtoMode::ThinDist, Some(tree)) = (cell.lto, tree) {
             finished.insert(beside(cell), tree);
         }
-        say(format_args!("{}: {}", result.name, result.verdict.name()));
+        let broken = if result.is_broken() { ", broken" } else { "" };
+        say(format_args!(
+            "{}: {}{broken}",
+            result.name,
+            result.verdict.name()
+        ));
         results.insert(at, result);
     }
     results.into_values().collect()
