@@ -1,0 +1,147 @@
+//! `crc.*`, broken: the CRC of an exported symbol on its way from genksyms to the module
+//! loader.
+
+use crate::case::broken;
+use crate::tree::Tree;
+use crate::tree::kbuild::Step;
+use crate::tree::recipes::{Recipes, dot_cmd};
+
+broken! {
+    the_cmd_file_of_an_object_is_deleted: X86_64 Thin => ["crc.cmd-missing"]
+        at "virt/kvm/vcpu.o" saying "virt/kvm/.vcpu.o.cmd does not exist";
+    the_cmd_file_of_an_ir_object_is_deleted: ARM64 ThinDist => ["crc.cmd-missing"]
+        at "virt/kvm/vcpu.thinlto-native.o" saying "virt/kvm/.vcpu.o.cmd does not exist";
+    the_cmd_file_of_a_module_object_is_deleted: RISCV Thin => ["crc.cmd-missing"]
+        at "drivers/m/two.o" saying "an object of the module drivers/m/m";
+    genksyms_was_interrupted_and_ran_again: LOONGARCH ThinDist => ["crc.syntax"]
+        at "lib/ring.thinlto-native.o" saying "«#SYMVER ring_ne»";
+    genksyms_runs_before_fixdep: RISCV ThinDist => ["crc.missing", "log.modversions"]
+        at "wake_up_one" saying "exported, vmlinux.symvers has 0x00000000, but no linked object's .cmd file has";
+    a_module_symbol_has_no_crc: ARM64 None => ["crc.missing"]
+        at "m_register" saying "Module.symvers has";
+    modpost_looks_beside_the_native_object: X86_64 ThinDist => ["crc.zero", "log.modversions"]
+        at "schedule_hint" saying "vmlinux.symvers has 0, the .cmd file of kernel/sched/core.thinlto-native.o";
+    genksyms_computes_zero: LOONGARCH Thin => ["crc.zero"]
+        at "copy_words" saying "computed as 0 for arch/ARCH/lib/copy.o";
+    modpost_did_not_run_again: ARM64 ThinDist => ["crc.differs"]
+        at "ring_next" saying "vmlinux.symvers has 0x1a289255, the .cmd file of lib/ring.thinlto-native.o 0x00000007";
+    the_export_file_is_of_an_earlier_build: X86_64 Thin => ["crc.differs"]
+        at "ring_next" saying ".vmlinux.export.c has 0x00000007, vmlinux.symvers 0x1a289255";
+    vmlinux_is_linked_with_an_earlier_export_file: RISCV ThinDist => ["crc.differs"]
+        at "ring_next" saying "__kcrctab of vmlinux has 0x00000007, vmlinux.symvers 0x1a289255";
+    a_symbol_is_not_in_the_export_file: LOONGARCH None => ["crc.differs"]
+        at "ring_next" saying ".vmlinux.export.c has no CRC";
+    modules_are_built_against_earlier_crcs: ARM64 ThinDist => ["crc.differs"]
+        at "ring_next" saying "Module.symvers has 0x00000007, vmlinux.symvers 0x1a289255";
+    a_module_is_of_an_earlier_build: X86_64 ThinDist => ["crc.differs"]
+        at "m_register" saying "Module.symvers has 0x00000007, the .cmd file of drivers/m/one.o";
+    two_objects_disagree: RISCV Thin => ["crc.differs"]
+        at "ring_next" saying "in the .cmd file of kernel/sched/core.o, 0x1a289255 in that of lib/ring.o";
+}
+
+fn the_cmd_file_of_an_object_is_deleted(tree: &mut Tree) {
+    tree.remove("virt/kvm/.vcpu.o.cmd");
+}
+
+fn the_cmd_file_of_an_ir_object_is_deleted(tree: &mut Tree) {
+    tree.remove("virt/kvm/.vcpu.o.cmd");
+}
+
+fn the_cmd_file_of_a_module_object_is_deleted(tree: &mut Tree) {
+    tree.remove("drivers/m/.two.o.cmd");
+}
+
+fn genksyms_was_interrupted_and_ran_again(tree: &mut Tree) {
+    tree.edit("lib/.ring.o.cmd", |text| {
+        text.replace("#SYMVER ", "#SYMVER ring_ne\n#SYMVER ")
+    });
+}
+
+/// fixdep writes the file anew, and what was in it is gone.
+fn genksyms_runs_before_fixdep(tree: &mut Tree) {
+    tree.make(
+        Step::Objects,
+        Recipes {
+            front: |_, front| front.symvers = |_| String::new(),
+            ..Recipes::default()
+        },
+    );
+}
+
+fn a_module_symbol_has_no_crc(tree: &mut Tree) {
+    tree.edit("drivers/m/.one.o.cmd", |text| {
+        text.replace("#SYMVER m_register", "#SYMVER m_registered")
+    });
+}
+
+/// Before v4 of the series.
+fn modpost_looks_beside_the_native_object(tree: &mut Tree) {
+    tree.make(
+        Step::Modpost,
+        Recipes {
+            crcs_of: dot_cmd,
+            ..Recipes::default()
+        },
+    );
+}
+
+fn genksyms_computes_zero(tree: &mut Tree) {
+    tree.make(
+        Step::Objects,
+        Recipes {
+            front: |unit, front| {
+                if unit.object.ends_with("lib/copy.o") && unit.source.ends_with(".c") {
+                    front.symvers = |_| "#SYMVER copy_words 0x00000000\n".to_owned();
+                }
+            },
+            ..Recipes::default()
+        },
+    );
+}
+
+fn modpost_did_not_run_again(tree: &mut Tree) {
+    tree.edit("lib/.ring.o.cmd", |text| {
+        text.replace("0x1a289255", "0x00000007")
+    });
+}
+
+fn the_export_file_is_of_an_earlier_build(tree: &mut Tree) {
+    tree.edit(".vmlinux.export.c", |text| {
+        text.replace("0x1a289255", "0x00000007")
+    });
+}
+
+fn vmlinux_is_linked_with_an_earlier_export_file(tree: &mut Tree) {
+    let whole = tree.text(".vmlinux.export.c");
+    the_export_file_is_of_an_earlier_build(tree);
+    tree.make(Step::Vmlinux, Recipes::default());
+    tree.write(".vmlinux.export.c", whole);
+}
+
+fn a_symbol_is_not_in_the_export_file(tree: &mut Tree) {
+    tree.edit(".vmlinux.export.c", |text| {
+        text.replace("SYMBOL_CRC(ring_next, 0x1a289255);\n", "")
+    });
+}
+
+fn modules_are_built_against_earlier_crcs(tree: &mut Tree) {
+    tree.edit("Module.symvers", |text| {
+        text.replace("0x1a289255", "0x00000007")
+    });
+}
+
+fn a_module_is_of_an_earlier_build(tree: &mut Tree) {
+    tree.edit("Module.symvers", |text| {
+        let (before, after) = text.split_once("\tm_register").unwrap();
+        format!(
+            "{}0x00000007\tm_register{after}",
+            &before[..before.len() - 10]
+        )
+    });
+}
+
+fn two_objects_disagree(tree: &mut Tree) {
+    tree.edit("kernel/sched/.core.o.cmd", |text| {
+        format!("{text}#SYMVER ring_next 0x00000007\n")
+    });
+}

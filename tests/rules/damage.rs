@@ -1,0 +1,130 @@
+//! Whatever is in the files, klto comes to an end without a panic: real files, cut and
+//! flipped at random.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use klto::cell::LtoMode;
+use klto::collect::cmd_file::Roots;
+use klto::collect::{archive, bitcode, build_log, cmd_file, elf, kconfig, symvers};
+use klto::facts::NameTable;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::tree::Tree;
+use crate::tree::layout::RISCV;
+
+/// Files of every kind that klto reads.
+const FILES: [&str; 20] = [
+    "init/main.o",
+    "lib/ring.o",
+    "lib/copy.o",
+    "init/main.o.thinlto.bc",
+    "init/main.thinlto-native.o",
+    "virt/kvm/.vcpu.o.cmd",
+    "virt/kvm/.vcpu.thinlto-native.o.cmd",
+    "built-in-fixup.a",
+    "vmlinux.a",
+    "builtin.order",
+    "vmlinux.thinlto-index",
+    ".vmlinux.objs",
+    "vmlinux.symvers",
+    ".vmlinux.export.c",
+    "vmlinux.o",
+    "vmlinux",
+    "Module.symvers",
+    "modules.order",
+    "drivers/m/m.mod",
+    "include/config/auto.conf",
+];
+
+/// One tree for all cases of a test; each case restores the file that it damages.
+fn tree() -> &'static Tree {
+    static TREE: OnceLock<Tree> = OnceLock::new();
+    TREE.get_or_init(|| Tree::pristine(RISCV, LtoMode::ThinDist))
+}
+
+/// What happens to a file: some bytes change, and its end may be lost.
+#[derive(Debug, Clone)]
+struct Damage {
+    bytes: Vec<(Index, u8)>,
+    cut: Option<Index>,
+}
+
+impl Damage {
+    fn applied_to(&self, content: &[u8]) -> Vec<u8> {
+        let mut damaged = content.to_vec();
+        for (at, byte) in &self.bytes {
+            let at = at.index(damaged.len());
+            damaged[at] = *byte;
+        }
+        if let Some(cut) = &self.cut {
+            damaged.truncate(cut.index(content.len()));
+        }
+        damaged
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let bytes = proptest::collection::vec((any::<Index>(), any::<u8>()), 0..8);
+    (bytes, proptest::option::of(any::<Index>())).prop_map(|(bytes, cut)| Damage { bytes, cut })
+}
+
+fn assert_quick(start: Instant, what: &str) {
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(10), "{what} takes {took:?}");
+}
+
+/// Every parser, on whatever it is given: a file may stand under any name.
+fn parse_with_all(bytes: &[u8]) {
+    let names = NameTable::with_hasher(Default::default());
+    let text = String::from_utf8_lossy(bytes);
+    let _ = bitcode::is_bitcode(bytes);
+    if let Ok(object) = bitcode::read_object(bytes) {
+        for symbol in object.symbols.iter().flatten() {
+            assert!(symbol.name.len() <= bytes.len());
+        }
+    }
+    let _ = bitcode::read_index(bytes);
+    let _ = elf::parse_object(bytes, &names);
+    let _ = elf::linked_crcs(bytes, &names);
+    let _ = elf::unresolved_promotions(bytes, &names);
+    let _ = archive::parse(bytes, &names);
+    let _ = cmd_file::parse(bytes, &Roots::default(), &names);
+    let _ = symvers::parse(&text, &names);
+    let _ = symvers::export_crcs(bytes, &names);
+    let _ = build_log::parse(bytes);
+    let _ = kconfig::parse(&text);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_parser_panics_on_a_damaged_file(file in 0..FILES.len(), damage in damage()) {
+        let damaged = damage.applied_to(&tree().read(FILES[file]));
+        let start = Instant::now();
+        parse_with_all(&damaged);
+        assert_quick(start, FILES[file]);
+    }
+
+    #[test]
+    fn a_tree_with_a_damaged_file_is_checked_to_the_end(file in 0..FILES.len(), damage in damage()) {
+        let (tree, file) = (tree(), FILES[file]);
+        let whole = tree.read(file);
+        tree.write(file, damage.applied_to(&whole));
+        let start = Instant::now();
+        // Findings, or an error that says where: both are answers.
+        let answer = tree.answer();
+        tree.write(file, whole);
+        assert_quick(start, file);
+        if let Err(error) = answer {
+            let said = error.to_string();
+            assert!(said.contains(tree.path().to_str().unwrap()), "{said}");
+        }
+    }
+}

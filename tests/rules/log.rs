@@ -1,0 +1,112 @@
+//! `log.*`, broken: what real tools say of a build that comes to its end all the same.
+
+use klto::cell::LtoMode;
+use rstest::rstest;
+
+use crate::case::broken;
+use crate::tree::Tree;
+use crate::tree::layout::X86_64;
+use crate::tree::toolchain::shell;
+
+broken! {
+    an_object_of_another_target_is_linked: X86_64 Thin => ["log.target-triple"]
+        at "line 23" saying "Linking two modules of different target triples";
+    the_back_end_does_not_know_a_feature: ARM64 ThinDist => ["log.target-feature"]
+        at "line 31" saying "is not a recognized feature for this target";
+    the_back_end_overrides_the_target: ARM64 ThinDist => ["log.override-module"]
+        at "line 31" saying "overriding the module target triple with x86_64";
+    the_back_end_cannot_load_an_index: RISCV ThinDist => ["log.index-load"]
+        at "line 31" saying "Error loading index file";
+    modpost_finds_no_crc: X86_64 None => ["log.modversions"]
+        at "line 23" saying "EXPORT symbol \"ring_next\" [vmlinux] version generation failed";
+    modpost_of_7_3_finds_no_crc: LOONGARCH ThinDist => ["log.modversions"]
+        at "line 31" saying "vmlinux: EXPORT symbol 'ring_next' version generation failed";
+    sed_finds_no_file: X86_64 ThinDist => ["log.shell-tool"]
+        at "line 31" saying "sed: can't read kvm/.vcpu.o.cmd: No such file or directory";
+    the_archiver_does_not_know_thin: LOONGARCH ThinDist => ["log.shell-tool"]
+        at "line 31" saying "ar: unrecognized option '--thin'";
+    grep_is_given_a_bad_pattern: RISCV Thin => ["log.shell-tool"]
+        at "line 23" saying "grep: ";
+}
+
+/// Runs what make would have run, leaving nothing but the message.
+fn hear(tree: &Tree, command: &str) {
+    let ran = shell(&tree.path(), command);
+    assert_ne!(ran.stderr, "", "{command} says nothing");
+    tree.add_to_log(&ran.stderr);
+}
+
+/// `lib/ring.o` as clang of an `x86_64` machine makes it where --target= is lost.
+fn an_object_of_another_target_is_linked(tree: &mut Tree) {
+    tree.shell(
+        &tree
+            .recorded_command("lib/.ring.o.cmd")
+            .replace("--target=x86_64-linux-gnu", "--target=x86_64-pc-linux-gnu")
+            .replace("-o lib/ring.o", "-o other.o"),
+    );
+    hear(tree, "ld.lld-22 -r -o linked.o kernel/sched/core.o other.o");
+}
+
+fn the_back_end_does_not_know_a_feature(tree: &mut Tree) {
+    // The message that the target is overridden comes first, and has a rule of its own.
+    hear(
+        tree,
+        "clang-22 --target=x86_64-pc-linux-gnu -Wno-override-module -x ir -c -o native.o virt/kvm/vcpu.o",
+    );
+}
+
+fn the_back_end_overrides_the_target(tree: &mut Tree) {
+    hear(
+        tree,
+        "clang-22 --target=x86_64-pc-linux-gnu -x ir -c -o native.o init/version.o",
+    );
+}
+
+fn the_back_end_cannot_load_an_index(tree: &mut Tree) {
+    tree.shell("echo garbage > garbage.bc");
+    hear(
+        tree,
+        "clang-22 --target=riscv64-linux-gnu -x ir -fthinlto-index=garbage.bc -c -o native.o init/version.o",
+    );
+}
+
+fn modpost_finds_no_crc(tree: &mut Tree) {
+    tree.add_to_log(
+        "WARNING: modpost: EXPORT symbol \"ring_next\" [vmlinux] version generation failed, symbol will not be versioned.\n\
+         Is \"ring_next\" prototyped in <asm/asm-prototypes.h>?",
+    );
+}
+
+fn modpost_of_7_3_finds_no_crc(tree: &mut Tree) {
+    tree.add_to_log(
+        "WARNING: modpost: vmlinux: EXPORT symbol 'ring_next' version generation failed, symbol will not be versioned.",
+    );
+}
+
+/// The look-up of the saved flags of v11.
+fn sed_finds_no_file(tree: &mut Tree) {
+    hear(tree, "sed -n '/saved_c_flags_/s/.*:= //p' kvm/.vcpu.o.cmd");
+}
+
+/// GNU ar before 2.39, patch 1 of v12 alone.
+fn the_archiver_does_not_know_thin(tree: &mut Tree) {
+    tree.add_to_log("ar: unrecognized option '--thin'\nUsage: ar [emulation options] [-]{dmpqrstx}[abcDfilMNoOPsSTuvV] [--plugin <name>] [member-name] [count] archive-file file...");
+}
+
+fn grep_is_given_a_bad_pattern(tree: &mut Tree) {
+    hear(tree, "grep -qx '[' modules.order");
+}
+
+#[rstest]
+#[case::a_quiet_command("  CC      lib/sed.o")]
+#[case::a_verbose_command("clang-22 -Woverride-module -c -o init/main.o ../init/main.c")]
+#[case::a_warning_of_no_interest(
+    "WARNING: Unable to reopen jobserver read-side pipe: FileNotFoundError(2, 'No such file or directory')"
+)]
+#[case::a_tool_in_prose("note: the archiver (ar) and sed are used as they are")]
+#[case::nothing("")]
+fn a_line_that_means_nothing_is_no_finding(#[case] line: &str) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    tree.add_to_log(line);
+    assert_eq!(tree.findings(), []);
+}
