@@ -54,24 +54,34 @@ fn main() -> ExitCode {
         eprintln!("usage: synthetic-tree DIR OBJECTS");
         return ExitCode::from(2);
     };
-    match objects.parse::<usize>() {
-        Ok(objects) if objects >= SMALLEST => {
-            build(Path::new(dir), objects);
-            ExitCode::SUCCESS
-        }
+    let objects = match objects.parse::<usize>() {
+        Ok(objects) if objects >= SMALLEST => objects,
         _ => {
-            eprintln!(
-                "synthetic-tree: expected a number of objects from {SMALLEST} on, found «{objects}»"
-            );
-            ExitCode::from(2)
+            return refuse(&format!(
+                "expected a number of objects from {SMALLEST} on, found «{objects}»"
+            ));
         }
+    };
+    let dir = Path::new(dir);
+    if let Err(e) = std::fs::create_dir_all(dir) {
+        return refuse(&format!("{}: {e}", dir.display()));
     }
+    if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return refuse(&format!(
+            "{}: expected an empty directory or none",
+            dir.display()
+        ));
+    }
+    build(dir, objects);
+    ExitCode::SUCCESS
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("synthetic-tree: {why}");
+    ExitCode::from(2)
 }
 
 fn build(dir: &Path, objects: usize) {
-    std::fs::create_dir_all(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
-    let empty = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
-    assert!(empty, "{} must be empty or not exist", dir.display());
     // The objects that the tests have, too, and the clones behind them.
     let real = Kbuild {
         target: X86_64,
@@ -324,8 +334,8 @@ fn dependencies(number: usize) -> &'static str {
         (text, lines)
     });
     // From a third of the average to five thirds, in steps that look like chance.
-    let share = (number * 7919 % 1000) as f64 / 1000.0;
-    let wanted = DEPENDENCIES as f64 * (1.0 + 4.0 * share) / 3.0;
-    let end = lines.partition_point(|at| (*at as f64) < wanted);
+    let share = number * 7919 % 1000;
+    let wanted = DEPENDENCIES * (1000 + 4 * share) / 3000;
+    let end = lines.partition_point(|at| *at < wanted);
     &text[..lines[end]]
 }

@@ -77,5 +77,4 @@ fn a_tree_in_another_mode_than_was_asked_for_is_reported(
 
     let findings = answer.unwrap().checked.findings;
     assert!(keys(&findings).contains("config.lto-mode"), "{findings:#?}");
-    eprintln!("{:?}", keys(&findings));
 }

@@ -31,6 +31,8 @@ broken! {
         at "ring_next" saying "__kcrctab of vmlinux has 0x00000007, vmlinux.symvers 0x1a289255";
     a_symbol_is_not_in_the_export_file: LOONGARCH None => ["crc.differs"]
         at "ring_next" saying ".vmlinux.export.c has no CRC";
+    vmlinux_is_linked_without_a_crc: X86_64 Thin => ["crc.differs"]
+        at "copy_words" saying "__kcrctab of vmlinux has no CRC";
     modules_are_built_against_earlier_crcs: ARM64 ThinDist => ["crc.differs"]
         at "ring_next" saying "Module.symvers has 0x00000007, vmlinux.symvers 0x1a289255";
     a_module_is_of_an_earlier_build: X86_64 ThinDist => ["crc.differs"]
@@ -122,6 +124,15 @@ fn a_symbol_is_not_in_the_export_file(tree: &mut Tree) {
     tree.edit(".vmlinux.export.c", |text| {
         text.replace("SYMBOL_CRC(ring_next, 0x1a289255);\n", "")
     });
+}
+
+fn vmlinux_is_linked_without_a_crc(tree: &mut Tree) {
+    let whole = tree.text(".vmlinux.export.c");
+    tree.edit(".vmlinux.export.c", |text| {
+        text.replace("SYMBOL_CRC(copy_words, ", "SYMBOL_CRC(copied_words, ")
+    });
+    tree.make(Step::Vmlinux, Recipes::default());
+    tree.write(".vmlinux.export.c", whole);
 }
 
 fn modules_are_built_against_earlier_crcs(tree: &mut Tree) {

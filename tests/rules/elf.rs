@@ -99,7 +99,7 @@ fn one_object_is_compiled_for_the_build_machine(tree: &mut Tree) {
         Recipes {
             front: |unit, front| {
                 if unit.object == "init/version.o" {
-                    front.own = "--target=x86_64-pc-linux-gnu -I../include".to_owned();
+                    front.own = String::from("--target=x86_64-pc-linux-gnu -I../include");
                 }
             },
             ..Recipes::default()

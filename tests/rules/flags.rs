@@ -33,6 +33,12 @@ broken! {
         at "virt/kvm/vcpu.thinlto-native.o" saying "--target=riscv64-linux-gnu";
     the_back_end_takes_the_first_index_of_the_directory: X86_64 ThinDist => ["flags.backend-command"]
         at "init/version.thinlto-native.o" saying "expected -fthinlto-index=init/version.o.thinlto.bc";
+    the_back_end_is_told_another_language: LOONGARCH ThinDist => ["flags.backend-command"]
+        at "lib/ring.thinlto-native.o" saying "expected -x ir";
+    the_back_end_writes_elsewhere: RISCV ThinDist => ["flags.backend-command"]
+        at "lib/ring.thinlto-native.o" saying "expected -o lib/ring.thinlto-native.o";
+    the_back_end_reads_two_inputs: ARM64 ThinDist => ["flags.backend-command"]
+        at "lib/ring.thinlto-native.o" saying "expected the input lib/ring.o at its end";
     the_back_end_adds_an_option_of_its_own: ARM64 ThinDist => ["flags.backend-contradicts"]
         at "lib/ring.thinlto-native.o" saying "«-fPIE» undoes «-fno-PIE»";
     the_back_end_is_not_run_through_ccache: X86_64 ThinDist => ["flags.compiler"]
@@ -170,6 +176,24 @@ fn the_back_end_takes_the_first_index_of_the_directory(tree: &mut Tree) {
             ..Recipes::default()
         },
     );
+}
+
+const RECORDED: &str = "lib/.ring.thinlto-native.o.cmd";
+
+fn the_back_end_is_told_another_language(tree: &mut Tree) {
+    tree.edit(RECORDED, |text| text.replace("-x ir", "-x c"));
+}
+
+fn the_back_end_writes_elsewhere(tree: &mut Tree) {
+    tree.edit(RECORDED, |text| {
+        text.replace("-o lib/ring.thinlto-native.o", "-o lib/ring.native.o")
+    });
+}
+
+fn the_back_end_reads_two_inputs(tree: &mut Tree) {
+    tree.edit(RECORDED, |text| {
+        text.replace(" lib/ring.o\n", " lib/ring.o init/version.o\n")
+    });
 }
 
 fn the_back_end_adds_an_option_of_its_own(tree: &mut Tree) {

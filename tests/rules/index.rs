@@ -14,6 +14,8 @@ broken! {
         at "drivers/m/two.o" saying "no member of built-in-fixup.a";
     a_stale_index_lists_an_object_that_is_assembled_now: X86_64 ThinDist => ["index.not-ir"]
         at "arch/ARCH/kernel/entry.o" saying "it holds machine code";
+    the_index_lists_an_object_twice: RISCV ThinDist => ["index.not-ir"]
+        at "lib/ring.o" saying "lists it twice";
     someone_deletes_a_summary: LOONGARCH ThinDist => ["index.summary-missing"]
         at "kernel/sched/core.o.thinlto.bc" saying "vmlinux.thinlto-index lists kernel/sched/core.o";
     the_disk_is_full_during_the_thin_link: ARM64 ThinDist => ["index.summary-damaged"]
@@ -30,6 +32,8 @@ broken! {
         at "virt/kvm/vcpu.thinlto-native.o" saying "vmlinux.thinlto-index lists virt/kvm/vcpu.o";
     the_back_end_did_not_see_a_new_summary: X86_64 ThinDist => ["index.stale"]
         at "kernel/sched/core.thinlto-native.o" saying "older than kernel/sched/core.o.thinlto.bc";
+    a_native_object_is_older_than_its_object: LOONGARCH ThinDist => ["index.stale"]
+        at "lib/ring.thinlto-native.o" saying "older than lib/ring.o";
     a_front_end_ran_behind_the_back_of_make: ARM64 ThinDist => ["index.stale"]
         at "init/main.o.thinlto.bc" saying "older than init/main.o";
 }
@@ -55,7 +59,7 @@ fn one_object_is_left_out_of_the_thin_link(tree: &mut Tree) {
     tree.make(
         Step::Index,
         Recipes {
-            thin_link: |args| *args.last_mut().unwrap() = "@shorter.order".to_owned(),
+            thin_link: |args| *args.last_mut().unwrap() = String::from("@shorter.order"),
             ..Recipes::default()
         },
     );
@@ -75,6 +79,12 @@ fn a_stale_index_lists_an_object_that_is_assembled_now(tree: &mut Tree) {
     let src = tree.src();
     tree.edit("vmlinux.thinlto-index", |text| {
         format!("{text}arch/{src}/kernel/entry.o\n")
+    });
+}
+
+fn the_index_lists_an_object_twice(tree: &mut Tree) {
+    tree.edit("vmlinux.thinlto-index", |text| {
+        format!("{text}lib/ring.o\n")
     });
 }
 
@@ -118,6 +128,11 @@ fn a_native_object_is_deleted(tree: &mut Tree) {
 
 fn the_back_end_did_not_see_a_new_summary(tree: &mut Tree) {
     tree.touch("kernel/sched/core.o.thinlto.bc");
+}
+
+fn a_native_object_is_older_than_its_object(tree: &mut Tree) {
+    tree.touch("lib/ring.o");
+    tree.touch("lib/ring.o.thinlto.bc");
 }
 
 fn a_front_end_ran_behind_the_back_of_make(tree: &mut Tree) {

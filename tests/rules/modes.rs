@@ -62,8 +62,9 @@ fn companions_of_an_object_that_is_bitcode_no_more_are_nothing() {
 /// Nothing but the thin link's own list says what is compiled by the back end.
 #[test]
 fn a_native_object_that_the_index_does_not_list_is_nothing() {
-    let mut tree = Tree::pristine(ARM64, LtoMode::ThinDist);
     const OBJECT: &str = "virt/kvm/vcpu.o";
+
+    let mut tree = Tree::pristine(ARM64, LtoMode::ThinDist);
     tree.make(
         Step::Objects,
         Recipes {

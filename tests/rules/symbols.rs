@@ -14,6 +14,8 @@ broken! {
         at "init/version.thinlto-native.o" saying "«synthetic_banner» first";
     an_object_is_compiled_with_the_index_of_another_link: X86_64 ThinDist => ["symbols.promotion-unresolved"]
         at "kernel/sched/core.thinlto-native.o" saying "refers to «ring_step.llvm.";
+    vmlinux_o_is_linked_from_other_natives: RISCV ThinDist => ["symbols.promotion-unresolved"]
+        at "vmlinux.o" saying "«ring_step.llvm.";
     the_back_end_names_promoted_locals_otherwise: LOONGARCH ThinDist => ["symbols.promotion-unresolved"]
         at "init/main.thinlto-native.o" saying "refers to «ring_step.llvm.";
 }
@@ -60,6 +62,15 @@ fn an_object_is_compiled_with_the_index_of_another_link(tree: &mut Tree) {
         tree.shell(&tree.recorded_command("lib/.ring.thinlto-native.o.cmd"));
     });
     tree.write(summary, whole);
+}
+
+/// The native object is right by now, `vmlinux.o` was linked before.
+fn vmlinux_o_is_linked_from_other_natives(tree: &mut Tree) {
+    let native = "lib/ring.thinlto-native.o";
+    let right = tree.read(native);
+    an_object_is_compiled_with_the_index_of_another_link(tree);
+    tree.make_until_it_fails(Step::VmlinuxO, Recipes::default(), Step::Vmlinux);
+    tree.write(native, right);
 }
 
 /// v7: an option that changes promotion and that only one side is given.

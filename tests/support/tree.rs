@@ -285,6 +285,7 @@ fn cached(target: &'static Target, mode: LtoMode) -> PathBuf {
         return tree;
     }
     std::fs::create_dir_all(&cache).unwrap();
+    forget_earlier(&cache, &format!("{}-{mode}-", target.name));
     let unfinished = TempDir::new_in(&cache).unwrap();
     let source = unfinished.path().join("linux");
     let kbuild = Kbuild::new(target, mode, &source);
@@ -300,6 +301,20 @@ fn cached(target: &'static Target, mode: LtoMode) -> PathBuf {
         assert!(tree.exists(), "{}: {e}", tree.display());
     }
     tree
+}
+
+/// Removes trees that were made from other sources or by another compiler.
+fn forget_earlier(cache: &Path, prefix: &str) {
+    for entry in std::fs::read_dir(cache).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_str().is_some_and(|name| {
+            let key = name.strip_prefix(prefix);
+            key.is_some_and(|key| key.bytes().all(|b| b.is_ascii_hexdigit()))
+        }) {
+            // Another test's process may be faster.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Copies a tree with its times and links.
