@@ -98,6 +98,21 @@ impl Facts {
         false
     }
 
+    /// Whether `objects` are all that the archive names. Behind damage they are lost, and
+    /// rules about the whole then have nothing to go by.
+    #[must_use]
+    pub fn objects_complete(&self) -> bool {
+        self.fixup.as_ref().is_some_and(|a| a.damaged.is_none())
+    }
+
+    /// Whether what modpost wrote is of this build: it runs between `vmlinux.o` and
+    /// `vmlinux`, and where make stopped there, an earlier build's is still to be seen.
+    #[must_use]
+    pub fn modpost_ran(&self) -> bool {
+        let stale = |step: &Step| step.file == "vmlinux" && step.state == StepState::Stale;
+        self.reached("vmlinux.o") && !self.steps.iter().any(stale)
+    }
+
     /// Why the build did not get to its end, where it did not.
     #[must_use]
     pub fn unfinished(&self) -> Option<String> {

@@ -145,6 +145,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
     }
     if let (Some(order), Some(fixup)) = (&facts.builtin_order, &facts.fixup)
         && facts.reached("builtin.order")
+        && facts.objects_complete()
     {
         compare_lists(
             facts,
@@ -163,7 +164,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
         }
         check_vmlinux_a(subject, vmlinux_a, findings);
         if let Some(objs) = &facts.vmlinux_objs
-            && facts.reached("vmlinux.o")
+            && facts.modpost_ran()
         {
             // Behind the members stand the objects of KBUILD_VMLINUX_LIBS.
             let listed = &objs[..objs.len().min(vmlinux_a.members.len())];

@@ -57,7 +57,7 @@ const DIFFERS: Rule = Rule {
 
 fn check(subject: &Subject, findings: &mut Findings) {
     let facts = subject.facts;
-    if !facts.reached("vmlinux.o") {
+    if !facts.modpost_ran() || !facts.objects_complete() {
         return;
     }
     let mut symvers_damaged = false;

@@ -19,7 +19,7 @@ const EMPTY: Rule = Rule {
     key: "elf.empty",
     severity: Severity::Error,
     holds: "no object file is empty",
-    why: "clang leaves an empty output and exits 0 when it cannot read the summary index; make keeps it, and the kernel is linked without that code",
+    why: "clang leaves an empty output and exits 0 when it cannot read the summary index; make keeps the file and takes it for up to date, so making again does not repair it",
     fix: "delete the object and its .thinlto.bc, run make again, and read what clang says about the index",
 };
 

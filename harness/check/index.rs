@@ -140,6 +140,7 @@ fn check_list(facts: &Facts, index: &[Name], findings: &mut Findings) {
             continue;
         }
         match by_name.get(name).map(|object| &object.file) {
+            None if !facts.objects_complete() => {}
             None => findings.add(
                 &NOT_IR,
                 text,

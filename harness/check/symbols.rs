@@ -72,6 +72,9 @@ fn check_lost(facts: &Facts, findings: &mut Findings) {
 }
 
 fn check_promotions(facts: &Facts, findings: &mut Findings) {
+    if !facts.objects_complete() {
+        return;
+    }
     let natives = || {
         facts.objects.iter().filter_map(|object| {
             let backend = object.backend.as_deref()?;

@@ -31,7 +31,8 @@ use klto::cell::LtoMode;
 use memchr::memmem;
 use rayon::prelude::*;
 
-use kbuild::{Kbuild, Step, genksyms};
+use kbuild::objects::genksyms;
+use kbuild::{Kbuild, Step};
 use layout::{Export, Language, Place, Unit, X86_64};
 use recipes::{Recipes, dot_cmd, native};
 

@@ -12,6 +12,8 @@ broken! {
         at "vmlinux" saying "older than vmlinux.o";
     the_disk_is_full_during_the_archiver: RISCV ThinDist => ["archive.damaged"]
         at "vmlinux.a" saying "after 5 members";
+    the_archive_of_all_objects_is_cut: X86_64 ThinDist => ["archive.damaged"]
+        at "built-in-fixup.a" saying "after 5 members";
     an_archive_is_empty: LOONGARCH Thin => ["archive.damaged"]
         at "vmlinux.a" saying "(0 bytes)";
     the_list_of_objects_is_empty: X86_64 ThinDist => ["archive.empty"]
@@ -57,6 +59,11 @@ fn the_final_link_did_not_run_again(tree: &mut Tree) {
 fn the_disk_is_full_during_the_archiver(tree: &mut Tree) {
     let file = "vmlinux.a";
     // 60 bytes a header, with nothing between them.
+    tree.truncate(file, tree.read(file).len() - 4 * 60 - 30);
+}
+
+fn the_archive_of_all_objects_is_cut(tree: &mut Tree) {
+    let file = "built-in-fixup.a";
     tree.truncate(file, tree.read(file).len() - 4 * 60 - 30);
 }
 

@@ -15,6 +15,14 @@ broken! {
         at "drivers/m/two.o" saying "an object of the module drivers/m/m";
     genksyms_was_interrupted_and_ran_again: LOONGARCH ThinDist => ["crc.syntax"]
         at "lib/ring.thinlto-native.o" saying "«#SYMVER ring_ne»";
+    a_symvers_file_has_a_line_too_short: X86_64 ThinDist => ["crc.syntax"]
+        at "vmlinux.symvers" saying "line 3";
+    a_symvers_file_of_modules_is_no_text: ARM64 Thin => ["crc.syntax"]
+        at "Module.symvers" saying "line 1";
+    the_list_of_objects_is_deleted: RISCV ThinDist => ["crc.missing"]
+        at ".vmlinux.objs" saying "is not there, though vmlinux is";
+    the_symvers_file_is_deleted: LOONGARCH Thin => ["crc.missing"]
+        at "vmlinux.symvers" saying "is not there, though vmlinux is";
     genksyms_runs_before_fixdep: RISCV ThinDist => ["crc.missing", "log.modversions"]
         at "wake_up_one" saying "exported, vmlinux.symvers has 0x00000000, but no linked object's .cmd file has";
     a_module_symbol_has_no_crc: ARM64 None => ["crc.missing"]
@@ -57,6 +65,24 @@ fn genksyms_was_interrupted_and_ran_again(tree: &mut Tree) {
     tree.edit("lib/.ring.o.cmd", |text| {
         text.replace("#SYMVER ", "#SYMVER ring_ne\n#SYMVER ")
     });
+}
+
+fn a_symvers_file_has_a_line_too_short(tree: &mut Tree) {
+    tree.edit("vmlinux.symvers", |text| {
+        text.replace("\tearly_map\tvmlinux\tEXPORT_SYMBOL\t", "\tearly_map")
+    });
+}
+
+fn a_symvers_file_of_modules_is_no_text(tree: &mut Tree) {
+    tree.replace("Module.symvers", "drivers/m/m.o");
+}
+
+fn the_list_of_objects_is_deleted(tree: &mut Tree) {
+    tree.remove(".vmlinux.objs");
+}
+
+fn the_symvers_file_is_deleted(tree: &mut Tree) {
+    tree.remove("vmlinux.symvers");
 }
 
 /// fixdep writes the file anew, and what was in it is gone.

@@ -19,6 +19,10 @@ broken! {
         at "arch/ARCH/kernel/head.o" saying "ELF file";
     an_interrupted_front_end_leaves_half_an_object: RISCV Thin => ["elf.damaged"]
         at "kernel/sched/core.o" saying "damaged bitcode";
+    the_disk_is_full_during_the_final_link: X86_64 Thin => ["elf.damaged"]
+        at "vmlinux" saying "ELF file";
+    the_disk_is_full_during_the_link_of_vmlinux_o: ARM64 ThinDist => ["elf.damaged"]
+        at "vmlinux.o" saying "ELF file";
     a_text_file_under_the_name_of_an_object: LOONGARCH None => ["elf.damaged"]
         at "lib/ring.o" saying "the file begins with 3c 68 74 6d 6c 3e";
     the_back_end_does_not_turn_lto_off: X86_64 ThinDist => ["elf.not-native"]
@@ -76,6 +80,14 @@ fn an_interrupted_assembler_leaves_half_an_object(tree: &mut Tree) {
 fn an_interrupted_front_end_leaves_half_an_object(tree: &mut Tree) {
     let object = "kernel/sched/core.o";
     tree.truncate(object, tree.read(object).len() / 2);
+}
+
+fn the_disk_is_full_during_the_final_link(tree: &mut Tree) {
+    tree.truncate("vmlinux", 1000);
+}
+
+fn the_disk_is_full_during_the_link_of_vmlinux_o(tree: &mut Tree) {
+    tree.truncate("vmlinux.o", 1000);
 }
 
 /// A download that a proxy answered.

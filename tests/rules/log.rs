@@ -3,7 +3,7 @@
 use klto::cell::LtoMode;
 use rstest::rstest;
 
-use crate::case::broken;
+use crate::case::{broken, list};
 use crate::tree::Tree;
 use crate::tree::layout::X86_64;
 use crate::tree::toolchain::shell;
@@ -95,6 +95,43 @@ fn the_archiver_does_not_know_thin(tree: &mut Tree) {
 
 fn grep_is_given_a_bad_pattern(tree: &mut Tree) {
     hear(tree, "grep -qx '[' modules.order");
+}
+
+#[rstest]
+#[case::a_processor(
+    "'generic-rv64' is not a recognized processor for this target (ignoring processor)",
+    "log.target-feature"
+)]
+#[case::a_triple_overridden(
+    "warning: overriding the module target triple with x86_64-pc-linux-gnu",
+    "log.override-module"
+)]
+#[case::a_triple_overridden_as_an_error(
+    "error: overriding [-Werror,-Woverride-module]",
+    "log.override-module"
+)]
+#[case::an_imported_object(
+    "Error loading imported file 'lib/ring.o': No such file or directory",
+    "log.index-load"
+)]
+#[case::a_linker("ld: unrecognized option '--thinlto-index-only=x'", "log.shell-tool")]
+#[case::printf("/bin/sh: 1: printf: %s: invalid directive", "log.shell-tool")]
+#[case::xargs(
+    "xargs: unmatched single quote; by default quotes are special to xargs",
+    "log.shell-tool"
+)]
+#[case::ar("ar: init/main.o: No such file or directory", "log.shell-tool")]
+#[case::llvm_ar(
+    "llvm-ar-22: error: lib/copy.thinlto-native.o: No such file or directory",
+    "log.shell-tool"
+)]
+fn a_message_is_found_by_its_key(#[case] line: &str, #[case] key: &str) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    tree.add_to_log(line);
+    let findings = tree.findings();
+    assert_eq!(findings.len(), 1, "{}", list(&findings));
+    assert_eq!(findings[0].rule.key, key);
+    assert_eq!(findings[0].evidence, line);
 }
 
 #[rstest]

@@ -8,7 +8,7 @@ use crate::case::list;
 use crate::tree::kbuild::Step;
 use crate::tree::layout::{ARM64, LOONGARCH, RISCV, Target, X86_64, units};
 use crate::tree::recipes::{Recipes, dot_cmd, native};
-use crate::tree::{MADE, Tree};
+use crate::tree::{MADE, Tree, keys};
 
 fn assert_unfinished(tree: &Tree, stage: &str) {
     let checked = tree.answer().unwrap().checked;
@@ -104,4 +104,57 @@ fn native_objects_that_make_has_not_come_to_again_are_not_judged() {
         Step::Natives,
     );
     assert_unfinished(&tree, "the back end of kernel/sched/core.o fails");
+}
+
+/// A change that shows in every file of the build: an object less, another one with LTO,
+/// other flags, another CRC.
+fn change() -> Recipes {
+    Recipes {
+        front: |unit, front| {
+            front.own += " -O2";
+            if unit.object.ends_with("mm/early.o") {
+                front.own += " -flto=thin -fsplit-lto-unit";
+            }
+            front.symvers = |genksyms| {
+                let other = |line: &str| format!("{}0x00000007\n", &line[..line.len() - 10]);
+                genksyms.lines().map(other).collect()
+            };
+        },
+        ..Recipes::default()
+    }
+}
+
+/// Files of the earlier build are one finding, not as many as they differ in.
+#[rstest]
+fn an_interrupted_rebuild_is_stale_and_nothing_else(
+    #[values(LtoMode::Thin, LtoMode::ThinDist)] mode: LtoMode,
+    #[values(
+        Step::Fixup,
+        Step::Order,
+        Step::Index,
+        Step::Natives,
+        Step::VmlinuxA,
+        Step::VmlinuxO,
+        Step::Modpost
+    )]
+    last: Step,
+) {
+    let mut tree = Tree::pristine(X86_64, mode);
+    tree.drop_object("lib/copy.o");
+    tree.make_until(Step::Objects, last, change());
+    let findings = tree.findings();
+    assert_eq!(
+        keys(&findings),
+        ["archive.stale"].into(),
+        "\n{}",
+        list(&findings)
+    );
+}
+
+#[rstest]
+fn a_finished_rebuild_has_no_finding(#[values(LtoMode::Thin, LtoMode::ThinDist)] mode: LtoMode) {
+    let mut tree = Tree::pristine(X86_64, mode);
+    tree.drop_object("lib/copy.o");
+    tree.make(Step::Objects, change());
+    assert_eq!(tree.findings(), []);
 }

@@ -147,8 +147,6 @@ pub const LOONGARCH: &Target = &Target {
     ldflags: &["-m", "elf64loongarch"],
 };
 
-pub const TARGETS: [&Target; 4] = [X86_64, ARM64, RISCV, LOONGARCH];
-
 /// What an object is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {

@@ -8,6 +8,9 @@ pub const CLANG: &str = "clang-22";
 pub const LLD: &str = "ld.lld-22";
 pub const AR: &str = "llvm-ar-22";
 
+/// What to do about a tool that is missing.
+const REMEDY: &str = "these tests work on real objects: run ci/setup, which installs LLVM 22";
+
 /// Gives clang a target of its own, for commands that name none: on any machine, and with
 /// any vendor's clang, it is that of a native build for `x86_64`. A later `--target=` wins.
 const OWN_TARGET: &str = "#^--target=x86_64-linux-gnu";
@@ -42,9 +45,7 @@ pub fn run<A: AsRef<std::ffi::OsStr>>(
         .env("CCC_OVERRIDE_OPTIONS", OWN_TARGET)
         .stdin(Stdio::null())
         .output()
-        .unwrap_or_else(|e| {
-            panic!("{program} does not start: {e}\n  these tests work on real objects: run ci/setup, which installs LLVM 22")
-        });
+        .unwrap_or_else(|e| panic!("{program} does not start: {e}\n  {REMEDY}"));
     Ran {
         ok: output.status.success(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -55,6 +56,18 @@ pub fn run<A: AsRef<std::ffi::OsStr>>(
 /// Runs a recipe as make does: through the shell.
 pub fn shell(dir: &Path, recipe: &str) -> Ran {
     run(dir, "/bin/sh", ["-c", recipe])
+}
+
+/// What tells one installed compiler from another, without the time it takes to start it.
+pub fn clang_identity() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let clang = std::env::split_paths(&path)
+        .map(|folder| folder.join(CLANG))
+        .find_map(|file| file.canonicalize().ok())
+        .unwrap_or_else(|| panic!("{CLANG} is not in PATH\n  {REMEDY}"));
+    let metadata = std::fs::metadata(&clang).unwrap();
+    let modified = metadata.modified().unwrap();
+    format!("{} {} {modified:?}", clang.display(), metadata.len())
 }
 
 /// The first line of `clang --version`, which is `CONFIG_CC_VERSION_TEXT`.

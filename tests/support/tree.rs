@@ -30,8 +30,8 @@ use recipes::Recipes;
 
 /// A copy of a finished build tree, removed with the test.
 pub struct Tree {
-    /// Holds the source tree; `None` once it is to be kept.
-    dir: TempDir,
+    /// Holds the source tree; removed with this.
+    _dir: TempDir,
     kbuild: Kbuild,
 }
 
@@ -42,7 +42,7 @@ impl Tree {
         let source = dir.path().join("linux");
         copy(&cached(target, mode), &source);
         let kbuild = Kbuild::new(target, mode, &source);
-        Tree { dir, kbuild }
+        Tree { _dir: dir, kbuild }
     }
 
     /// The build tree.
@@ -53,11 +53,6 @@ impl Tree {
     /// A file of the build tree.
     pub fn file(&self, file: &str) -> PathBuf {
         self.path().join(file)
-    }
-
-    /// The directory that holds nothing but this tree's source tree.
-    pub fn outside(&self) -> &Path {
-        self.dir.path()
     }
 
     /// The architecture's own directory under `arch/`.
@@ -199,6 +194,25 @@ impl Tree {
         stopped.stderr
     }
 
+    /// Builds again from `first` to `last`, where make is interrupted: what the steps
+    /// behind made is still there, of the earlier build.
+    #[track_caller]
+    pub fn make_until(&mut self, first: Step, last: Step, recipes: Recipes) {
+        self.kbuild.recipes = recipes;
+        for step in Step::ALL {
+            if step >= first && step <= last {
+                self.kbuild.take(step).unwrap();
+            }
+        }
+    }
+
+    /// Takes an object out of the makefiles.
+    pub fn drop_object(&mut self, object: &str) {
+        let before = self.kbuild.units.len();
+        self.kbuild.units.retain(|unit| unit.object != object);
+        assert_eq!(self.kbuild.units.len() + 1, before, "there is one {object}");
+    }
+
     /// Takes away what the steps from `step` on made, as if make had not come to them.
     pub fn unmake(&self, step: Step) {
         for (made_by, file) in MADE {
@@ -270,10 +284,12 @@ pub fn keys(findings: &[Finding]) -> BTreeSet<&'static str> {
 fn cached(target: &'static Target, mode: LtoMode) -> PathBuf {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("synthetic-trees");
     let mut hasher = DefaultHasher::new();
-    toolchain::clang_version().hash(&mut hasher);
+    toolchain::clang_identity().hash(&mut hasher);
     layout::SOURCES.hash(&mut hasher);
     for code in [
         include_str!("kbuild.rs"),
+        include_str!("kbuild/objects.rs"),
+        include_str!("kbuild/vmlinux.rs"),
         include_str!("layout.rs"),
         include_str!("recipes.rs"),
     ] {
@@ -285,7 +301,7 @@ fn cached(target: &'static Target, mode: LtoMode) -> PathBuf {
         return tree;
     }
     std::fs::create_dir_all(&cache).unwrap();
-    forget_earlier(&cache, &format!("{}-{mode}-", target.name));
+    forget_earlier(&cache, &format!("{}-{mode}-", target.name), &tree);
     let unfinished = TempDir::new_in(&cache).unwrap();
     let source = unfinished.path().join("linux");
     let kbuild = Kbuild::new(target, mode, &source);
@@ -304,15 +320,15 @@ fn cached(target: &'static Target, mode: LtoMode) -> PathBuf {
 }
 
 /// Removes trees that were made from other sources or by another compiler.
-fn forget_earlier(cache: &Path, prefix: &str) {
+fn forget_earlier(cache: &Path, prefix: &str, but: &Path) {
     for entry in std::fs::read_dir(cache).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_name().to_str().is_some_and(|name| {
-            let key = name.strip_prefix(prefix);
-            key.is_some_and(|key| key.bytes().all(|b| b.is_ascii_hexdigit()))
-        }) {
+        let path = entry.unwrap().path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let key = name.and_then(|name| name.strip_prefix(prefix));
+        let is_earlier = key.is_some_and(|key| key.bytes().all(|b| b.is_ascii_hexdigit()));
+        if is_earlier && path != but {
             // Another test's process may be faster.
-            let _ = std::fs::remove_dir_all(entry.path());
+            let _ = std::fs::remove_dir_all(path);
         }
     }
 }
