@@ -29,6 +29,9 @@ pub struct Allow {
     /// every object and for findings about none.
     #[serde(default, deserialize_with = "parsed_option")]
     pub object: Option<ObjectPattern>,
+    /// The scenario in which it holds; in every one, if not given.
+    #[serde(default)]
+    pub scenario: Option<String>,
     /// Why the finding is accepted; never blank.
     #[serde(deserialize_with = "reason")]
     pub reason: String,
@@ -62,11 +65,12 @@ impl Allow {
         yaml::parse::<File>(text, file).map(|f| f.allow)
     }
 
-    /// Whether it covers a finding, given by its key, the cell's name and the object
-    /// that the finding is about.
-    pub fn matches(&self, key: &str, cell: &str, object: Option<&str>) -> bool {
+    /// Whether it covers a finding, given by its key, the names of the cell and of the
+    /// scenario, and the object that the finding is about.
+    pub fn matches(&self, key: &str, (cell, scenario): (&str, &str), object: Option<&str>) -> bool {
         key_matches(&self.key, key)
             && self.cells.matches(cell)
+            && self.scenario.as_deref().is_none_or(|name| name == scenario)
             && match (&self.object, object) {
                 (None, _) => true,
                 (Some(_), None) => false,
@@ -248,7 +252,7 @@ mod tests {
         #[case] object: Option<&str>,
         #[case] expected: bool,
     ) {
-        assert_eq!(one().matches(key, cell, object), expected);
+        assert_eq!(one().matches(key, (cell, "build"), object), expected);
     }
 
     #[rstest]

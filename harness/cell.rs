@@ -11,9 +11,10 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The scenarios that a matrix may name. A name that is not here is refused: a
-/// matrix must never promise what is not run.
-pub const SCENARIOS: [&str; 1] = ["build"];
+/// Every scenario, in the order of playing: what `klto probe` can play.
+pub const SCENARIOS: [&str; 9] = [
+    "build", "idle", "touch", "flags", "switch", "fault", "clean", "order", "where",
+];
 
 /// How the kernel is link-time optimised: the choice "Link Time Optimization (LTO)"
 /// of the kernel's `arch/Kconfig`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cell::LtoMode;
+use crate::facts::Goal;
 use crate::report::Format;
 
 const EXIT_CODES: &str = "\
@@ -31,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Check the build tree of a kernel against every rule.
     Check(Check),
+    /// Drive the kernel's makefiles over a miniature, and check that: seconds.
+    Probe(Probe),
     /// Build the cells of a matrix and check each.
     Run(Run),
     /// Show the cells of a matrix without building.
@@ -60,12 +63,68 @@ pub struct Check {
     /// Known findings, each with its reason and its end (YAML). Repeatable.
     #[arg(long, value_name = "FILE")]
     pub allow: Vec<PathBuf>,
+    /// How far make was asked to go: what is missing behind that is no finding.
+    #[arg(long, value_enum, default_value_t)]
+    pub goal: Goal,
     /// The architecture that the tree must be of.
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
     /// The LTO mode that the tree must be in: none, thin, thin-dist or full.
     #[arg(long, value_name = "MODE")]
     pub lto: Option<LtoMode>,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Show every object of a group of findings.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `klto probe`
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// The kernel source tree; it is never written.
+    #[arg(long, value_name = "DIR", env = "KLTO_KERNEL")]
+    pub kernel: PathBuf,
+    /// Architectures, with commas between; every one that klto knows, if left out.
+    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
+    pub arch: Vec<String>,
+    /// LTO modes, with commas between.
+    #[arg(long, value_name = "MODE", value_delimiter = ',', default_values = ["thin", "thin-dist"])]
+    pub lto: Vec<LtoMode>,
+    /// What make gets as `LLVM=`: a suffix such as `-22`, or a folder that ends in `/`.
+    #[arg(
+        long,
+        value_name = "LLVM",
+        default_value = "-22",
+        allow_hyphen_values = true
+    )]
+    pub toolchain: String,
+    /// What to do with the miniature after it was built, with commas between: idle,
+    /// touch, flags, switch, fault, clean, order, where, or all. The build comes first in
+    /// any case.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["build"])]
+    pub scenario: Vec<String>,
+    /// Make a known mistake in the copy first: a name, or a file (.yaml). Repeatable;
+    /// `list` shows every name.
+    #[arg(long, value_name = "NAME")]
+    pub mutate: Vec<String>,
+    /// Known findings besides the defects of released kernels (YAML). Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Vec<PathBuf>,
+    /// Count the known defects of released kernels like any other finding.
+    #[arg(long)]
+    pub known_defects_count: bool,
+    /// Where to keep copies and build trees from one probe to the next; by default
+    /// `klto/probe` in the user's cache.
+    #[arg(long, value_name = "DIR", env = "KLTO_PROBE_WORK")]
+    pub work: Option<PathBuf>,
+    /// Jobs of all makes together; by default one a processor.
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Time that one cell may take, with all its scenarios.
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
+    pub timeout: std::time::Duration,
     /// How to report.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -26,7 +26,9 @@ use object::ReadCache;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::facts::{Archive, Export, Facts, Log, Module, Name, NameTable, Object, Step, StepState};
+use crate::facts::{
+    Archive, Export, Facts, Goal, Log, Module, Name, NameTable, Object, Step, StepState,
+};
 use crate::tree_path::{normalise, stays_inside};
 use member::{read_cmd, read_object};
 
@@ -36,6 +38,7 @@ pub struct BuildTree {
     build: PathBuf,
     source: Option<PathBuf>,
     log: Option<PathBuf>,
+    goal: Goal,
     roots: cmd_file::Roots,
 }
 
@@ -92,7 +95,14 @@ impl BuildTree {
             roots,
             source,
             log: log.map(Path::to_owned),
+            goal: Goal::default(),
         })
+    }
+
+    /// The same tree, where make was asked for less than the whole kernel.
+    #[must_use]
+    pub fn with_goal(self, goal: Goal) -> Self {
+        BuildTree { goal, ..self }
     }
 
     /// The directory that was opened.
@@ -149,6 +159,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         "built-in-fixup.a"
     };
     let fixup = read_archive(tree, objects_from, &names)?;
+    let exports_from = exports_from(tree);
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
     let (mut objects, around) = rayon::join(
         || {
@@ -157,7 +168,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
                 .map(|name| read_object(tree, *name, distributed, &names))
                 .collect::<Vec<_>>()
         },
-        || Around::read(tree, distributed, &names),
+        || Around::read(tree, distributed, exports_from, &names),
     );
     let around = around?;
     if let Some(index) = &around.index {
@@ -166,7 +177,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
 
     Ok(Facts {
         kernel,
-        steps: read_steps(tree, distributed, objects_from),
+        steps: read_steps(tree, distributed, objects_from, exports_from),
         fixup,
         objects_from,
         vmlinux_a: around.vmlinux_a,
@@ -176,6 +187,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         head_objects: around.head_objects,
         objects,
         exports: around.exports,
+        exports_from,
         export_c: around.export_c,
         kcrctab: around.kcrctab,
         unresolved_promotions: around.unresolved_promotions,
@@ -205,7 +217,12 @@ struct Around {
 }
 
 impl Around {
-    fn read(tree: &BuildTree, distributed: bool, names: &NameTable) -> Result<Around, Error> {
+    fn read(
+        tree: &BuildTree,
+        distributed: bool,
+        exports_from: &'static str,
+        names: &NameTable,
+    ) -> Result<Around, Error> {
         let only_distributed = |file| {
             if distributed {
                 read_list(&tree.build, file, names)
@@ -225,18 +242,29 @@ impl Around {
         let unresolved = read_linked(tree, "vmlinux.o", &mut damaged, |data| {
             elf::unresolved_promotions(data, names)
         })?;
+        let all = read_symvers(tree, "Module.symvers", names, &mut damaged)?;
+        let (exports, module_exports) = match exports_from {
+            VMLINUX_SYMVERS => {
+                let with_modules = all.filter(|_| is_of_this_build(tree, "Module.symvers"));
+                (
+                    read_symvers(tree, VMLINUX_SYMVERS, names, &mut damaged)?,
+                    with_modules,
+                )
+            }
+            _ => split_exports(all, names),
+        };
         Ok(Around {
             vmlinux_a: read_archive(tree, "vmlinux.a", names)?,
             builtin_order: only_distributed("builtin.order")?,
             index: only_distributed("vmlinux.thinlto-index")?,
             vmlinux_objs: read_list(&tree.build, ".vmlinux.objs", names)?,
             head_objects,
-            exports: read_symvers(tree, "vmlinux.symvers", names, &mut damaged)?,
+            exports,
             export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
             kcrctab: kcrctab.flatten(),
             unresolved_promotions: unresolved.unwrap_or_default(),
             modules: read_modules(tree, names)?,
-            module_exports: read_symvers(tree, "Module.symvers", names, &mut damaged)?,
+            module_exports,
             damaged,
         })
     }
@@ -321,6 +349,39 @@ fn read_symvers(
     Ok(keep_or_note(exports, file, damaged))
 }
 
+const VMLINUX_SYMVERS: &str = "vmlinux.symvers";
+
+/// The file that modpost wrote of this vmlinux.
+fn exports_from(tree: &BuildTree) -> &'static str {
+    if !is_of_this_build(tree, VMLINUX_SYMVERS) && is_of_this_build(tree, "Module.symvers") {
+        "Module.symvers"
+    } else {
+        VMLINUX_SYMVERS
+    }
+}
+
+/// Whether modpost wrote the file after this `vmlinux.o` was linked.
+fn is_of_this_build(tree: &BuildTree, symvers: &str) -> bool {
+    tree.modified(symvers).is_some_and(|written| {
+        tree.modified("vmlinux.o")
+            .is_none_or(|linked| written >= linked)
+    })
+}
+
+/// What vmlinux exports, and all that is exported.
+fn split_exports(
+    all: Option<Vec<Export>>,
+    names: &NameTable,
+) -> (Option<Vec<Export>>, Option<Vec<Export>>) {
+    let Some(all) = all else {
+        return (None, None);
+    };
+    let (vmlinux, modules) = all
+        .into_iter()
+        .partition(|export| names.resolve(&export.module) == "vmlinux");
+    (Some(vmlinux), Some(modules))
+}
+
 /// Opens a regular file: a FIFO in its place would never end, nor would a device.
 fn open_file(path: &Path) -> std::io::Result<File> {
     match std::fs::metadata(path)?.is_file() {
@@ -390,17 +451,17 @@ fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Module>, Erro
     Ok(modules)
 }
 
-fn read_steps(tree: &BuildTree, distributed: bool, objects_from: &str) -> Vec<Step> {
-    const BEFORE_7_2: &[(&str, &str)] = &[
-        ("vmlinux.a", ""),
-        ("vmlinux.o", "vmlinux.a"),
-        ("vmlinux", "vmlinux.o"),
-    ];
+fn read_steps(
+    tree: &BuildTree,
+    distributed: bool,
+    objects_from: &str,
+    exports_from: &'static str,
+) -> Vec<Step> {
+    const BEFORE_7_2: &[(&str, &str)] = &[("vmlinux.a", ""), ("vmlinux.o", "vmlinux.a")];
     const IN_PROCESS: &[(&str, &str)] = &[
         ("built-in-fixup.a", ""),
         ("vmlinux.a", "built-in-fixup.a"),
         ("vmlinux.o", "vmlinux.a"),
-        ("vmlinux", "vmlinux.o"),
     ];
     const DISTRIBUTED: &[(&str, &str)] = &[
         ("built-in-fixup.a", ""),
@@ -408,16 +469,21 @@ fn read_steps(tree: &BuildTree, distributed: bool, objects_from: &str) -> Vec<St
         ("vmlinux.thinlto-index", "builtin.order"),
         ("vmlinux.a", "vmlinux.thinlto-index"),
         ("vmlinux.o", "vmlinux.a"),
-        ("vmlinux", "vmlinux.o"),
     ];
     let steps = match (distributed, objects_from) {
         (true, _) => DISTRIBUTED,
         (false, "vmlinux.a") => BEFORE_7_2,
         (false, _) => IN_PROCESS,
     };
+    let last = match tree.goal {
+        Goal::Vmlinux => "vmlinux",
+        Goal::Modpost => exports_from,
+    };
     steps
         .iter()
-        .map(|&(file, from)| Step {
+        .copied()
+        .chain([(last, "vmlinux.o")])
+        .map(|(file, from)| Step {
             file,
             from,
             state: match (tree.modified(file), tree.modified(from)) {

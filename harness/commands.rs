@@ -5,17 +5,22 @@ mod accept;
 mod check;
 mod explain;
 mod plan;
+mod probe;
 mod run;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
 use crate::allow::Allow;
 use crate::cell::Cell;
 use crate::cli::{Cells, Cli, Command};
+use crate::compare::Verdict;
 use crate::doctor;
 use crate::error::{Error, Exit};
+use crate::kbuild;
 use crate::matrix::Matrix;
+use crate::outcome::{CellResult, RunResult};
 use crate::progress::say;
 
 /// Runs a command; an error is printed, and mapped to its exit.
@@ -23,6 +28,7 @@ use crate::progress::say;
 pub fn dispatch(cli: &Cli) -> Exit {
     let result = match &cli.command {
         Command::Check(args) => check::run(args),
+        Command::Probe(args) => probe::run(args),
         Command::Run(args) => run::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Accept(args) => accept::run(args),
@@ -65,7 +71,7 @@ fn load_allows(files: &[PathBuf]) -> Result<Vec<Allow>, Error> {
     Ok(allows)
 }
 
-fn load_matrix(file: &std::path::Path) -> Result<Matrix, Error> {
+fn load_matrix(file: &Path) -> Result<Matrix, Error> {
     Matrix::load(file).map_err(|e| Error::Usage(e.to_string()))
 }
 
@@ -73,4 +79,101 @@ fn select(matrix: &Matrix, cells: &Cells) -> Result<Vec<Cell>, Error> {
     matrix
         .select(&cells.patterns)
         .map_err(|e| Error::Usage(e.to_string()))
+}
+
+/// Refuses a work directory where no kernel can be built, before it is created.
+fn check_place(work: &Path, kernel: &Path) -> Result<(), Error> {
+    let place = real_path(work).map_err(Error::io(work, "find"))?;
+    kbuild::check_path(&place, "the work directory")?;
+    if place.starts_with(kernel) {
+        return Err(Error::Usage(format!(
+            "{}: the work directory is in the source tree, which is never written\n  choose another with --work",
+            work.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Where a path leads, as far as it exists.
+fn real_path(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let real = path.ancestors().find_map(|ancestor| {
+        let below = path.strip_prefix(ancestor).ok()?;
+        Some(ancestor.canonicalize().ok()?.join(below))
+    });
+    Ok(real.unwrap_or(path))
+}
+
+/// Jobs of all makes together: one a processor, unless asked otherwise.
+fn jobs(asked: Option<usize>) -> usize {
+    asked
+        .unwrap_or_else(|| available_parallelism().map_or(1, usize::from))
+        .max(1)
+}
+
+/// What the cells say together.
+fn exit(result: &RunResult, strict: bool) -> Exit {
+    let any = |holds: &dyn Fn(&CellResult) -> bool| result.cells.iter().any(holds);
+    if any(&|cell| cell.is_broken() || strict && cell.verdict == Verdict::Changed) {
+        Exit::Broken
+    } else if any(&|cell| matches!(cell.verdict, Verdict::Infra(_)))
+        || !any(&|cell| cell.checked.is_some())
+    {
+        Exit::CannotTell
+    } else {
+        Exit::Holds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cell::LtoMode;
+    use rstest::rstest;
+
+    fn cell(verdict: Verdict, checked: bool) -> CellResult {
+        use crate::outcome::{Checked, Counts, Identity};
+        let mut cell = CellResult::without_build("a".to_owned(), verdict);
+        cell.checked = checked.then(|| Checked {
+            identity: Identity {
+                arch: "x86_64".to_owned(),
+                mode: LtoMode::Thin,
+                kernel: "7.2".to_owned(),
+                compiler: "cc".to_owned(),
+            },
+            counts: Counts {
+                objects: 1,
+                ir: 1,
+                exports: 1,
+            },
+            warnings: BTreeMap::new(),
+            rules: Vec::new(),
+            findings: Vec::new(),
+            unfinished: None,
+        });
+        cell
+    }
+
+    #[rstest]
+    #[case::all_well(vec![cell(Verdict::Same, true)], false, Exit::Holds)]
+    #[case::new(vec![cell(Verdict::New, true)], true, Exit::Holds)]
+    #[case::changed(vec![cell(Verdict::Changed, true)], false, Exit::Holds)]
+    #[case::changed_strictly(vec![cell(Verdict::Changed, true)], true, Exit::Broken)]
+    #[case::infra(vec![cell(Verdict::Same, true), cell(Verdict::Infra("x".into()), false)], false, Exit::CannotTell)]
+    #[case::nothing_checked(vec![cell(Verdict::Skipped("x".into()), false)], false, Exit::CannotTell)]
+    #[case::some_skipped(vec![cell(Verdict::Same, true), cell(Verdict::Skipped("x".into()), false)], false, Exit::Holds)]
+    fn the_exit_follows_from_the_cells(
+        #[case] cells: Vec<CellResult>,
+        #[case] strict: bool,
+        #[case] expected: Exit,
+    ) {
+        let result = RunResult {
+            matrix: "m".to_owned(),
+            kernel: "7.2".to_owned(),
+            cells,
+        };
+        assert_eq!(exit(&result, strict), expected);
+    }
 }

@@ -41,8 +41,11 @@ pub struct Facts {
     pub head_objects: Option<Vec<Name>>,
     /// The members of that archive, each once, in archive order.
     pub objects: Vec<Object>,
-    /// `vmlinux.symvers`.
+    /// What vmlinux exports, out of [`Facts::exports_from`].
     pub exports: Option<Vec<Export>>,
+    /// `vmlinux.symvers`; or `Module.symvers`, where one run of modpost was for vmlinux and
+    /// modules together, as in a plain `make`.
+    pub exports_from: &'static str,
     /// CRCs in `.vmlinux.export.c`.
     pub export_c: Option<Vec<(Name, u32)>>,
     /// CRCs in `__kcrctab` of `vmlinux`, by `__crc_<symbol>`.
@@ -51,7 +54,7 @@ pub struct Facts {
     pub unresolved_promotions: Vec<Name>,
     /// Loadable modules of `modules.order`, where they were built.
     pub modules: Vec<Module>,
-    /// Lines of `Module.symvers`, where modules were built.
+    /// Lines of `Module.symvers`, where modules were built with this vmlinux.
     pub module_exports: Option<Vec<Export>>,
     /// Of the files above, those whose content makes no sense: which, and why.
     pub damaged: Vec<(&'static str, String)>,
@@ -109,8 +112,11 @@ impl Facts {
     /// `vmlinux`, and where make stopped there, an earlier build's is still to be seen.
     #[must_use]
     pub fn modpost_ran(&self) -> bool {
-        let stale = |step: &Step| step.file == "vmlinux" && step.state == StepState::Stale;
-        self.reached("vmlinux.o") && !self.steps.iter().any(stale)
+        let behind = self
+            .steps
+            .iter()
+            .skip_while(|step| step.file != "vmlinux.o");
+        self.reached("vmlinux.o") && !behind.clone().any(|s| s.state == StepState::Stale)
     }
 
     /// Why the build did not get to its end, where it did not.
@@ -118,14 +124,24 @@ impl Facts {
     pub fn unfinished(&self) -> Option<String> {
         let missing = |step: &&Step| step.state == StepState::Missing;
         let first = self.steps.iter().find(missing)?;
-        Some(
-            if self.steps.last().is_some_and(|last| !missing(&last)) && self.fixup.is_none() {
-                "vmlinux is there, but neither built-in-fixup.a nor vmlinux.a: klto reads kernels from 6.1 on".to_owned()
-            } else {
-                format!("{} is missing", first.file)
-            },
-        )
+        Some(match self.steps.last().filter(|last| !missing(last)) {
+            Some(last) if self.fixup.is_none() => format!(
+                "{} is there, but neither built-in-fixup.a nor vmlinux.a: klto reads kernels from 6.1 on",
+                last.file
+            ),
+            Some(_) | None => format!("{} is missing", first.file),
+        })
     }
+}
+
+/// How far make was asked to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Goal {
+    /// The whole kernel.
+    #[default]
+    Vmlinux,
+    /// `vmlinux.o` and what modpost writes of it, but no link of `vmlinux`.
+    Modpost,
 }
 
 /// A file that one step of the build makes from the file of the step before.

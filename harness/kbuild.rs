@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::cell::{Arch, Cell, LtoMode};
 use crate::collect::{build_log, kconfig};
 use crate::error::Error;
+use crate::facts::Goal;
 use crate::process::{self, Cancel, Command, Exit, LogTail, ProcessError};
 
 /// Variables of the caller's environment that would change what is built.
@@ -158,12 +159,28 @@ pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
     variables
 }
 
+/// What make is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Goals, and variables that only go with them.
+    pub args: &'static [&'static str],
+    /// How far they go.
+    pub reaches: Goal,
+}
+
+/// The whole kernel.
+pub const KERNEL: Target = Target {
+    args: &["vmlinux"],
+    reaches: Goal::Vmlinux,
+};
+
 /// A build of one cell in one directory.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Build<'a> {
     pub cell: &'a Cell,
     pub source: &'a Path,
     pub dir: &'a Path,
+    pub target: Target,
     pub jobs: usize,
     pub ccache: bool,
     /// Where all output goes, appended.
@@ -243,8 +260,35 @@ impl Build<'_> {
         self.step(&self.make(self.build_args()), on_tick)
     }
 
-    fn build_args(&self) -> [OsString; 2] {
-        [format!("-j{}", self.jobs).into(), "vmlinux".into()]
+    /// Makes everything that comes before the first object of the kernel.
+    ///
+    /// # Errors
+    /// As [`Build::configure`].
+    pub fn prepare(&self, on_tick: &mut dyn FnMut(&LogTail<'_>)) -> Result<Outcome, Error> {
+        self.step(&self.make([self.jobs_arg(), "prepare".into()]), on_tick)
+    }
+
+    /// Runs make with variables (or options) of the caller's, for the build's own goal or
+    /// for `goals`.
+    ///
+    /// # Errors
+    /// As [`Build::configure`].
+    pub fn make_with(&self, variables: &[String], goals: &[String]) -> Result<Outcome, Error> {
+        let mut args: Vec<OsString> = variables.iter().map(OsString::from).collect();
+        match goals {
+            [] => args.extend(self.build_args()),
+            goals => args.extend(goals.iter().map(OsString::from)),
+        }
+        self.step(&self.make(args), &mut |_| {})
+    }
+
+    fn build_args(&self) -> Vec<OsString> {
+        let args = self.target.args.iter().map(OsString::from);
+        [self.jobs_arg()].into_iter().chain(args).collect()
+    }
+
+    fn jobs_arg(&self) -> OsString {
+        format!("-j{}", self.jobs).into()
     }
 
     /// The commands that do the same by hand, ready to paste; `failed` is built
@@ -394,6 +438,10 @@ fn failure(log: &[u8]) -> Failure {
     };
     let before = &texts[stop.saturating_sub(BEFORE)..stop];
     let is_error = |line: &&str| {
+        // jobserver-exec says so with make 4.3 and goes on.
+        if line.contains("Unable to reopen jobserver") {
+            return false;
+        }
         let lower = line.to_ascii_lowercase();
         lower.contains("error") || lower.contains("undefined") || lower.contains("not a recognized")
     };

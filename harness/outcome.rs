@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cell::LtoMode;
+use crate::cell::{Cell, LtoMode};
 use crate::compare::{Difference, Verdict};
 use crate::facts::{Facts, ObjectFile};
 use crate::finding::{Finding, Rule};
@@ -24,6 +24,34 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// What is known of a cell whose build tree says nothing: its configuration alone
+    /// was checked.
+    #[must_use]
+    pub fn without_tree(
+        cell: &Cell,
+        kernel: &str,
+        rules: &[&'static Rule],
+        findings: Vec<Finding>,
+    ) -> Checked {
+        Checked {
+            identity: Identity {
+                arch: cell.arch.name.clone(),
+                mode: cell.lto,
+                kernel: kernel.to_owned(),
+                compiler: String::new(),
+            },
+            counts: Counts {
+                objects: 0,
+                ir: 0,
+                exports: 0,
+            },
+            warnings: BTreeMap::new(),
+            rules: rules.to_vec(),
+            findings,
+            unfinished: Some("the configuration is not the one that was asked for".to_owned()),
+        }
+    }
+
     /// Findings that no allow entry covers.
     pub fn open_findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.suppressed.is_none())
@@ -86,6 +114,27 @@ pub struct CellResult {
     pub differences: Vec<Difference>,
     /// Commands that build and check the cell again, ready to paste.
     pub reproduce: Vec<String>,
+    /// What came of the scenarios behind the build, in the order of playing.
+    pub scenarios: Vec<ScenarioResult>,
+}
+
+/// What came of one scenario on a cell's build tree.
+#[derive(Debug, Clone)]
+pub struct ScenarioResult {
+    pub name: String,
+    /// In the order of the steps.
+    pub findings: Vec<Finding>,
+    /// Steps that were not played, each with the reason.
+    pub left_out: Vec<String>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+impl ScenarioResult {
+    /// Findings that no allow entry covers.
+    pub fn open_findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.suppressed.is_none())
+    }
 }
 
 impl CellResult {
@@ -101,6 +150,7 @@ impl CellResult {
             seconds: 0.0,
             differences: Vec::new(),
             reproduce: Vec::new(),
+            scenarios: Vec::new(),
         }
     }
 
@@ -113,6 +163,10 @@ impl CellResult {
                 .checked
                 .as_ref()
                 .is_some_and(|checked| checked.open_findings().next().is_some())
+            || self
+                .scenarios
+                .iter()
+                .any(|s| s.open_findings().next().is_some())
     }
 }
 

@@ -15,6 +15,48 @@ pub fn say(line: impl Display) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
+/// How many units of work of several cells are done: a bar on a terminal, plain lines
+/// elsewhere.
+#[derive(Debug)]
+pub struct Units {
+    bar: Option<ProgressBar>,
+}
+
+impl Units {
+    /// Begins to show `expected` units.
+    #[must_use]
+    pub fn start(expected: usize) -> Units {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(expected as u64);
+            if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {elapsed}")
+            {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Units { bar }
+    }
+
+    /// One unit of a cell is done.
+    pub fn done(&self, cell: &str, what: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.inc(1);
+                bar.set_message(format!("{cell} {what}"));
+            }
+            None => say(format_args!("{cell}: {what} done")),
+        }
+    }
+
+    /// Ends the display.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// The stages of a build, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {

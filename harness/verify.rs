@@ -14,9 +14,10 @@ use crate::cell::{Arch, LtoMode};
 use crate::check::{self, Subject};
 use crate::collect::{self, BuildTree};
 use crate::error::Error;
-use crate::facts::Facts;
+use crate::facts::{Facts, Goal};
 use crate::finding::{Finding, Rule, Severity};
 use crate::outcome::{Checked, Counts, Identity};
+use crate::scenario;
 use crate::snapshot::{self, Facets, Taken};
 
 /// What to check, and against which expectations.
@@ -25,6 +26,8 @@ pub struct Question<'a> {
     pub build: &'a Path,
     pub source: Option<&'a Path>,
     pub log: Option<&'a Path>,
+    /// How far make was asked to go.
+    pub goal: Goal,
     /// The architecture that the tree must be of; what it says itself, if `None`.
     pub arch: Option<&'a Arch>,
     /// The LTO mode that it must be in; what it says itself, if `None`.
@@ -55,13 +58,22 @@ pub const BUILD_FAILED: Rule = Rule {
     fix: "the first error lines are shown; the reproduce commands build the cell again",
 };
 
+/// Every rule that can be reported: over a tree, over a build, over what make does with a
+/// tree that is there.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    check::rules()
+        .chain([&BUILD_FAILED])
+        .chain(scenario::rules::RULES.iter().copied())
+}
+
 /// Reads and checks one build tree.
 ///
 /// # Errors
 /// Where the tree cannot be read, is of no known architecture, or is of another
 /// one than was expected.
 pub fn check_tree(question: &Question) -> Result<Answer, Error> {
-    let tree = BuildTree::open(question.build, question.source, question.log)?;
+    let tree =
+        BuildTree::open(question.build, question.source, question.log)?.with_goal(question.goal);
     let facts = collect::collect(&tree)?;
     let arch = identify_arch(question, &facts)?;
     let mode = question.mode.unwrap_or_else(|| mode_of(&facts));
@@ -76,7 +88,7 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
     suppress(
         &mut findings,
         question.allows,
-        question.cell.unwrap_or(&default_name),
+        (question.cell.unwrap_or(&default_name), "build"),
         &facts.kernel,
     );
     Ok(Answer {
@@ -137,12 +149,14 @@ fn mode_of(facts: &Facts) -> LtoMode {
         .unwrap_or(LtoMode::None)
 }
 
-fn suppress(findings: &mut [Finding], allows: &[Allow], cell: &str, kernel: &str) {
+/// Marks the findings that an allow entry covers. `place` is the cell's name and the
+/// scenario's.
+pub fn suppress(findings: &mut [Finding], allows: &[Allow], place: (&str, &str), kernel: &str) {
     let version: Option<KernelVersion> = kernel.parse().ok();
     for finding in findings {
         let mut covering = allows
             .iter()
-            .filter(|allow| allow.matches(finding.rule.key, cell, Some(&finding.object)));
+            .filter(|allow| allow.matches(finding.rule.key, place, Some(&finding.object)));
         let expired = |allow: &&Allow| version.as_ref().is_some_and(|v| allow.is_expired(v));
         match covering.clone().find(|allow| !expired(allow)) {
             Some(allow) => finding.suppressed = Some(allow.reason.clone()),

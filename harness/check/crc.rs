@@ -73,7 +73,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
         if facts.reached("vmlinux") && !symvers_damaged {
             let file = match facts.vmlinux_objs {
                 None => ".vmlinux.objs",
-                Some(_) => "vmlinux.symvers",
+                Some(_) => facts.exports_from,
             };
             findings.add(&MISSING, file, "is not there, though vmlinux is");
         }
@@ -107,7 +107,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
             None => {}
         }
     }
-    check_exports(facts, "vmlinux.symvers", exports, &computed, findings);
+    check_exports(facts, facts.exports_from, exports, &computed, findings);
     check_places(facts, exports, findings);
     check_modules(facts, exports, findings);
 }
@@ -185,7 +185,7 @@ fn check_exports<'a>(
     }
 }
 
-/// The places behind `vmlinux.symvers` have its CRCs, for all its symbols.
+/// The places behind modpost's file have its CRCs, for all symbols of vmlinux.
 fn check_places(facts: &Facts, exports: &[Export], findings: &mut Findings) {
     let places = [
         (".vmlinux.export.c", &facts.export_c, true),
@@ -208,14 +208,17 @@ fn check_places(facts: &Facts, exports: &[Export], findings: &mut Findings) {
                     &DIFFERS,
                     symbol,
                     format!(
-                        "{place} has {crc:#010x}, vmlinux.symvers {:#010x}",
-                        export.crc
+                        "{place} has {crc:#010x}, {} {:#010x}",
+                        facts.exports_from, export.crc
                     ),
                 ),
                 None => findings.add(
                     &DIFFERS,
                     symbol,
-                    format!("{place} has no CRC, vmlinux.symvers {:#010x}", export.crc),
+                    format!(
+                        "{place} has no CRC, {} {:#010x}",
+                        facts.exports_from, export.crc
+                    ),
                 ),
             }
         }

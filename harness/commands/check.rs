@@ -22,6 +22,7 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
         build: &args.build_dir,
         source: args.source.as_deref(),
         log: args.log.as_deref(),
+        goal: args.goal,
         arch: args
             .arch
             .as_deref()

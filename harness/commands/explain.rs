@@ -3,15 +3,13 @@
 use std::fmt::Write as _;
 
 use super::{check::unknown_key, print};
-use crate::check;
 use crate::cli::Explain;
 use crate::error::{Error, Exit};
 use crate::finding::{Rule, key_matches};
 use crate::verify;
 
 pub fn run(args: &Explain) -> Result<Exit, Error> {
-    let rules: Vec<&Rule> = check::rules()
-        .chain([&verify::BUILD_FAILED])
+    let rules: Vec<&Rule> = verify::rules()
         .filter(|rule| {
             args.key
                 .as_ref()

@@ -1,10 +1,8 @@
 //! `klto run`: builds the cells of a matrix and checks each.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 
-use super::{load_allows, load_matrix, print, select};
+use super::{check_place, exit, jobs, load_allows, load_matrix, print, select};
 use crate::cell::{Cell, LtoMode};
 use crate::cli::Run as Args;
 use crate::compare::Verdict;
@@ -41,7 +39,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         work: &work,
         snapshots: snapshots.as_ref(),
         allows: &allows,
-        jobs: jobs(args),
+        jobs: jobs(args.jobs),
         ccache: args.ccache,
         cancel: &cancel,
     };
@@ -117,35 +115,6 @@ fn beside(cell: &Cell) -> (String, String, String) {
     )
 }
 
-/// Refuses a work directory where no kernel can be built, before it is created.
-fn check_place(work: &Path, kernel: &Path) -> Result<(), Error> {
-    let place = real_path(work).map_err(Error::io(work, "find"))?;
-    kbuild::check_path(&place, "the work directory")?;
-    if place.starts_with(kernel) {
-        return Err(Error::Usage(format!(
-            "{}: the work directory is in the source tree, which is never written\n  choose another with --work",
-            work.display()
-        )));
-    }
-    Ok(())
-}
-
-/// Where a path leads, as far as it exists.
-fn real_path(path: &Path) -> std::io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    let real = path.ancestors().find_map(|ancestor| {
-        let below = path.strip_prefix(ancestor).ok()?;
-        Some(ancestor.canonicalize().ok()?.join(below))
-    });
-    Ok(real.unwrap_or(path))
-}
-
-fn jobs(args: &Args) -> usize {
-    args.jobs
-        .unwrap_or_else(|| available_parallelism().map_or(1, usize::from))
-        .max(1)
-}
-
 /// Writes the report files, then prints: a failure of one does not silence the other.
 fn report(args: &Args, work: &WorkDir, result: &RunResult) -> Result<(), Error> {
     let (json, ktap) = (json::run(result), ktap::run(result));
@@ -164,67 +133,4 @@ fn report(args: &Args, work: &WorkDir, result: &RunResult) -> Result<(), Error> 
         ));
     }
     written
-}
-
-fn exit(result: &RunResult, strict: bool) -> Exit {
-    let any = |holds: &dyn Fn(&CellResult) -> bool| result.cells.iter().any(holds);
-    if any(&|cell| cell.is_broken() || strict && cell.verdict == Verdict::Changed) {
-        Exit::Broken
-    } else if any(&|cell| matches!(cell.verdict, Verdict::Infra(_)))
-        || !any(&|cell| cell.checked.is_some())
-    {
-        Exit::CannotTell
-    } else {
-        Exit::Holds
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    fn cell(verdict: Verdict, checked: bool) -> CellResult {
-        use crate::outcome::{Checked, Counts, Identity};
-        let mut cell = CellResult::without_build("a".to_owned(), verdict);
-        cell.checked = checked.then(|| Checked {
-            identity: Identity {
-                arch: "x86_64".to_owned(),
-                mode: LtoMode::Thin,
-                kernel: "7.2".to_owned(),
-                compiler: "cc".to_owned(),
-            },
-            counts: Counts {
-                objects: 1,
-                ir: 1,
-                exports: 1,
-            },
-            warnings: BTreeMap::new(),
-            rules: Vec::new(),
-            findings: Vec::new(),
-            unfinished: None,
-        });
-        cell
-    }
-
-    #[rstest]
-    #[case::all_well(vec![cell(Verdict::Same, true)], false, Exit::Holds)]
-    #[case::new(vec![cell(Verdict::New, true)], true, Exit::Holds)]
-    #[case::changed(vec![cell(Verdict::Changed, true)], false, Exit::Holds)]
-    #[case::changed_strictly(vec![cell(Verdict::Changed, true)], true, Exit::Broken)]
-    #[case::infra(vec![cell(Verdict::Same, true), cell(Verdict::Infra("x".into()), false)], false, Exit::CannotTell)]
-    #[case::nothing_checked(vec![cell(Verdict::Skipped("x".into()), false)], false, Exit::CannotTell)]
-    #[case::some_skipped(vec![cell(Verdict::Same, true), cell(Verdict::Skipped("x".into()), false)], false, Exit::Holds)]
-    fn the_exit_follows_from_the_cells(
-        #[case] cells: Vec<CellResult>,
-        #[case] strict: bool,
-        #[case] expected: Exit,
-    ) {
-        let result = RunResult {
-            matrix: "m".to_owned(),
-            kernel: "7.2".to_owned(),
-            cells,
-        };
-        assert_eq!(exit(&result, strict), expected);
-    }
 }

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{Group, Plural, groups, printable};
 use crate::compare::Verdict;
-use crate::finding::Severity;
+use crate::finding::{Finding, Severity};
 use crate::outcome::{CellResult, Checked, RunResult};
 
 const BOLD: Style = Style::new().bold();
@@ -35,7 +35,7 @@ pub fn tree(tree: &str, checked: &Checked, all: bool) -> String {
         printable(&id.compiler)
     );
     let _ = writeln!(out, "{}", counts(checked));
-    out.push_str(&findings(checked, all));
+    out.push_str(&findings(&checked.findings, all));
     let _ = writeln!(out, "\n{}", summary(checked));
     out
 }
@@ -60,9 +60,9 @@ fn counts(checked: &Checked) -> String {
 }
 
 /// Every group of findings, largest meaning first: in the order of the rules.
-fn findings(checked: &Checked, all: bool) -> String {
+fn findings(findings: &[Finding], all: bool) -> String {
     let mut out = String::new();
-    for group in groups(&checked.findings) {
+    for group in groups(findings) {
         out.push('\n');
         write_group(&mut out, &group, all);
     }
@@ -156,7 +156,8 @@ fn write_cell(out: &mut String, cell: &CellResult, all: bool) {
         || cell
             .checked
             .as_ref()
-            .is_some_and(|c| !c.findings.is_empty());
+            .is_some_and(|c| !c.findings.is_empty())
+        || cell.scenarios.iter().any(|s| !s.findings.is_empty());
     if !details {
         return;
     }
@@ -173,7 +174,13 @@ fn write_cell(out: &mut String, cell: &CellResult, all: bool) {
         let _ = writeln!(out, "  log: {}", printable(&failure.log));
     }
     if let Some(checked) = &cell.checked {
-        out.push_str(&findings(checked, all));
+        out.push_str(&findings(&checked.findings, all));
+    }
+    for scenario in &cell.scenarios {
+        if !scenario.findings.is_empty() {
+            let _ = writeln!(out, "\n{BOLD}scenario {}{BOLD:#}", scenario.name);
+            out.push_str(&findings(&scenario.findings, all));
+        }
     }
     for difference in &cell.differences {
         let _ = writeln!(out, "\n{YELLOW}differs{YELLOW:#}: {}", difference.facet);

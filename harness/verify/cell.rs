@@ -1,7 +1,6 @@
 //! The flow for one cell: configure, build, collect, check, compare. What the
 //! kernel does wrong is in the result; an error means that nobody can tell.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,9 +10,10 @@ use crate::cell::Cell;
 use crate::check;
 use crate::compare::{Accepted, Verdict, compare};
 use crate::error::Error;
+use crate::facts::Goal;
 use crate::finding::Finding;
 use crate::kbuild::{self, Build, Failure, Outcome, SourceTree};
-use crate::outcome::{BuildFailure, CellResult, Checked, Counts, Identity};
+use crate::outcome::{BuildFailure, CellResult, Checked};
 use crate::process::{self, Cancel, Command, Exit};
 use crate::progress::Progress;
 use crate::store::{SnapshotDir, WorkDir};
@@ -82,6 +82,7 @@ fn build_and_check(
         cell,
         source: run.source.dir,
         dir: &dir,
+        target: kbuild::KERNEL,
         jobs: run.jobs,
         ccache: run.ccache,
         log: &log,
@@ -113,6 +114,7 @@ fn build_and_check(
         build: &dir,
         source: Some(run.source.dir),
         log: Some(&log),
+        goal: Goal::Vmlinux,
         arch: Some(&cell.arch),
         mode: Some(cell.lto),
         requested: &cell.requested(),
@@ -211,26 +213,9 @@ fn configure_and_build(
     })
 }
 
-/// What is known of a cell whose build tree says nothing: its configuration alone
-/// was checked.
 fn without_tree(run: &Run, cell: &Cell, findings: Vec<Finding>) -> Checked {
-    Checked {
-        identity: Identity {
-            arch: cell.arch.name.clone(),
-            mode: cell.lto,
-            kernel: run.source.version.clone(),
-            compiler: String::new(),
-        },
-        counts: Counts {
-            objects: 0,
-            ir: 0,
-            exports: 0,
-        },
-        warnings: BTreeMap::new(),
-        rules: check::config::FAMILY.rules.to_vec(),
-        findings,
-        unfinished: Some("the configuration is not the one that was asked for".to_owned()),
-    }
+    let rules = check::config::FAMILY.rules;
+    Checked::without_tree(cell, &run.source.version, rules, findings)
 }
 
 /// Objects that both passes will compile, as the accepted snapshot has them.

@@ -83,6 +83,7 @@ fn the_list_of_objects_is_deleted(tree: &mut Tree) {
 
 fn the_symvers_file_is_deleted(tree: &mut Tree) {
     tree.remove("vmlinux.symvers");
+    tree.remove("Module.symvers");
 }
 
 /// fixdep writes the file anew, and what was in it is gone.

@@ -179,6 +179,8 @@ fn what_is_no_file_does_not_stop_klto_anywhere(#[case] make: &str) {
         tree.shell(&format!("rm -r {file} && mv aside {file}"));
         // Findings, or an error that names the file.
         match answer {
+            // Module.symvers has the same lines.
+            Ok(_) if file == "vmlinux.symvers" => {}
             Ok(answer) => assert_ne!(answer.checked.findings, [], "{file}"),
             Err(error) => assert!(error.to_string().contains(file), "{error}"),
         }

@@ -20,6 +20,7 @@ use std::time::SystemTime;
 
 use klto::cell::LtoMode;
 use klto::error::Error;
+use klto::facts::Goal;
 use klto::finding::Finding;
 use klto::verify::{Answer, Question, check_tree};
 use tempfile::TempDir;
@@ -238,6 +239,7 @@ impl Tree {
             build: &self.path(),
             source: None,
             log: Some(&self.kbuild.log()),
+            goal: Goal::Vmlinux,
             arch: None,
             mode: asked.mode,
             requested: &asked.requested,

@@ -1,0 +1,182 @@
+//! `klto probe`: drives the kernel's makefiles over the miniature.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::{exit, jobs, load_allows, print};
+use crate::allow::Allow;
+use crate::arch;
+use crate::cell::{Cell, SCENARIOS};
+use crate::cli::Probe as Args;
+use crate::error::{Error, Exit};
+use crate::kbuild::{self, SourceTree};
+use crate::mutation::{self, Mutation};
+use crate::nearest::known_names;
+use crate::outcome::RunResult;
+use crate::probe::{Request, probe};
+use crate::process::Cancel;
+use crate::report::{Format, json, ktap, text};
+use crate::store::WorkDir;
+
+/// The defects of released kernels that the probe finds: reported, and not counted.
+const KNOWN_DEFECTS: &str = include_str!("../known-defects.yaml");
+
+pub fn run(args: &Args) -> Result<Exit, Error> {
+    if args.mutate.iter().any(|name| name == "list") {
+        print(&table(&mutation::all()?))?;
+        return Ok(Exit::Holds);
+    }
+    let cells = cells(args)?;
+    let mutations: Vec<Mutation> = args
+        .mutate
+        .iter()
+        .map(|name| mutation::load(name))
+        .collect::<Result<_, _>>()?;
+    let mut allows = load_allows(&args.allow)?;
+    if !args.known_defects_count {
+        let known = Allow::parse(KNOWN_DEFECTS, Path::new("known-defects.yaml"));
+        allows.extend(known.map_err(|e| Error::Usage(e.to_string()))?);
+    }
+    let kernel = args
+        .kernel
+        .canonicalize()
+        .map_err(|e| Error::NotASourceTree {
+            dir: args.kernel.clone(),
+            found: e.to_string(),
+        })?;
+    let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
+    let source = SourceTree::open(&kernel, &arches)?;
+    let place = work_dir(args)?;
+    super::check_place(&place, &kernel)?;
+    let work = WorkDir::open(&place)?;
+    let cancel = Cancel::install().map_err(kbuild::process_error)?;
+    let result = RunResult {
+        matrix: "probe".to_owned(),
+        kernel: source.version.clone(),
+        cells: probe(&Request {
+            source: &source,
+            cells: &cells,
+            mutations: &mutations,
+            allows: &allows,
+            work: &work,
+            jobs: jobs(args.jobs),
+            cancel: &cancel,
+        })?,
+    };
+    print(&match args.format {
+        Format::Text => text::run(&result, args.all),
+        Format::Json => json::run(&result),
+        Format::Ktap => ktap::run(&result),
+    })?;
+    if cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    Ok(exit(&result, false))
+}
+
+/// What can be got wrong, and how it shows.
+fn table(mutations: &[Mutation]) -> String {
+    let mut out = String::new();
+    for mutation in mutations {
+        let shows = match &mutation.unseen {
+            Some(why) => format!("not seen: {why}"),
+            None => format!("{} ({})", mutation.expect.join(", "), mutation.scenario),
+        };
+        let about = mutation.about.trim();
+        let _ = writeln!(out, "{}\n  {about}\n  {shows}", mutation.name);
+    }
+    out
+}
+
+/// One cell an architecture and mode.
+fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
+    let usage = |e: arch::ArchError| Error::Usage(e.to_string());
+    let mut names = args.arch.iter().map(String::as_str).collect::<Vec<_>>();
+    if names.is_empty() {
+        names = arch::names().map_err(usage)?;
+    }
+    let scenarios = scenarios(&args.scenario)?;
+    let mut cells: Vec<Cell> = Vec::new();
+    for name in names {
+        let arch = arch::by_name(name).map_err(usage)?;
+        for lto in &args.lto {
+            let cell = Cell {
+                arch: arch.clone(),
+                config_name: "probe".to_owned(),
+                base: "tinyconfig".to_owned(),
+                enable: vec!["MODULES".to_owned(), "MODVERSIONS".to_owned()],
+                disable: Vec::new(),
+                set: BTreeMap::new(),
+                lto: *lto,
+                toolchain_name: toolchain_name(&args.toolchain)?,
+                make: BTreeMap::from([("LLVM".to_owned(), args.toolchain.clone())]),
+                scenarios: scenarios.clone(),
+                timeout: args.timeout,
+            };
+            if cells.iter().all(|known| known.name() != cell.name()) {
+                cells.push(cell);
+            }
+        }
+    }
+    Ok(cells)
+}
+
+fn scenarios(asked: &[String]) -> Result<Vec<String>, Error> {
+    for name in asked.iter().filter(|name| *name != "all") {
+        if !SCENARIOS.contains(&name.as_str()) {
+            return Err(Error::Usage(format!(
+                "no scenario is named `{name}`; {}",
+                known_names(name, SCENARIOS.into_iter().chain(["all"]))
+            )));
+        }
+    }
+    let is_asked = |name: &&str| *name == "build" || asked.iter().any(|a| a == name || a == "all");
+    Ok(SCENARIOS
+        .into_iter()
+        .filter(is_asked)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// `llvm-22` for `-22`; the folders of a path for a path.
+fn toolchain_name(llvm: &str) -> Result<String, Error> {
+    let name: String = llvm
+        .trim_matches('/')
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-._+".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    match llvm {
+        "1" => Ok("llvm".to_owned()),
+        _ if llvm.starts_with('-') && llvm.len() > 1 => Ok(format!("llvm{name}")),
+        _ if llvm.starts_with('/') && llvm.ends_with('/') && !name.is_empty() => {
+            Ok(format!("llvm-{name}"))
+        }
+        _ => Err(Error::Usage(format!(
+            "`{llvm}` is no toolchain: expected what make takes as LLVM=\n  give a suffix such as -22, an absolute folder that ends in /, or 1"
+        ))),
+    }
+}
+
+/// Where the probe keeps what it can use again.
+fn work_dir(args: &Args) -> Result<PathBuf, Error> {
+    if let Some(dir) = &args.work {
+        return Ok(dir.clone());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+    cache.map(|dir| dir.join("klto/probe")).ok_or_else(|| {
+        Error::Usage(
+            "neither XDG_CACHE_HOME nor HOME is set\n  say with --work where to keep build trees"
+                .to_owned(),
+        )
+    })
+}

@@ -1,0 +1,1 @@
+/* An object that defines nothing, as one whose code is configured away. */

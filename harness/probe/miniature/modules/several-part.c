@@ -1,0 +1,7 @@
+/* The other object of the module. */
+#include "several.h"
+
+int several_part(int value)
+{
+	return value * 3;
+}

@@ -1,0 +1,2 @@
+/* What the two objects of one module share. */
+int several_part(int value);

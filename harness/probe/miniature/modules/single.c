@@ -1,0 +1,13 @@
+/* A module of one object: uses exports of the built-in part, exports one. */
+#include <linux/export.h>
+#include <linux/module.h>
+#include "../probe.h"
+
+int probe_single_exported(int value)
+{
+	return probe_exported_gpl(value) + probe_exported_count;
+}
+EXPORT_SYMBOL_GPL(probe_single_exported);
+
+MODULE_DESCRIPTION("klto's module of one object");
+MODULE_LICENSE("Dual MIT/GPL");

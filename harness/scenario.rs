@@ -1,0 +1,211 @@
+//! What is done to a build tree after the first build, and what must hold then. A
+//! scenario is data, one small file of named steps; [`play`] is the one engine for all of
+//! them, on a miniature and on a whole kernel.
+
+mod expect;
+mod files;
+pub mod play;
+pub mod rules;
+mod same;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use serde::Deserialize;
+
+use crate::cell::LtoMode;
+use crate::error::Error;
+use crate::yaml;
+
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/scenarios");
+
+/// Named steps on a finished build tree.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The stem of its file; a name in [`crate::cell::SCENARIOS`].
+    pub name: String,
+    /// What happens to the tree, in one sentence.
+    pub about: String,
+    /// The modes in which it is played; all, if not given.
+    #[serde(default = "all_modes")]
+    pub lto: Vec<LtoMode>,
+    pub steps: Vec<Step>,
+}
+
+fn all_modes() -> Vec<LtoMode> {
+    LtoMode::ALL.to_vec()
+}
+
+/// A change, a run of make, and what must hold after it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// What happens, for people.
+    pub name: String,
+    /// The change of the sources, by its name in [`Edits`].
+    #[serde(default)]
+    pub edit: Option<String>,
+    /// The mode that the tree is configured for.
+    #[serde(default)]
+    pub lto: Option<LtoMode>,
+    /// Where the build happens instead.
+    #[serde(default)]
+    pub place: Option<Place>,
+    /// Damage that is done, each kind to each intermediate file in turn, and make run
+    /// after each.
+    #[serde(default)]
+    pub faults: Vec<Damage>,
+    /// Whether everything that the build made is removed first.
+    #[serde(default)]
+    pub fresh: bool,
+    /// Goals in place of the build's own.
+    #[serde(default)]
+    pub goals: Vec<String>,
+    /// Variables for make's command line.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    #[serde(default)]
+    pub jobs: Option<usize>,
+    /// Whether make takes prerequisites in another order; since make 4.4.
+    #[serde(default)]
+    pub shuffle: bool,
+    pub expect: Vec<Expectation>,
+}
+
+/// Another place for a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// A build directory whose path has every character that kbuild allows and shells do not.
+    OddPath,
+    /// The source tree itself.
+    InTree,
+}
+
+/// What happens to an intermediate file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    Deleted,
+    Truncated,
+    Garbage,
+    Older,
+    Newer,
+}
+
+impl Damage {
+    /// As it is reported.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Damage::Deleted => "deleted",
+            Damage::Truncated => "truncated to half",
+            Damage::Garbage => "filled with garbage",
+            Damage::Older => "made older than everything",
+            Damage::Newer => "made newer than everything",
+        }
+    }
+}
+
+/// What must hold after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expectation {
+    /// make runs no command that makes a file.
+    NoCommand,
+    /// No file of the tree is written.
+    NothingRewritten,
+    /// The objects that depend on the change are compiled again, and no other.
+    DependantsRebuilt,
+    /// The rules of `klto check` hold, as far as they did after the first build.
+    Rules,
+    /// Every file is what a clean build makes of these sources.
+    BytesOfCleanBuild,
+    /// The facts are those of a clean build: for where bytes differ rightly.
+    FactsOfCleanBuild,
+    /// Every file is what the first build made.
+    BytesOfBuild,
+    /// The facts are those of the first build.
+    FactsOfBuild,
+    /// Nothing that the build made is left.
+    NothingLeft,
+    /// `.gitignore` covers every file that the build made.
+    IgnoredByGit,
+    /// make repairs the damage, or says so and goes on when the file is removed.
+    Repaired,
+}
+
+/// Where the steps find what they change: names there, places here.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    pub edits: BTreeMap<String, Edit>,
+    /// Intermediate files of a build, one of each kind.
+    pub intermediates: Vec<Intermediate>,
+}
+
+/// A file that one command of the build makes and another reads.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intermediate {
+    /// From the build tree's top.
+    pub file: String,
+    /// The modes whose builds make it; all, if not given.
+    #[serde(default = "all_modes")]
+    pub lto: Vec<LtoMode>,
+}
+
+/// A change of one source file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// From the source tree's top.
+    pub file: String,
+    /// What is written behind its end.
+    pub append: String,
+    /// The objects that must be compiled again; those whose dependencies name the file,
+    /// if not given.
+    #[serde(default)]
+    pub rebuilds: Option<Vec<String>>,
+}
+
+/// The scenario of that name, which is one of [`crate::cell::SCENARIOS`] but `build`.
+///
+/// # Errors
+/// When its embedded file is missing or broken, which a unit test rules out.
+pub fn by_name(name: &str) -> Result<Scenario, Error> {
+    let file = format!("{name}.yaml");
+    let text = FILES.get_file(&file).map(include_dir::File::contents);
+    let text = String::from_utf8_lossy(text.unwrap_or_default());
+    yaml::parse(&text, &Path::new("scenarios").join(file)).map_err(|e| Error::Usage(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::SCENARIOS;
+
+    #[test]
+    fn every_scenario_has_its_file_and_every_file_its_scenario() {
+        let mut files: Vec<String> = FILES
+            .files()
+            .map(|file| {
+                file.path()
+                    .file_stem()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .chain(["build".to_owned()])
+            .collect();
+        files.sort();
+        let mut names = SCENARIOS.map(str::to_owned).to_vec();
+        names.sort();
+        assert_eq!(files, names);
+        for name in names.iter().filter(|name| *name != "build") {
+            assert_eq!(by_name(name).unwrap().name, *name);
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! The engine: plays a scenario on a finished build tree, step by step, and brings the
+//! tree and the sources back to what they were.
+
+use std::path::{Path, PathBuf};
+
+use super::files::{SOURCE_TIME, copy_source, dependants, do_damage, products, remove_products};
+use super::rules;
+use super::same::different_files;
+use super::{Damage, Edit, Expectation, Intermediate, Place, Scenario, Site, Step};
+use crate::cell::{Cell, LtoMode};
+use crate::error::Error;
+use crate::finding::{Finding, Rule};
+use crate::kbuild::{Build, Failure, Outcome};
+use crate::snapshot::Facets;
+use crate::tree_state::{TreeState, create_dir, mirror, remove_file, set_modified};
+use crate::verify::{Answer, Question, check_tree};
+
+/// A finished build, and everything that a scenario needs to know of it.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    pub build: Build<'a>,
+    /// The tree as it was before the first object was made.
+    pub prepared: &'a TreeState,
+    /// A copy of the finished build tree.
+    pub built: &'a Path,
+    pub built_state: &'a TreeState,
+    pub site: &'a Site,
+    /// What was found after the first build: not reported again.
+    pub findings: &'a [Finding],
+    pub facets: &'a Facets,
+    /// A folder for other build trees and logs, ours alone.
+    pub scratch: &'a Path,
+    /// A copy of the source tree's `.gitignore` files.
+    pub gitignore: &'a Path,
+    /// Why `make --shuffle` cannot be had, if it cannot.
+    pub no_shuffle: Option<&'a str>,
+}
+
+/// What came of a scenario.
+#[derive(Debug, Default)]
+pub struct Played {
+    pub findings: Vec<Finding>,
+    /// Steps that were left out, each with the reason.
+    pub left_out: Vec<String>,
+}
+
+impl Stage<'_> {
+    /// Plays a scenario.
+    ///
+    /// # Errors
+    /// Where the machine fails, the time is over or the user interrupts: never for what
+    /// the kernel does wrong.
+    pub fn play(&self, scenario: &Scenario) -> Result<Played, Error> {
+        let mut play = Play {
+            stage: self,
+            scenario,
+            step: String::new(),
+            makes: 0,
+            edited: Vec::new(),
+            lto: self.build.cell.lto,
+            played: Played::default(),
+        };
+        let result = play.steps();
+        let restored = play.restore_sources();
+        mirror(self.built, self.build.dir)?;
+        result?;
+        restored?;
+        Ok(play.played)
+    }
+}
+
+pub(super) struct Play<'a> {
+    pub(super) stage: &'a Stage<'a>,
+    scenario: &'a Scenario,
+    /// The name of the step at hand.
+    step: String,
+    /// How often make has run.
+    makes: usize,
+    /// Files that were changed, with what they held.
+    edited: Vec<(PathBuf, Vec<u8>)>,
+    lto: LtoMode,
+    played: Played,
+}
+
+/// How make ended, and what it wrote.
+struct Made {
+    log: PathBuf,
+    failure: Option<Failure>,
+}
+
+/// Whether findings of a tree are reported.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    No,
+    Yes,
+    /// Yes, and that the tree is not finished is known already.
+    OfFailure,
+}
+
+impl<'a> Play<'a> {
+    fn steps(&mut self) -> Result<(), Error> {
+        for step in &self.scenario.steps {
+            self.step.clone_from(&step.name);
+            if let (true, Some(reason)) = (step.shuffle, self.stage.no_shuffle) {
+                self.played
+                    .left_out
+                    .push(format!("{}: {reason}", step.name));
+                continue;
+            }
+            let goes_on = match (step.place, step.faults.is_empty()) {
+                (Some(place), _) => self.elsewhere(step, place)?,
+                (None, false) => self.faults(step)?,
+                (None, true) => self.step(step)?,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A step in the tree itself. Gives whether the scenario can go on.
+    fn step(&mut self, step: &Step) -> Result<bool, Error> {
+        let dir = self.stage.build.dir;
+        let edit = match &step.edit {
+            Some(name) => Some(self.edit(name)?),
+            None => None,
+        };
+        self.lto = step.lto.unwrap_or(self.lto);
+        if step.fresh {
+            remove_products(dir, self.stage.prepared)?;
+        }
+        let before = TreeState::of(dir)?;
+        let dependants = edit.map(|edit| dependants(dir, &before, edit));
+        let cell = self.cell();
+        let build = Build {
+            cell: &cell,
+            ..self.stage.build
+        };
+        let made = self.make(&build, step, step.lto.is_some())?;
+        if let Some(failure) = made.failure {
+            self.failed(&failure, &made.log);
+            if step.expect.contains(&Expectation::Rules) {
+                // What is there may say more than the log.
+                self.answer(&build, &made.log, Report::OfFailure)?;
+            }
+            return Ok(false);
+        }
+        for expectation in &step.expect {
+            if !self.expect(
+                *expectation,
+                step,
+                &build,
+                &made.log,
+                &before,
+                dependants.as_ref(),
+            )? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Builds in another place.
+    fn elsewhere(&mut self, step: &Step, place: Place) -> Result<bool, Error> {
+        let source = self.stage.scratch.join("in-tree");
+        let odd = self.stage.scratch.join("odd+a,b@c~d");
+        for dir in [&source, &odd] {
+            remove_file(dir)?;
+        }
+        let cell = self.cell();
+        let other = match place {
+            Place::OddPath => {
+                create_dir(&odd)?;
+                Build {
+                    cell: &cell,
+                    dir: &odd,
+                    ..self.stage.build
+                }
+            }
+            Place::InTree => {
+                copy_source(self.stage.build.source, &source)?;
+                Build {
+                    cell: &cell,
+                    dir: &source,
+                    source: &source,
+                    ..self.stage.build
+                }
+            }
+        };
+        let configured = self.next_log();
+        let configure = Build {
+            log: &configured,
+            ..other
+        };
+        if let Err(failure) = configure.configure(true)? {
+            self.failed(&failure, &configured);
+            return Ok(true);
+        }
+        let log = self.next_log();
+        let build = Build { log: &log, ..other };
+        if let Outcome::Failed(failure) = build.make_with(&[], &[])? {
+            self.failed(&failure, &log);
+            return Ok(true);
+        }
+        let nothing = TreeState::default();
+        for expectation in &step.expect {
+            self.expect(*expectation, step, &build, &log, &nothing, None)?;
+        }
+        for dir in [&source, &odd] {
+            remove_file(dir)?;
+        }
+        Ok(true)
+    }
+
+    /// Damages each intermediate file in each way, and makes again.
+    fn faults(&mut self, step: &Step) -> Result<bool, Error> {
+        let lto = self.lto;
+        let stage = self.stage;
+        for file in stage
+            .site
+            .intermediates
+            .iter()
+            .filter(|file| file.lto.contains(&lto))
+        {
+            for damage in &step.faults {
+                self.fault(step, file, *damage)?;
+                mirror(stage.built, stage.build.dir)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn fault(&mut self, step: &Step, file: &Intermediate, damage: Damage) -> Result<(), Error> {
+        let (dir, build) = (self.stage.build.dir, self.stage.build);
+        let path = dir.join(&file.file);
+        if !path.is_file() {
+            // The rules of the first build say so, where that is wrong.
+            return Ok(());
+        }
+        self.step = format!("{} is {}", file.file, damage.name());
+        do_damage(&path, damage)?;
+        let made = self.make(&build, step, false)?;
+        let first = made.failure.is_some();
+        let made = match made.failure {
+            None => made,
+            Some(_) => {
+                remove_file(&path)?;
+                self.make(&build, step, false)?
+            }
+        };
+        if let Some(failure) = made.failure {
+            let said = failure.first_errors.first().unwrap_or(&failure.summary);
+            let evidence = format!("make still fails when it is removed: {said}");
+            self.find(&rules::FAULT_STUCK, &file.file, &evidence);
+            return Ok(());
+        }
+        let built = self.stage.built_state.clone().without(self.stage.prepared);
+        let wanted = built.contents(self.stage.built)?;
+        let found = products(dir, self.stage.prepared)?;
+        let different: Vec<String> = different_files(&wanted, &found)
+            .map(|(path, how)| format!("{} {how}", path.display()))
+            .collect();
+        if !different.is_empty() {
+            let after = if first { "after it was removed " } else { "" };
+            let more = match different.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            let evidence = format!("{after}make exits 0, but {}{more}", different[0]);
+            self.find(&rules::FAULT_SILENT, &file.file, &evidence);
+        }
+        Ok(())
+    }
+
+    /// Changes a source file.
+    fn edit(&mut self, name: &str) -> Result<&'a Edit, Error> {
+        let site = self.stage.site;
+        let edit = site.edits.get(name).ok_or_else(|| {
+            Error::Machine(format!(
+                "{}: nothing here is named {name}",
+                self.scenario.name
+            ))
+        })?;
+        let file = self.stage.build.source.join(&edit.file);
+        let content = std::fs::read(&file).map_err(Error::io(&file, "read"))?;
+        let mut changed = content.clone();
+        changed.extend_from_slice(edit.append.as_bytes());
+        self.edited.push((file.clone(), content));
+        std::fs::write(&file, changed).map_err(Error::io(&file, "write"))?;
+        Ok(edit)
+    }
+
+    fn restore_sources(&mut self) -> Result<(), Error> {
+        for (file, content) in self.edited.drain(..).rev() {
+            std::fs::write(&file, content).map_err(Error::io(&file, "write"))?;
+            set_modified(&file, SOURCE_TIME)?;
+        }
+        Ok(())
+    }
+
+    /// The cell, in the mode of the step.
+    fn cell(&self) -> Cell {
+        Cell {
+            lto: self.lto,
+            ..self.stage.build.cell.clone()
+        }
+    }
+
+    fn next_log(&mut self) -> PathBuf {
+        self.makes += 1;
+        self.stage
+            .scratch
+            .join(format!("{}-{}.log", self.scenario.name, self.makes))
+    }
+
+    fn make(&mut self, build: &Build, step: &Step, configure: bool) -> Result<Made, Error> {
+        let log = self.next_log();
+        remove_file(&log)?;
+        let build = Build {
+            log: &log,
+            jobs: step.jobs.unwrap_or(build.jobs),
+            ..*build
+        };
+        if configure && let Err(failure) = build.configure(false)? {
+            return Ok(Made {
+                log,
+                failure: Some(failure),
+            });
+        }
+        let mut variables: Vec<String> = step
+            .variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if step.shuffle {
+            variables.push("--shuffle".to_owned());
+        }
+        let failure = match build.make_with(&variables, &step.goals)? {
+            Outcome::Done => None,
+            Outcome::Failed(failure) => Some(failure),
+        };
+        Ok(Made { log, failure })
+    }
+
+    /// Builds again from nothing but what was prepared. Gives the log, `None` where that
+    /// fails.
+    pub(super) fn clean_build(
+        &mut self,
+        build: &Build,
+        step: &Step,
+    ) -> Result<Option<PathBuf>, Error> {
+        remove_products(build.dir, self.stage.prepared)?;
+        let made = self.make(build, step, false)?;
+        if let Some(failure) = &made.failure {
+            self.failed(failure, &made.log);
+        }
+        Ok(made.failure.is_none().then_some(made.log))
+    }
+
+    /// Checks the tree; reports what the first build had not, if asked to.
+    pub(super) fn answer(
+        &mut self,
+        build: &Build,
+        log: &Path,
+        report: Report,
+    ) -> Result<Option<Facets>, Error> {
+        let answer = check_tree(&Question {
+            build: build.dir,
+            source: Some(build.source),
+            log: Some(log),
+            goal: build.target.reaches,
+            arch: Some(&build.cell.arch),
+            mode: Some(self.lto),
+            requested: &build.cell.requested(),
+            only: &[],
+            allows: &[],
+            cell: None,
+        });
+        let Answer {
+            checked, facets, ..
+        } = match answer {
+            Ok(answer) => answer,
+            Err(Error::NotABuildTree { found, .. }) => {
+                self.find(&rules::DIFFERS, ".", &found);
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        if report != Report::No {
+            let known = self.stage.findings;
+            let is_known = |new: &Finding| {
+                known
+                    .iter()
+                    .any(|old| (old.rule, &old.object) == (new.rule, &new.object))
+            };
+            let new = checked
+                .findings
+                .into_iter()
+                .filter(|finding| !is_known(finding));
+            let step = &self.step;
+            self.played.findings.extend(new.map(|finding| Finding {
+                evidence: format!("{step}: {}", finding.evidence),
+                ..finding
+            }));
+            if let (Some(why), false) = (&checked.unfinished, report == Report::OfFailure) {
+                let why = format!("make exits 0, but {why}");
+                self.find(&rules::DIFFERS, "vmlinux", &why);
+            }
+        }
+        Ok(Some(facets))
+    }
+
+    fn failed(&mut self, failure: &Failure, log: &Path) {
+        let said = failure.first_errors.first().map_or("", String::as_str);
+        let evidence = format!("make fails: {said}; see {}", log.display());
+        self.find(&rules::FAILED, &failure.summary, &evidence);
+    }
+
+    pub(super) fn find(&mut self, rule: &'static Rule, object: impl AsRef<Path>, evidence: &str) {
+        self.played.findings.push(Finding {
+            rule,
+            object: object.as_ref().display().to_string(),
+            evidence: format!("{}: {evidence}", self.step),
+            suppressed: None,
+        });
+    }
+}

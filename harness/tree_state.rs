@@ -1,0 +1,260 @@
+//! The files of a directory tree: what is there, how it changed, and how to bring it back
+//! to what it was. The scenarios and the probe stand on it.
+
+use std::collections::BTreeMap;
+use std::fs::{File, FileTimes};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use crate::error::Error;
+
+/// Every file below a directory, by its path from there. Directories count for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TreeState(pub BTreeMap<PathBuf, Stamp>);
+
+/// What tells one state of a file from another, short of its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes.
+    pub len: u64,
+    /// Nanoseconds since 1970; of a symbolic link 0, for one that is made anew leads to the
+    /// same place.
+    pub modified: i128,
+    pub mode: u32,
+    /// Where it leads, if it is a symbolic link.
+    pub link: Option<PathBuf>,
+}
+
+impl TreeState {
+    /// Looks at every file below `dir`; an empty state where there is no `dir`.
+    ///
+    /// # Errors
+    /// Where a directory cannot be read.
+    pub fn of(dir: &Path) -> Result<TreeState, Error> {
+        let mut files = BTreeMap::new();
+        for entry in WalkDir::new(dir).follow_links(false) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) if is_gone(&e) => continue,
+                Err(e) => return Err(Error::io(dir, "read")(e.into())),
+            };
+            if entry.file_type().is_dir() {
+                continue;
+            }
+            let Ok(path) = entry.path().strip_prefix(dir) else {
+                continue;
+            };
+            let meta = match entry.metadata() {
+                Ok(meta) => meta,
+                Err(e) if is_gone(&e) => continue,
+                Err(e) => return Err(Error::io(entry.path(), "read")(e.into())),
+            };
+            let link = meta.is_symlink().then(|| std::fs::read_link(entry.path()));
+            files.insert(
+                path.to_owned(),
+                Stamp {
+                    len: meta.len(),
+                    modified: match meta.is_symlink() {
+                        true => 0,
+                        false => {
+                            i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
+                        }
+                    },
+                    mode: meta.mode(),
+                    link: link.transpose().map_err(Error::io(entry.path(), "read"))?,
+                },
+            );
+        }
+        Ok(TreeState(files))
+    }
+
+    /// The files that are here and not in `earlier`, or another there.
+    pub fn changed_since<'a>(&'a self, earlier: &'a TreeState) -> impl Iterator<Item = &'a Path> {
+        self.0
+            .iter()
+            .filter(|(path, stamp)| earlier.0.get(*path) != Some(stamp))
+            .map(|(path, _)| path.as_path())
+    }
+
+    /// The same without the files of `other`.
+    #[must_use]
+    pub fn without(mut self, other: &TreeState) -> TreeState {
+        self.0.retain(|path, _| !other.0.contains_key(path));
+        self
+    }
+
+    /// The content of each file below `dir`, as a hash; a file that is gone has none.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn contents(&self, dir: &Path) -> Result<BTreeMap<PathBuf, blake3::Hash>, Error> {
+        let hash = |(path, stamp): (&PathBuf, &Stamp)| {
+            let content = match &stamp.link {
+                Some(link) => Ok(link.as_os_str().as_encoded_bytes().to_vec()),
+                None => std::fs::read(dir.join(path)),
+            };
+            match content {
+                Ok(content) => Some(Ok((path.clone(), blake3::hash(&content)))),
+                Err(e) if e.kind() == ErrorKind::NotFound => None,
+                Err(e) => Some(Err(Error::io(dir.join(path), "read")(e))),
+            }
+        };
+        self.0.par_iter().filter_map(hash).collect()
+    }
+}
+
+fn is_gone(error: &walkdir::Error) -> bool {
+    error
+        .io_error()
+        .is_some_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
+/// Makes `to` what `from` is: content, times and modes. Files with the same stamp are
+/// taken for the same, so what changed a file must have changed its time or its size.
+///
+/// # Errors
+/// Where a file cannot be read or written.
+pub fn mirror(from: &Path, to: &Path) -> Result<(), Error> {
+    let (wanted, present) = (TreeState::of(from)?, TreeState::of(to)?);
+    for path in present
+        .0
+        .keys()
+        .filter(|path| !wanted.0.contains_key(*path))
+    {
+        remove_file(&to.join(path))?;
+    }
+    for path in wanted.changed_since(&present) {
+        let (source, target) = (from.join(path), to.join(path));
+        let stamp = &wanted.0[path];
+        remove_file(&target)?;
+        if let Some(folder) = target.parent() {
+            create_dir(folder)?;
+        }
+        match &stamp.link {
+            Some(link) => {
+                std::os::unix::fs::symlink(link, &target).map_err(Error::io(&target, "create"))?;
+            }
+            None => copy_file(&source, &target, stamp)?,
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(source: &Path, target: &Path, stamp: &Stamp) -> Result<(), Error> {
+    std::fs::copy(source, target).map_err(Error::io(target, "write"))?;
+    set_modified(target, stamp.modified)
+}
+
+/// Sets a file's time, in nanoseconds since 1970.
+///
+/// # Errors
+/// Where the file is not ours.
+pub fn set_modified(file: &Path, nanoseconds: i128) -> Result<(), Error> {
+    let time =
+        u64::try_from(nanoseconds).map_or(UNIX_EPOCH, |n| UNIX_EPOCH + Duration::from_nanos(n));
+    set_times(file, time).map_err(Error::io(file, "set the time of"))
+}
+
+fn set_times(file: &Path, time: SystemTime) -> std::io::Result<()> {
+    // A file that may not be written can still have its time set, through a handle to read.
+    File::open(file)?.set_times(FileTimes::new().set_modified(time).set_accessed(time))
+}
+
+/// Writes a file with its mode and time.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_file(file: &Path, content: &[u8], mode: u32, modified: i128) -> Result<(), Error> {
+    remove_file(file)?;
+    std::fs::write(file, content).map_err(Error::io(file, "write"))?;
+    let mode = std::fs::Permissions::from_mode(mode & 0o777 | 0o600);
+    std::fs::set_permissions(file, mode).map_err(Error::io(file, "write"))?;
+    set_modified(file, modified)
+}
+
+/// Creates a directory and those above it, in place of what is no directory.
+///
+/// # Errors
+/// Where that is refused.
+pub fn create_dir(dir: &Path) -> Result<(), Error> {
+    if std::fs::symlink_metadata(dir).is_ok_and(|m| !m.is_dir()) {
+        remove_file(dir)?;
+    }
+    std::fs::create_dir_all(dir).map_err(Error::io(dir, "create"))
+}
+
+/// Removes a file, or a directory with all that is in it; it need not be there.
+///
+/// # Errors
+/// Where that is refused.
+pub fn remove_file(path: &Path) -> Result<(), Error> {
+    let is_dir = std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir());
+    let removed = match is_dir {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    };
+    match removed {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(path, "remove")(e)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_mirror_brings_back_what_was_changed_deleted_and_added() {
+        let saved = tree(&[("a/x", "1"), ("a/y", "2"), ("z", "3")]);
+        std::os::unix::fs::symlink("x", saved.path().join("a/link")).unwrap();
+        let work = tempfile::tempdir().unwrap();
+        mirror(saved.path(), work.path()).unwrap();
+        let before = TreeState::of(work.path()).unwrap();
+        assert_eq!(before, TreeState::of(saved.path()).unwrap());
+
+        std::fs::write(work.path().join("a/x"), "changed").unwrap();
+        std::fs::remove_file(work.path().join("a/y")).unwrap();
+        std::fs::remove_file(work.path().join("z")).unwrap();
+        std::fs::create_dir(work.path().join("z")).unwrap();
+        std::fs::write(work.path().join("z/new"), "new").unwrap();
+        mirror(saved.path(), work.path()).unwrap();
+
+        assert_eq!(TreeState::of(work.path()).unwrap(), before);
+        assert_eq!(std::fs::read(work.path().join("a/x")).unwrap(), b"1");
+    }
+
+    #[test]
+    fn what_changed_is_told_by_time_size_or_target() {
+        let dir = tree(&[("same", "1"), ("time", "1"), ("size", "1")]);
+        std::os::unix::fs::symlink("same", dir.path().join("link")).unwrap();
+        let before = TreeState::of(dir.path()).unwrap();
+        set_modified(&dir.path().join("time"), 1_000_000_000).unwrap();
+        let size = dir.path().join("size");
+        std::fs::write(&size, "12").unwrap();
+        set_modified(&size, before.0[Path::new("size")].modified).unwrap();
+        remove_file(&dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("time", dir.path().join("link")).unwrap();
+        std::fs::write(dir.path().join("new"), "").unwrap();
+
+        let after = TreeState::of(dir.path()).unwrap();
+        let changed: Vec<_> = after.changed_since(&before).collect();
+        assert_eq!(changed, ["link", "new", "size", "time"].map(Path::new));
+        let new: Vec<_> = after.without(&before).0.into_keys().collect();
+        assert_eq!(new, [Path::new("new")]);
+    }
+}
