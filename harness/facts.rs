@@ -268,8 +268,9 @@ impl CmdFile {
 /// The lines of a `.cmd` file that matter.
 #[derive(Debug, Default)]
 pub struct Cmd {
-    /// `source_… := x.c`: whether the object is compiled from C.
-    pub from_c: bool,
+    /// The C file of the line `source_… := x.c`; none where the object is made from
+    /// something else.
+    pub c_source: Option<Name>,
     /// The first simple command of the `savedcmd_… := …` line.
     pub command: Option<Words>,
     /// Every `saved_c_flags_… := …` line.

@@ -157,7 +157,7 @@ fn counted(facts: &Facts, kind: impl Fn(&ObjectFile) -> Option<String>) -> BTree
 fn flags_text(facts: &Facts) -> String {
     let mut sequences: Vec<(Name, Vec<Name>)> = Vec::new();
     for object in &facts.objects {
-        if let Some(cmd) = object.cmd.read().filter(|cmd| cmd.from_c)
+        if let Some(cmd) = object.cmd.read().filter(|cmd| cmd.c_source.is_some())
             && let Some(Ok(command)) = &cmd.command
         {
             let options = &command[program(facts, command).len()..];

@@ -112,7 +112,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
     let facts = subject.facts;
     for object in &facts.objects {
         let front = object.cmd.read();
-        if let Some(front) = front.filter(|cmd| cmd.from_c) {
+        if let Some(front) = front.filter(|cmd| cmd.c_source.is_some()) {
             check_saved(facts, object, front, findings);
         }
         if let Some(backend) = &object.backend {

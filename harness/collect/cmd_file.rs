@@ -30,6 +30,13 @@ impl Roots {
         Roots(roots)
     }
 
+    /// How facts name a file: its path normalised, without an absolute root.
+    pub(super) fn file_name(&self, path: &[u8]) -> String {
+        let path = String::from_utf8_lossy(path);
+        let path = normalise(&path);
+        String::from_utf8_lossy(&self.replace(path.as_bytes())).into_owned()
+    }
+
     fn replace<'a>(&self, word: &'a [u8]) -> Cow<'a, [u8]> {
         for (path, name) in &self.0 {
             if let Some(at) = memmem::find(word, path) {
@@ -51,9 +58,10 @@ pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
         command: lines_with_prefix(text, &[b"savedcmd_", b"cmd_"])
             .find_map(|(_, rest)| split_assignment(rest))
             .map(|(_, command)| words(&undo_make_escapes(command), roots, names)),
-        from_c: lines_with_prefix(text, &[b"source_"])
+        c_source: lines_with_prefix(text, &[b"source_"])
             .filter_map(|(_, rest)| split_assignment(rest))
-            .any(|(_, source)| source.ends_with(b".c")),
+            .find(|(_, source)| source.ends_with(b".c"))
+            .map(|(_, source)| intern(&roots.file_name(source), names)),
         ..Cmd::default()
     };
     for (at, rest) in lines_with_prefix(text, &[b"saved_c_flags_"]) {
@@ -166,7 +174,7 @@ mod tests {
         let names = NameTable::with_hasher(Default::default());
         let cmd = parse(FE.as_bytes(), &Roots::default(), &names);
 
-        assert!(cmd.from_c);
+        assert_eq!(names.resolve(&cmd.c_source.unwrap()), "../init/main.c");
         let command = texts(&names, cmd.command.as_ref().unwrap());
         assert_eq!(command.first().unwrap(), "clang");
         assert_eq!(command.last().unwrap(), "../init/main.c");
@@ -189,7 +197,7 @@ mod tests {
     fn an_object_from_assembly_is_not_from_c() {
         let names = NameTable::with_hasher(Default::default());
         let text = b"savedcmd_a.o := clang -c -o a.o a.S\n\nsource_a.o := a.S\n";
-        assert!(!parse(text, &Roots::default(), &names).from_c);
+        assert_eq!(parse(text, &Roots::default(), &names).c_source, None);
     }
 
     #[rstest]
