@@ -3,6 +3,7 @@
 //! family's list and the lines that add its findings.
 
 pub mod archive;
+pub mod compdb;
 pub mod config;
 pub mod crc;
 pub mod elf;
@@ -52,6 +53,7 @@ pub const FAMILIES: &[Family] = &[
     symbols::FAMILY,
     crc::FAMILY,
     log::FAMILY,
+    compdb::FAMILY,
 ];
 
 /// Every rule of every family.

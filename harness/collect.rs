@@ -10,6 +10,7 @@ pub mod archive;
 pub mod bitcode;
 pub mod build_log;
 pub mod cmd_file;
+pub mod compile_commands;
 pub mod elf;
 pub mod kconfig;
 mod member;
@@ -161,19 +162,26 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     let fixup = read_archive(tree, objects_from, &names)?;
     let exports_from = exports_from(tree);
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
-    let (mut objects, around) = rayon::join(
+    let (mut objects, (around, compile_commands)) = rayon::join(
         || {
             members
                 .par_iter()
                 .map(|name| read_object(tree, *name, distributed, &names))
                 .collect::<Vec<_>>()
         },
-        || Around::read(tree, distributed, exports_from, &names),
+        || {
+            rayon::join(
+                || Around::read(tree, distributed, exports_from, &names),
+                || compile_commands::read(tree, &names),
+            )
+        },
     );
     let around = around?;
     if let Some(index) = &around.index {
         leave_out_unlisted(&mut objects, index);
     }
+    let compile_commands =
+        compile_commands::of_objects(tree, compile_commands, &objects, &around.modules, &names);
 
     Ok(Facts {
         kernel,
@@ -193,6 +201,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         unresolved_promotions: around.unresolved_promotions,
         modules: around.modules,
         module_exports: around.module_exports,
+        compile_commands,
         damaged: around.damaged,
         log,
         config,

@@ -56,7 +56,9 @@ pub struct Facts {
     pub modules: Vec<Module>,
     /// Lines of `Module.symvers`, where modules were built with this vmlinux.
     pub module_exports: Option<Vec<Export>>,
-    /// Of the files above, those whose content makes no sense: which, and why.
+    /// `compile_commands.json`, which is there only where it was asked for.
+    pub compile_commands: CompileCommandsFile,
+    /// Of the other files above, those whose content makes no sense: which, and why.
     pub damaged: Vec<(&'static str, String)>,
     /// The build log, where one was given.
     pub log: Option<Log>,
@@ -328,6 +330,35 @@ pub struct Module {
     pub name: Name,
     /// Objects of its `.mod` file, each with its `.cmd` file.
     pub objects: Vec<(Name, CmdFile)>,
+}
+
+/// The file that clangd and other tools of clang read: how each source is compiled.
+#[derive(Debug)]
+pub enum CompileCommandsFile {
+    Missing,
+    /// Cannot be read, is no JSON or not of the format: why, with line and column.
+    Damaged(String),
+    Read(CompileCommands),
+}
+
+/// What `compile_commands.json` says of the sources that objects here are compiled from.
+#[derive(Debug)]
+pub struct CompileCommands {
+    /// Its entries for these sources, in file order.
+    pub entries: Vec<CompileCommand>,
+    /// It is older than `vmlinux.a`: made on request alone, it may tell of an earlier build.
+    pub stale: bool,
+    /// It is older than `modules.order`, or than the list of a module's objects.
+    pub stale_modules: bool,
+}
+
+/// An entry of `compile_commands.json`.
+#[derive(Debug)]
+pub struct CompileCommand {
+    /// The file that it is for, named as [`Cmd::c_source`].
+    pub source: Name,
+    /// The last word of its command, where no word of it is a source file.
+    pub instead: Option<Name>,
 }
 
 /// What a build log says besides the commands it ran.

@@ -8,6 +8,8 @@ mod tree;
 
 #[path = "rules/archive.rs"]
 mod archive;
+#[path = "rules/compdb.rs"]
+mod compdb;
 #[path = "rules/config.rs"]
 mod config;
 #[path = "rules/crc.rs"]
@@ -57,6 +59,7 @@ fn a_tree_with_nothing_wrong_in_it_has_no_finding(
 fn every_rule_has_a_broken_tree() {
     let tables = [
         archive::CASES,
+        compdb::CASES,
         config::CASES,
         crc::CASES,
         elf::CASES,

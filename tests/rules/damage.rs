@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use klto::cell::LtoMode;
 use klto::collect::cmd_file::Roots;
-use klto::collect::{archive, bitcode, build_log, cmd_file, elf, kconfig, symvers};
+use klto::collect::{
+    archive, bitcode, build_log, cmd_file, compile_commands, elf, kconfig, symvers,
+};
 use klto::facts::NameTable;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -13,9 +15,10 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::tree::Tree;
 use crate::tree::layout::RISCV;
+use crate::tree::recipes::Recipes;
 
 /// Files of every kind that klto reads.
-const FILES: [&str; 20] = [
+const FILES: [&str; 21] = [
     "init/main.o",
     "lib/ring.o",
     "lib/copy.o",
@@ -36,6 +39,7 @@ const FILES: [&str; 20] = [
     "modules.order",
     "drivers/m/m.mod",
     "include/config/auto.conf",
+    "compile_commands.json",
 ];
 
 /// What happens to a file: some bytes change, and its end may be lost.
@@ -85,6 +89,7 @@ fn parse_with_all(bytes: &[u8]) {
     let _ = elf::unresolved_promotions(bytes, &names);
     let _ = archive::parse(bytes, &names);
     let _ = cmd_file::parse(bytes, &Roots::default(), &names);
+    let _ = compile_commands::parse(bytes, &Roots::default(), &names);
     let _ = symvers::parse(&text, &names);
     let _ = symvers::export_crcs(bytes, &names);
     let _ = build_log::parse(bytes);
@@ -107,9 +112,15 @@ fn damage_files(tree: &Tree, each: impl Fn(&'static str, &[u8])) {
         .unwrap_or_else(|e| panic!("{e}"));
 }
 
+fn whole_tree() -> Tree {
+    let mut tree = Tree::pristine(RISCV, LtoMode::ThinDist);
+    tree.compile_commands(Recipes::default());
+    tree
+}
+
 #[test]
 fn no_parser_panics_on_a_damaged_file() {
-    let tree = Tree::pristine(RISCV, LtoMode::ThinDist);
+    let tree = whole_tree();
     damage_files(&tree, |file, damaged| {
         let start = Instant::now();
         parse_with_all(damaged);
@@ -119,7 +130,7 @@ fn no_parser_panics_on_a_damaged_file() {
 
 #[test]
 fn a_tree_with_a_damaged_file_is_checked_to_the_end() {
-    let tree = Tree::pristine(RISCV, LtoMode::ThinDist);
+    let tree = whole_tree();
     damage_files(&tree, |file, damaged| {
         let whole = tree.read(file);
         tree.write(file, damaged);

@@ -12,6 +12,7 @@ use rstest::rstest;
 
 use crate::case::list;
 use crate::tree::layout::{ARM64, X86_64};
+use crate::tree::recipes::Recipes;
 use crate::tree::toolchain::run;
 use crate::tree::{Tree, keys};
 
@@ -145,7 +146,7 @@ fn what_is_no_file_is_not_read_in_place_of_an_object(#[case] make: &str) {
 }
 
 /// Every other file that klto opens.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     "lib/.ring.o.cmd",
     "lib/ring.o.thinlto.bc",
     "lib/ring.thinlto-native.o",
@@ -164,6 +165,7 @@ const READ: [&str; 18] = [
     "Module.symvers",
     "include/config/auto.conf",
     "include/config/kernel.release",
+    "compile_commands.json",
 ];
 
 #[rstest]
@@ -172,6 +174,7 @@ const READ: [&str; 18] = [
 #[case::an_endless_device("ln -s /dev/zero")]
 fn what_is_no_file_does_not_stop_klto_anywhere(#[case] make: &str) {
     let mut tree = Tree::pristine(ARM64, LtoMode::ThinDist);
+    tree.compile_commands(Recipes::default());
     for file in READ {
         tree.shell(&format!("mv {file} aside && {make} {file}"));
         let (same_tree, answer) = answer_in_time(tree);

@@ -1,6 +1,8 @@
 //! Builds the synthetic kernel as kbuild builds a real one: the same steps in the same
 //! order, the same file names and `.cmd` lines, by the same tools.
 
+#[path = "kbuild/compile_commands.rs"]
+mod compile_commands;
 #[path = "kbuild/objects.rs"]
 pub mod objects;
 #[path = "kbuild/vmlinux.rs"]

@@ -28,6 +28,13 @@ pub struct Recipes {
     pub objs_from: &'static str,
     /// `extract_crcs_for_object` of modpost: from an object to its `.cmd` file.
     pub crcs_of: fn(&str) -> String,
+    /// `to_cmdfile` of `gen_compile_commands.py`: from a member of `vmlinux.a` to the
+    /// `.cmd` file whose command names the source. Mended: [`dot_cmd`] in 7.2.
+    pub entry_source: fn(&str) -> String,
+    /// The same: to the `.cmd` file whose command the entry has.
+    pub entry_command: fn(&str) -> String,
+    /// The prerequisites of `compile_commands.json`: `$(if $(CONFIG_MODULES), modules.order)`.
+    pub entries_of_modules: bool,
 }
 
 impl Default for Recipes {
@@ -42,12 +49,10 @@ impl Default for Recipes {
             listed: |object, index| index.iter().any(|line| line == object),
             vmlinux_a: &["cDPrS", "--thin"],
             objs_from: "vmlinux.a",
-            crcs_of: |object| {
-                dot_cmd(&match object.strip_suffix(".thinlto-native.o") {
-                    Some(stem) => format!("{stem}.o"),
-                    None => object.to_owned(),
-                })
-            },
+            crcs_of: front_cmd,
+            entry_source: front_cmd,
+            entry_command: front_cmd,
+            entries_of_modules: true,
         }
     }
 }
@@ -139,6 +144,14 @@ pub fn dot_cmd(object: &str) -> String {
         Some((folder, file)) => format!("{folder}/.{file}.cmd"),
         None => format!(".{object}.cmd"),
     }
+}
+
+/// The `.cmd` file of the object that a front end made: of a native object's IR object.
+pub fn front_cmd(object: &str) -> String {
+    dot_cmd(&match object.strip_suffix(".thinlto-native.o") {
+        Some(stem) => format!("{stem}.o"),
+        None => object.to_owned(),
+    })
 }
 
 /// The native object of an IR object: the pattern rule's `%.thinlto-native.o: %.o`.

@@ -207,6 +207,12 @@ impl Tree {
         }
     }
 
+    /// Makes `compile_commands.json`.
+    pub fn compile_commands(&mut self, recipes: Recipes) {
+        self.kbuild.recipes = recipes;
+        self.kbuild.compile_commands();
+    }
+
     /// Takes an object out of the makefiles.
     pub fn drop_object(&mut self, object: &str) {
         let before = self.kbuild.units.len();
