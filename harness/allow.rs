@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::cell::CellPattern;
-use crate::finding::key_matches;
+use crate::finding::{Finding, key_matches};
 use crate::yaml::{self, YamlError};
 
 /// A suppression.
@@ -32,6 +32,9 @@ pub struct Allow {
     /// The scenario in which it holds; in every one, if not given.
     #[serde(default)]
     pub scenario: Option<String>,
+    /// The step of the scenario after which it holds; after every one, if not given.
+    #[serde(default)]
+    pub step: Option<String>,
     /// Why the finding is accepted; never blank.
     #[serde(deserialize_with = "reason")]
     pub reason: String,
@@ -65,9 +68,13 @@ impl Allow {
         yaml::parse::<File>(text, file).map(|f| f.allow)
     }
 
-    /// Whether it covers a finding, given by its key, the names of the cell and of the
-    /// scenario, and the object that the finding is about.
-    pub fn matches(&self, key: &str, (cell, scenario): (&str, &str), object: Option<&str>) -> bool {
+    /// Whether it covers a finding of that cell and scenario.
+    pub fn covers(&self, finding: &Finding, place: (&str, &str)) -> bool {
+        self.matches(finding.rule.key, place, Some(&finding.object))
+            && (self.step.is_none() || self.step == finding.step)
+    }
+
+    fn matches(&self, key: &str, (cell, scenario): (&str, &str), object: Option<&str>) -> bool {
         key_matches(&self.key, key)
             && self.cells.matches(cell)
             && self.scenario.as_deref().is_none_or(|name| name == scenario)

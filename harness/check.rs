@@ -98,6 +98,7 @@ impl Findings {
             rule,
             object: object.into(),
             evidence: evidence.into(),
+            step: None,
             suppressed: None,
         });
     }

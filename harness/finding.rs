@@ -46,6 +46,8 @@ pub struct Finding {
     pub object: String,
     /// File and line, or offset and bytes; what was expected and what is there.
     pub evidence: String,
+    /// The step of a scenario after which it was found; `None` for the build itself.
+    pub step: Option<String>,
     /// The reason of the allow entry that covers it: reported, not counted.
     pub suppressed: Option<String>,
 }

@@ -208,6 +208,20 @@ pub struct Failure {
     pub first_errors: Vec<String>,
 }
 
+impl Failure {
+    /// The one line that says most: the first error, or else what make says.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        let is_error = |line: &&String| line.to_ascii_lowercase().contains("error");
+        let line = self
+            .first_errors
+            .iter()
+            .find(is_error)
+            .or(self.first_errors.last());
+        line.map_or(self.summary.as_str(), String::as_str)
+    }
+}
+
 impl Build<'_> {
     /// The steps that configure the tree.
     fn configure_steps(&self, from_base: bool) -> Vec<Command> {

@@ -9,7 +9,7 @@ pub mod rules;
 mod same;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
@@ -57,6 +57,12 @@ pub struct Step {
     /// after each.
     #[serde(default)]
     pub faults: Vec<Damage>,
+    /// Whether they are done to all files at once, and make run once.
+    #[serde(default)]
+    pub together: bool,
+    /// Files that make leaves on purpose.
+    #[serde(default)]
+    pub keeps: Vec<PathBuf>,
     /// Whether everything that the build made is removed first.
     #[serde(default)]
     pub fresh: bool,
@@ -100,11 +106,11 @@ impl Damage {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Damage::Deleted => "deleted",
-            Damage::Truncated => "truncated to half",
-            Damage::Garbage => "filled with garbage",
-            Damage::Older => "made older than everything",
-            Damage::Newer => "made newer than everything",
+            Damage::Deleted => "is deleted",
+            Damage::Truncated => "is truncated to half",
+            Damage::Garbage => "is filled with garbage",
+            Damage::Older => "is older than everything",
+            Damage::Newer => "is newer than everything",
         }
     }
 }

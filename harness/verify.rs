@@ -154,9 +154,7 @@ fn mode_of(facts: &Facts) -> LtoMode {
 pub fn suppress(findings: &mut [Finding], allows: &[Allow], place: (&str, &str), kernel: &str) {
     let version: Option<KernelVersion> = kernel.parse().ok();
     for finding in findings {
-        let mut covering = allows
-            .iter()
-            .filter(|allow| allow.matches(finding.rule.key, place, Some(&finding.object)));
+        let mut covering = allows.iter().filter(|allow| allow.covers(finding, place));
         let expired = |allow: &&Allow| version.as_ref().is_some_and(|v| allow.is_expired(v));
         match covering.clone().find(|allow| !expired(allow)) {
             Some(allow) => finding.suppressed = Some(allow.reason.clone()),

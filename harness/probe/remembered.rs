@@ -57,6 +57,7 @@ struct Finding {
     key: String,
     object: String,
     evidence: String,
+    step: Option<String>,
 }
 
 impl Remembered {
@@ -187,6 +188,7 @@ impl Finding {
             key: finding.rule.key.to_owned(),
             object: finding.object.clone(),
             evidence: finding.evidence.clone(),
+            step: finding.step.clone(),
         }
     }
 }
@@ -198,6 +200,7 @@ fn findings(kept: &[Finding]) -> Result<Vec<finding::Finding>, Error> {
                 rule: rule(&kept.key)?,
                 object: kept.object.clone(),
                 evidence: kept.evidence.clone(),
+                step: kept.step.clone(),
                 suppressed: None,
             })
         })

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::compare::{Difference, Verdict};
 use crate::finding::{Finding, Severity};
-use crate::outcome::{CellResult, Checked, RunResult};
+use crate::outcome::{CellResult, Checked, RunResult, ScenarioResult};
 
 /// Counts up when a key changes its meaning.
 const SCHEMA: u32 = 1;
@@ -42,6 +42,7 @@ struct FindingJson<'a> {
     severity: Severity,
     object: &'a str,
     evidence: &'a str,
+    step: Option<&'a str>,
     holds: &'a str,
     why: &'a str,
     fix: &'a str,
@@ -66,8 +67,17 @@ struct CellJson<'a> {
     derived_from: Option<&'a str>,
     build_failure: Option<FailureJson<'a>>,
     checked: Option<CheckedJson<'a>>,
+    scenarios: Vec<ScenarioJson<'a>>,
     differences: &'a [Difference],
     reproduce: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ScenarioJson<'a> {
+    scenario: &'a str,
+    seconds: f64,
+    left_out: &'a [String],
+    findings: Vec<FindingJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -111,8 +121,18 @@ fn cell_json(cell: &CellResult) -> CellJson<'_> {
             log: &failure.log,
         }),
         checked: cell.checked.as_ref().map(checked_json),
+        scenarios: cell.scenarios.iter().map(scenario_json).collect(),
         differences: &cell.differences,
         reproduce: &cell.reproduce,
+    }
+}
+
+fn scenario_json(scenario: &ScenarioResult) -> ScenarioJson<'_> {
+    ScenarioJson {
+        scenario: &scenario.name,
+        seconds: scenario.seconds,
+        left_out: &scenario.left_out,
+        findings: scenario.findings.iter().map(finding_json).collect(),
     }
 }
 
@@ -139,6 +159,7 @@ fn finding_json(finding: &Finding) -> FindingJson<'_> {
         severity: finding.rule.severity,
         object: &finding.object,
         evidence: &finding.evidence,
+        step: finding.step.as_deref(),
         holds: finding.rule.holds,
         why: finding.rule.why,
         fix: finding.rule.fix,

@@ -7,12 +7,12 @@ use super::{groups, printable};
 use crate::check;
 use crate::compare::Verdict;
 use crate::finding::Finding;
-use crate::outcome::{CellResult, Checked, RunResult};
+use crate::outcome::{CellResult, Checked, RunResult, ScenarioResult};
 
 /// What `klto check` says, a test a rule.
 #[must_use]
 pub fn tree(checked: &Checked) -> String {
-    format!("KTAP version 1\n{}", rules(checked, ""))
+    format!("KTAP version 1\n{}", rules(checked, &[], ""))
 }
 
 /// What `klto run` says, a test a cell with its rules below.
@@ -22,7 +22,7 @@ pub fn run(result: &RunResult) -> String {
     for (n, cell) in result.cells.iter().enumerate() {
         if let Some(checked) = &cell.checked {
             out.push_str("  KTAP version 1\n");
-            out.push_str(&rules(checked, "  "));
+            out.push_str(&rules(checked, &cell.scenarios, "  "));
         }
         if let Some(failure) = &cell.failure {
             for line in &failure.first_errors {
@@ -52,8 +52,9 @@ fn cell_line(number: usize, cell: &CellResult) -> String {
     }
 }
 
-/// The plan and one line a rule; what is found stands as diagnostics before it.
-fn rules(checked: &Checked, indent: &str) -> String {
+/// The plan, one line a rule and one a scenario; what is found stands as diagnostics
+/// before it.
+fn rules(checked: &Checked, scenarios: &[ScenarioResult], indent: &str) -> String {
     let broken = groups(&checked.findings);
     let mut tests: Vec<(&str, Vec<&Finding>, Option<&str>)> = check::rules()
         .map(|rule| (rule.key, Vec::new(), None))
@@ -67,7 +68,7 @@ fn rules(checked: &Checked, indent: &str) -> String {
             None => tests.push((group.rule.key, group.findings, group.suppressed)),
         }
     }
-    let mut out = format!("{indent}1..{}\n", tests.len());
+    let mut out = format!("{indent}1..{}\n", tests.len() + scenarios.len());
     for (n, (key, findings, reason)) in tests.iter().enumerate() {
         for finding in findings {
             let _ = writeln!(
@@ -100,6 +101,34 @@ fn rules(checked: &Checked, indent: &str) -> String {
                 )
             }
         };
+    }
+    for (n, scenario) in scenarios.iter().enumerate() {
+        let number = tests.len() + n + 1;
+        for finding in &scenario.findings {
+            let step = finding.step.as_deref().unwrap_or_default();
+            let _ = writeln!(
+                out,
+                "{indent}# {}: {}: {}: {}",
+                finding.rule.key,
+                printable(&finding.object),
+                printable(step),
+                printable(&finding.evidence)
+            );
+        }
+        let result = if scenario.open_findings().next().is_some() {
+            "not ok"
+        } else {
+            "ok"
+        };
+        let note = match (&scenario.left_out[..], &scenario.findings[..]) {
+            ([reason], []) => format!(" # SKIP {}", description(reason)),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            out,
+            "{indent}{result} {number} scenario {}{note}",
+            scenario.name
+        );
     }
     out
 }

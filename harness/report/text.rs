@@ -85,10 +85,16 @@ fn write_group(out: &mut String, group: &Group, all: bool) {
     );
     let shown = if all { group.findings.len() } else { SHOWN };
     for finding in group.findings.iter().take(shown) {
+        let step = finding
+            .step
+            .as_ref()
+            .map(|step| format!("{step}: "))
+            .unwrap_or_default();
         let _ = writeln!(
             out,
-            "    {}: {}",
+            "    {}: {}{}",
             printable(&finding.object),
+            printable(&step),
             printable(&finding.evidence)
         );
     }

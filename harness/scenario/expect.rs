@@ -133,7 +133,7 @@ impl Play<'_> {
 
     fn expect_nothing_left(&mut self, step: &Step) -> Result<(), Error> {
         let left = TreeState::of(self.stage.build.dir)?.without(self.stage.prepared);
-        for path in left.0.keys() {
+        for path in left.0.keys().filter(|path| !step.keeps.contains(*path)) {
             self.find(
                 &rules::CLEAN_LEFT,
                 path,

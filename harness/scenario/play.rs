@@ -82,6 +82,10 @@ pub(super) struct Play<'a> {
     played: Played,
 }
 
+/// A name with what kbuild allows and a shell or make could take for something else. The
+/// kernel's own tools cannot be built below a comma or a percent sign.
+const ODD_PATH: &str = "odd+a@b~c=d";
+
 /// How make ended, and what it wrote.
 struct Made {
     log: PathBuf,
@@ -99,22 +103,26 @@ pub(super) enum Report {
 
 impl<'a> Play<'a> {
     fn steps(&mut self) -> Result<(), Error> {
+        let mut is_whole = true;
         for step in &self.scenario.steps {
             self.step.clone_from(&step.name);
+            if !is_whole && !step.fresh {
+                self.played
+                    .left_out
+                    .push(format!("{}: the step before failed", step.name));
+                continue;
+            }
             if let (true, Some(reason)) = (step.shuffle, self.stage.no_shuffle) {
                 self.played
                     .left_out
                     .push(format!("{}: {reason}", step.name));
                 continue;
             }
-            let goes_on = match (step.place, step.faults.is_empty()) {
+            is_whole = match (step.place, step.faults.is_empty()) {
                 (Some(place), _) => self.elsewhere(step, place)?,
                 (None, false) => self.faults(step)?,
                 (None, true) => self.step(step)?,
             };
-            if !goes_on {
-                break;
-            }
         }
         Ok(())
     }
@@ -163,8 +171,16 @@ impl<'a> Play<'a> {
 
     /// Builds in another place.
     fn elsewhere(&mut self, step: &Step, place: Place) -> Result<bool, Error> {
+        let result = self.build_elsewhere(step, place);
+        for dir in ["in-tree", ODD_PATH] {
+            remove_file(&self.stage.scratch.join(dir))?;
+        }
+        result.map(|()| true)
+    }
+
+    fn build_elsewhere(&mut self, step: &Step, place: Place) -> Result<(), Error> {
         let source = self.stage.scratch.join("in-tree");
-        let odd = self.stage.scratch.join("odd+a,b@c~d");
+        let odd = self.stage.scratch.join(ODD_PATH);
         for dir in [&source, &odd] {
             remove_file(dir)?;
         }
@@ -195,80 +211,93 @@ impl<'a> Play<'a> {
         };
         if let Err(failure) = configure.configure(true)? {
             self.failed(&failure, &configured);
-            return Ok(true);
+            return Ok(());
         }
         let log = self.next_log();
         let build = Build { log: &log, ..other };
         if let Outcome::Failed(failure) = build.make_with(&[], &[])? {
             self.failed(&failure, &log);
-            return Ok(true);
+            return Ok(());
         }
         let nothing = TreeState::default();
         for expectation in &step.expect {
             self.expect(*expectation, step, &build, &log, &nothing, None)?;
         }
-        for dir in [&source, &odd] {
-            remove_file(dir)?;
-        }
-        Ok(true)
+        Ok(())
     }
 
-    /// Damages each intermediate file in each way, and makes again.
+    /// Damages intermediate files, one by one or together, and makes again after each.
     fn faults(&mut self, step: &Step) -> Result<bool, Error> {
-        let lto = self.lto;
         let stage = self.stage;
-        for file in stage
+        let here = |file: &&Intermediate| {
+            // The rules of the first build tell of a file that is wrongly missing.
+            file.lto.contains(&self.lto) && stage.build.dir.join(&file.file).is_file()
+        };
+        let files: Vec<&str> = stage
             .site
             .intermediates
             .iter()
-            .filter(|file| file.lto.contains(&lto))
-        {
+            .filter(here)
+            .map(|file| file.file.as_str())
+            .collect();
+        let batches: Vec<&[&str]> = match step.together {
+            true => vec![&files],
+            false => files.chunks(1).collect(),
+        };
+        for batch in batches {
             for damage in &step.faults {
-                self.fault(step, file, *damage)?;
+                self.fault(step, batch, *damage)?;
                 mirror(stage.built, stage.build.dir)?;
             }
         }
         Ok(true)
     }
 
-    fn fault(&mut self, step: &Step, file: &Intermediate, damage: Damage) -> Result<(), Error> {
+    /// Damages files; where make then fails, removes them as a person would, and makes
+    /// again.
+    fn fault(&mut self, step: &Step, files: &[&str], damage: Damage) -> Result<(), Error> {
         let (dir, build) = (self.stage.build.dir, self.stage.build);
-        let path = dir.join(&file.file);
-        if !path.is_file() {
-            // The rules of the first build say so, where that is wrong.
-            return Ok(());
-        }
-        self.step = format!("{} is {}", file.file, damage.name());
-        do_damage(&path, damage)?;
-        let made = self.make(&build, step, false)?;
-        let first = made.failure.is_some();
-        let made = match made.failure {
-            None => made,
-            Some(_) => {
-                remove_file(&path)?;
-                self.make(&build, step, false)?
-            }
+        let object = match files {
+            [file] => (*file).to_owned(),
+            files => format!(
+                "{} and {} more",
+                files.first().unwrap_or(&""),
+                files.len().saturating_sub(1)
+            ),
         };
+        self.step = format!("{object} {}", damage.name());
+        for file in files {
+            do_damage(&dir.join(file), damage)?;
+        }
+        let mut made = self.make(&build, step, false)?;
+        let failed_first = made.failure.is_some();
+        if failed_first {
+            for file in files {
+                remove_file(&dir.join(file))?;
+            }
+            made = self.make(&build, step, false)?;
+        }
         if let Some(failure) = made.failure {
-            let said = failure.first_errors.first().unwrap_or(&failure.summary);
-            let evidence = format!("make still fails when it is removed: {said}");
-            self.find(&rules::FAULT_STUCK, &file.file, &evidence);
+            let evidence = format!("make still fails when it is removed: {}", failure.said());
+            self.find(&rules::FAULT_STUCK, &object, &evidence);
             return Ok(());
         }
         let built = self.stage.built_state.clone().without(self.stage.prepared);
         let wanted = built.contents(self.stage.built)?;
         let found = products(dir, self.stage.prepared)?;
-        let different: Vec<String> = different_files(&wanted, &found)
-            .map(|(path, how)| format!("{} {how}", path.display()))
-            .collect();
-        if !different.is_empty() {
-            let after = if first { "after it was removed " } else { "" };
-            let more = match different.len() {
-                1 => String::new(),
-                n => format!(" and {} more", n - 1),
+        let mut different = different_files(&wanted, &found);
+        if let Some((path, how)) = different.next() {
+            let removed = if failed_first {
+                "after it was removed "
+            } else {
+                ""
             };
-            let evidence = format!("{after}make exits 0, but {}{more}", different[0]);
-            self.find(&rules::FAULT_SILENT, &file.file, &evidence);
+            let more = match different.count() {
+                0 => String::new(),
+                n => format!(" and {n} more differ"),
+            };
+            let evidence = format!("{removed}make exits 0, but {} {how}{more}", path.display());
+            self.find(&rules::FAULT_SILENT, &object, &evidence);
         }
         Ok(())
     }
@@ -400,7 +429,7 @@ impl<'a> Play<'a> {
                 .filter(|finding| !is_known(finding));
             let step = &self.step;
             self.played.findings.extend(new.map(|finding| Finding {
-                evidence: format!("{step}: {}", finding.evidence),
+                step: Some(step.clone()),
                 ..finding
             }));
             if let (Some(why), false) = (&checked.unfinished, report == Report::OfFailure) {
@@ -412,8 +441,7 @@ impl<'a> Play<'a> {
     }
 
     fn failed(&mut self, failure: &Failure, log: &Path) {
-        let said = failure.first_errors.first().map_or("", String::as_str);
-        let evidence = format!("make fails: {said}; see {}", log.display());
+        let evidence = format!("make fails: {}; see {}", failure.said(), log.display());
         self.find(&rules::FAILED, &failure.summary, &evidence);
     }
 
@@ -421,7 +449,8 @@ impl<'a> Play<'a> {
         self.played.findings.push(Finding {
             rule,
             object: object.as_ref().display().to_string(),
-            evidence: format!("{}: {evidence}", self.step),
+            evidence: evidence.to_owned(),
+            step: Some(self.step.clone()),
             suppressed: None,
         });
     }

@@ -149,6 +149,7 @@ fn build_and_check(
             rule: &BUILD_FAILED,
             object: "vmlinux".to_owned(),
             evidence: format!("make exited 0, but {why}"),
+            step: None,
             suppressed: None,
         });
         result.checked = Some(checked);
