@@ -2,6 +2,9 @@
 //! kernel source in `KLTO_KERNEL`, which `ci/kernel-source` fetches; takes
 //! minutes. `KLTO_SKIP_REAL_KERNEL=1` leaves these tests out, and says so.
 
+#[path = "support/real.rs"]
+mod real;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -9,30 +12,7 @@ use klto::collect::bitcode;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The kernel source, or `None` where the caller wants these tests left out.
-fn kernel() -> Option<PathBuf> {
-    if std::env::var_os("KLTO_SKIP_REAL_KERNEL").is_some() {
-        eprintln!("left out: KLTO_SKIP_REAL_KERNEL is set");
-        return None;
-    }
-    let dir = std::env::var_os("KLTO_KERNEL")
-        .expect("KLTO_KERNEL must name a kernel source: run ci/test, or KLTO_KERNEL=$(ci/kernel-source) cargo test");
-    Some(PathBuf::from(dir))
-}
-
-fn klto(args: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_klto"))
-        .args(args)
-        .output()
-        .expect("klto starts");
-    eprintln!(
-        "klto {}\n{}{}",
-        args.join(" "),
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
+use real::{kernel, klto};
 
 /// Runs cells of a matrix in a work directory of their own.
 fn run(matrix: &str, cell: &str, kernel: &Path, more: &[&str]) -> (TempDir, Output) {

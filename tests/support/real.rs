@@ -1,0 +1,29 @@
+//! What the tests on a real kernel source share: where it is, and klto itself.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// The kernel source, or `None` where the caller wants these tests left out.
+pub fn kernel() -> Option<PathBuf> {
+    if std::env::var_os("KLTO_SKIP_REAL_KERNEL").is_some() {
+        eprintln!("left out: KLTO_SKIP_REAL_KERNEL is set");
+        return None;
+    }
+    let dir = std::env::var_os("KLTO_KERNEL")
+        .expect("KLTO_KERNEL must name a kernel source: run ci/test, or KLTO_KERNEL=$(ci/kernel-source) cargo test");
+    Some(PathBuf::from(dir))
+}
+
+pub fn klto(args: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_klto"))
+        .args(args)
+        .output()
+        .expect("klto starts");
+    eprintln!(
+        "klto {}\n{}{}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
