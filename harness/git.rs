@@ -22,7 +22,8 @@ pub fn not_ignored(dir: &Path, files: &[&Path], cancel: &Cancel) -> Result<Vec<P
         std::fs::write(&file, "").map_err(Error::io(&file, "write"))?;
     }
     remove_file(&dir.join(".git"))?;
-    git(dir, &["init", "--quiet"], cancel)?;
+    // A template of the user's could exclude files, too.
+    git(dir, &["init", "--quiet", "--template="], cancel)?;
     let listed = git(
         dir,
         &["ls-files", "-z", "--others", "--exclude-standard"],
@@ -65,3 +66,6 @@ fn git(dir: &Path, args: &[&str], cancel: &Cancel) -> Result<String, Error> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;
