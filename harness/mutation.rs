@@ -134,3 +134,6 @@ pub fn load(name: &str) -> Result<Mutation, Error> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;
