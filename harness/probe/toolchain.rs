@@ -87,3 +87,6 @@ fn add(hasher: &mut blake3::Hasher, file: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
