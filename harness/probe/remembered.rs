@@ -214,3 +214,6 @@ fn rule(key: &str) -> Result<&'static Rule, Error> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests;
