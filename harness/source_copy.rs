@@ -7,6 +7,7 @@
 //! probe throws away, not by when somebody edited or checked out a file.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +18,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::error::Error;
 use crate::mutation::Mutation;
-use crate::tree_state::{self, TreeState, create_dir, remove_file, write_file};
+use crate::tree_state::{self, TreeState, create_dir, remove_file, write_file, written_mode};
 
 /// The time of every file in the copy: older than anything that is made of it.
 const TIME: i128 = 1_600_000_000 * 1_000_000_000;
@@ -129,7 +130,7 @@ impl SourceCopy {
                     .to_str()
                     .is_some_and(|p| part == Part::of(p) && found.contains_key(p));
                 if !wanted {
-                    remove_file(&copy.part(part).join(path))?;
+                    remove_with_folders(&copy.part(part), path)?;
                 }
             }
         }
@@ -171,7 +172,11 @@ impl SourceCopy {
         let is_whole = |len: u64| {
             here.is_some_and(|here| match &seen.link {
                 Some(link) => here.link.as_deref() == Some(Path::new(link)),
-                None => here.modified == TIME && here.len == len,
+                None => {
+                    here.modified == TIME
+                        && here.len == len
+                        && here.mode & 0o777 == written_mode(seen.mode)
+                }
             })
         };
         let mutations = mutations
@@ -192,7 +197,7 @@ impl SourceCopy {
             Some(link) => link.clone().into_bytes(),
             None => match std::fs::read(&file) {
                 Ok(content) => content,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(e) => return Err(Error::io(file, "read")(e)),
             },
         };
@@ -306,7 +311,7 @@ impl Part {
 fn link_entries(from: &Path, to: &Path, but: &str) -> Result<(), Error> {
     let entries = match std::fs::read_dir(from) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io(from, "read")(e)),
     };
     for entry in entries {
@@ -316,6 +321,18 @@ fn link_entries(from: &Path, to: &Path, but: &str) -> Result<(), Error> {
             continue;
         }
         std::os::unix::fs::symlink(entry.path(), &link).map_err(Error::io(&link, "create"))?;
+    }
+    Ok(())
+}
+
+/// Removes a file, and the folders that held nothing else: a makefile would see them.
+fn remove_with_folders(part: &Path, path: &Path) -> Result<(), Error> {
+    remove_file(&part.join(path))?;
+    for folder in path.ancestors().skip(1) {
+        let is_top = folder.as_os_str().is_empty();
+        if is_top || std::fs::remove_dir(part.join(folder)).is_err() {
+            break;
+        }
     }
     Ok(())
 }
@@ -334,7 +351,8 @@ fn find_files(source: &Path, arches: &[&str]) -> Result<BTreeMap<String, Seen>, 
         .unwrap_or_default();
     let mut files = BTreeMap::new();
     let below = |entry: &DirEntry| entry.path().strip_prefix(source).map(Path::to_owned).ok();
-    // Version control and editors keep their own things in folders with a dot.
+    // Version control and editors keep their own things in folders with a dot; in a linked
+    // work tree `.git` is a file that leads to them.
     let enter = |entry: &DirEntry| {
         !entry.file_type().is_dir()
             || entry.depth() == 0
@@ -350,7 +368,7 @@ fn find_files(source: &Path, arches: &[&str]) -> Result<BTreeMap<String, Seen>, 
         let Some(path) = below(&entry).and_then(|p| p.into_os_string().into_string().ok()) else {
             continue;
         };
-        if entry.file_type().is_dir() || !is_wanted(&path, arches) {
+        if entry.file_type().is_dir() || path == ".git" || !is_wanted(&path, arches) {
             continue;
         }
         if let Some(seen) = see(source, &path, now).map_err(Error::io(entry.path(), "read"))? {
@@ -401,7 +419,7 @@ fn see(source: &Path, path: &str, now: Duration) -> std::io::Result<Option<Seen>
     });
     let (meta, link) = match found {
         Ok(found) => found,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if leads_nowhere(&e) => return Ok(None),
         Err(e) => return Err(e),
     };
     if link.is_none() && !meta.is_file() {
@@ -420,6 +438,12 @@ fn see(source: &Path, path: &str, now: Duration) -> std::io::Result<Option<Seen>
     }))
 }
 
+/// Whether nobody can read what was looked for, a makefile neither.
+fn leads_nowhere(error: &std::io::Error) -> bool {
+    let is_loop = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_loop || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 /// Whether a link at `path` leads to somewhere in the tree.
 fn stays_inside_tree(path: &str, link: &str) -> bool {
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
@@ -434,3 +458,6 @@ fn stays_inside_tree(path: &str, link: &str) -> bool {
     );
     depth.is_some()
 }
+
+#[cfg(test)]
+mod tests;

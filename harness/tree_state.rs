@@ -172,9 +172,15 @@ fn set_times(file: &Path, time: SystemTime) -> std::io::Result<()> {
 pub fn write_file(file: &Path, content: &[u8], mode: u32, modified: i128) -> Result<(), Error> {
     remove_file(file)?;
     std::fs::write(file, content).map_err(Error::io(file, "write"))?;
-    let mode = std::fs::Permissions::from_mode(mode & 0o777 | 0o600);
+    let mode = std::fs::Permissions::from_mode(written_mode(mode));
     std::fs::set_permissions(file, mode).map_err(Error::io(file, "write"))?;
     set_modified(file, modified)
+}
+
+/// The mode that [`write_file`] gives a file: that of its origin, and ours to change.
+#[must_use]
+pub fn written_mode(mode: u32) -> u32 {
+    mode & 0o777 | 0o600
 }
 
 /// Creates a directory and those above it, in place of what is no directory.
