@@ -1,0 +1,316 @@
+//! The scenarios' engine over kernels of a few lines: every rule holds where nothing is
+//! wrong, and is broken alone where one line is.
+
+#[path = "support/stand.rs"]
+mod stand;
+
+use std::collections::BTreeSet;
+
+use klto::error::Error;
+use klto::finding::Finding;
+use klto::scenario::rules::RULES;
+use klto::verify;
+use rstest::rstest;
+
+use stand::{Break, Kernel, Stand};
+
+/// A rule, the steps that look at it, what breaks it and where that is seen.
+struct Case {
+    key: &'static str,
+    kernel: Kernel,
+    steps: &'static str,
+    breaks: &'static [Break],
+    objects: &'static [&'static str],
+}
+
+const AGAIN: &str = "- { name: again, expect: [no-command, nothing-rewritten] }";
+const ALL: &str = "all: $(O)/sum\n\t@:\n";
+const FAULTS: &str =
+    "- { name: f, faults: [deleted, truncated, garbage, older, newer], expect: [repaired] }";
+const CHECK: &str =
+    "\t@for object in $^; do test \"$$(tail -n 1 $$object)\" = end || exit 1; done\n";
+
+const CASES: &[Case] = &[
+    Case {
+        key: "rebuild.failed",
+        kernel: Kernel::Tiny,
+        steps: AGAIN,
+        breaks: &[("Makefile", ALL, "all: $(O)/sum\n\t@mkdir $(O)/only-once\n")],
+        objects: &["all (Makefile:6)"],
+    },
+    Case {
+        key: "rebuild.command",
+        kernel: Kernel::Tiny,
+        steps: AGAIN,
+        breaks: &[("Makefile", ALL, "all: $(O)/sum\n\t@echo '  GEN     list'\n")],
+        objects: &["list"],
+    },
+    Case {
+        key: "rebuild.rewritten",
+        kernel: Kernel::Tiny,
+        steps: AGAIN,
+        breaks: &[("Makefile", ALL, "all: $(O)/sum\n\t@touch $(O)/sum\n")],
+        objects: &["sum"],
+    },
+    Case {
+        key: "rebuild.missed",
+        kernel: Kernel::Tiny,
+        steps: "- { name: s, edit: source, expect: [dependants-rebuilt] }\n\
+                - { name: h, edit: header, expect: [dependants-rebuilt] }",
+        breaks: &[("Makefile", "one.o: one.c shared.h\n", "one.o: one.c\n")],
+        objects: &["one.o"],
+    },
+    Case {
+        key: "rebuild.extra",
+        kernel: Kernel::Tiny,
+        steps: "- { name: s, edit: source, expect: [dependants-rebuilt] }\n\
+                - { name: h, edit: header, expect: [dependants-rebuilt] }",
+        breaks: &[("Makefile", "two.o: two.c\n", "two.o: two.c shared.h\n")],
+        objects: &["two.o"],
+    },
+    Case {
+        key: "rebuild.differs",
+        kernel: Kernel::Tiny,
+        steps: "- { name: h, edit: header, expect: [bytes-of-clean-build] }",
+        breaks: &[("Makefile", "one.o: one.c shared.h\n", "one.o: one.c\n")],
+        objects: &["one.o", "sum"],
+    },
+    Case {
+        key: "rebuild.differs",
+        kernel: Kernel::Fake,
+        steps: "- { name: switch, lto: thin, expect: [rules, facts-of-clean-build] }",
+        breaks: &[(
+            "scripts/fake-kbuild",
+            "\tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
+            "\t[ -e \"$out/builtin.order\" ] && thin=y || thin=n\n\
+             \techo CONFIG_SEEN=$thin >>\"$out/include/config/auto.conf\"\n\
+             \tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
+        )],
+        objects: &["config"],
+    },
+    Case {
+        key: "fault.silent",
+        kernel: Kernel::Tiny,
+        steps: FAULTS,
+        breaks: &[("Makefile", CHECK, "")],
+        objects: &["one.o", "one.o"],
+    },
+    Case {
+        key: "fault.stuck",
+        kernel: Kernel::Tiny,
+        steps: "- { name: f, faults: [deleted], expect: [repaired] }",
+        breaks: &[
+            (
+                "Makefile",
+                "deps_one.o := $(CURDIR)/shared.h' >$(O)/.one.o.cmd\n",
+                "deps_one.o := $(CURDIR)/shared.h' >$(O)/.one.o.cmd\n\t@cp $@ $(O)/list\n",
+            ),
+            (
+                "Makefile",
+                "sum: $(O)/one.o $(O)/two.o\n",
+                "sum: $(O)/one.o $(O)/two.o $(O)/list\n",
+            ),
+            (
+                "Makefile",
+                "clean:\n",
+                "$(O)/list: $(O)/one.o ;\n\nclean:\n",
+            ),
+        ],
+        objects: &["list"],
+    },
+    Case {
+        key: "clean.left",
+        kernel: Kernel::Tiny,
+        steps: "- { name: c, goals: [clean], expect: [nothing-left, ignored-by-git] }",
+        breaks: &[(
+            "Makefile",
+            "$(O)/.two.o.cmd $(O)/sum\n",
+            "$(O)/.two.o.cmd\n",
+        )],
+        objects: &["sum"],
+    },
+    Case {
+        key: "clean.not-ignored",
+        kernel: Kernel::Tiny,
+        steps: "- { name: c, goals: [clean], expect: [nothing-left, ignored-by-git] }",
+        breaks: &[(".gitignore", "/sum\n", "")],
+        objects: &["sum"],
+    },
+    Case {
+        key: "order.differs",
+        kernel: Kernel::Tiny,
+        steps: "- { name: o, fresh: true, jobs: 1, expect: [bytes-of-build] }",
+        breaks: &[(
+            "Makefile",
+            "\t@cat one.c shared.h >$@\n",
+            "\t@cat one.c shared.h $(wildcard $(O)/two.o) >$@\n",
+        )],
+        objects: &["one.o", "sum"],
+    },
+    Case {
+        key: "where.differs",
+        kernel: Kernel::Fake,
+        steps: "- { name: o, place: odd-path, expect: [rules, facts-of-build] }\n\
+                - { name: i, place: in-tree, expect: [rules, facts-of-build] }",
+        breaks: &[(
+            "Makefile",
+            "tidy $(O)/.config \"$(fault)\"\n",
+            "tidy $(O)/.config \"$(if $(findstring /in-tree,$(O)),other-config)\"\n",
+        )],
+        objects: &["config"],
+    },
+];
+
+fn shown(findings: &[Finding]) -> Vec<(&str, &str)> {
+    findings
+        .iter()
+        .map(|finding| (finding.rule.key, finding.object.as_str()))
+        .collect()
+}
+
+#[test]
+fn every_rule_has_a_case() {
+    let rules: BTreeSet<&str> = RULES.iter().map(|rule| rule.key).collect();
+    let cases: BTreeSet<&str> = CASES.iter().map(|case| case.key).collect();
+    assert_eq!(cases, rules);
+}
+
+#[rstest]
+fn a_rule_holds_and_is_broken_by_one_line(
+    #[values(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)] case: usize,
+) {
+    assert_eq!(CASES.len(), 13, "each has a value above");
+    let case = &CASES[case];
+    let holds = Stand::new(case.kernel, &[]).play(case.steps).unwrap();
+    assert_eq!(shown(&holds.findings), [], "{} holds", case.key);
+    assert!(holds.left_out.is_empty(), "{:?}", holds.left_out);
+
+    let broken = Stand::new(case.kernel, case.breaks)
+        .play(case.steps)
+        .unwrap();
+
+    let wanted: Vec<_> = case.objects.iter().map(|o| (case.key, *o)).collect();
+    assert_eq!(shown(&broken.findings), wanted, "{:#?}", broken.findings);
+}
+
+#[test]
+fn objects_that_an_edit_names_are_the_ones_that_are_expected() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    let played = stand
+        .play("- { name: o, edit: object, expect: [dependants-rebuilt] }")
+        .unwrap();
+    assert_eq!(shown(&played.findings), [("rebuild.missed", "one.o")]);
+}
+
+#[test]
+fn a_rule_that_a_step_breaks_is_told_with_the_step_unless_it_was_broken_before() {
+    let mut stand = Stand::new(Kernel::Fake, &[]);
+    let steps = "- { name: the fault comes, edit: fault, expect: [rules] }";
+
+    let played = stand.play(steps).unwrap();
+
+    let [finding] = &played.findings[..] else {
+        panic!("{:#?}", played.findings);
+    };
+    assert_eq!(finding.rule.key, "elf.empty");
+    assert!(
+        finding.evidence.starts_with("the fault comes: "),
+        "{finding:#?}"
+    );
+
+    stand.findings = played.findings;
+    assert_eq!(shown(&stand.play(steps).unwrap().findings), []);
+    stand.findings[0].object = "other.o".to_owned();
+    assert_eq!(stand.play(steps).unwrap().findings.len(), 1);
+}
+
+#[test]
+fn a_make_that_exits_0_without_a_kernel_is_told() {
+    let stand = Stand::new(Kernel::Fake, &[]);
+    // What is left of the first build is no kernel of this one.
+    let played = stand
+        .play("- { name: n, fresh: true, variables: { fault: does-nothing }, expect: [rules] }")
+        .unwrap();
+    assert!(!played.findings.is_empty());
+    assert!(
+        played
+            .findings
+            .iter()
+            .all(|f| f.rule.key == "rebuild.differs"),
+        "{:#?}",
+        played.findings
+    );
+}
+
+#[test]
+fn a_step_that_fails_is_told_with_what_make_says() {
+    let stand = Stand::new(Kernel::Fake, &[]);
+    let played = stand
+        .play("- { name: f, variables: { fault: compile-error }, expect: [rules] }")
+        .unwrap();
+    let failed = played
+        .findings
+        .iter()
+        .find(|f| f.rule.key == "rebuild.failed");
+    let evidence = &failed.unwrap().evidence;
+    assert!(evidence.contains("unknown type name 'fault'"), "{evidence}");
+    let log = evidence.rsplit_once("see ").unwrap().1;
+    assert!(
+        std::fs::read_to_string(log)
+            .unwrap()
+            .contains("1 error generated.")
+    );
+}
+
+/// The sources are brought back also where an edited file, and make with it, failed.
+#[test]
+fn what_was_edited_is_brought_back_after_a_failure() {
+    let stand = Stand::new(
+        Kernel::Tiny,
+        &[("Makefile", CHECK, "\t@grep -qv more $^\n")],
+    );
+    let played = stand
+        .play("- { name: h, edit: header, goals: [nothing], expect: [no-command] }")
+        .unwrap();
+    assert_eq!(played.findings.len(), 1, "{:#?}", played.findings);
+    assert_eq!(played.findings[0].rule.key, "rebuild.failed");
+}
+
+#[test]
+fn a_step_that_cannot_be_played_is_left_out_with_the_reason() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    let played = stand
+        .play(&format!(
+            "- {{ name: mixed, shuffle: true, expect: [bytes-of-build] }}\n{AGAIN}"
+        ))
+        .unwrap();
+    assert_eq!(shown(&played.findings), []);
+    assert_eq!(played.left_out, ["mixed: no shuffle here"]);
+}
+
+#[test]
+fn an_edit_that_nobody_knows_is_not_the_kernels_fault() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    let error = stand
+        .play("- { name: e, edit: nonsense, expect: [no-command] }")
+        .unwrap_err();
+    assert!(matches!(error, Error::Machine(_)), "{error}");
+}
+
+#[test]
+fn an_interrupt_is_no_finding_and_leaves_everything_as_it_was() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    stand.cancel.cancel();
+    let error = stand
+        .play("- { name: h, edit: header, expect: [dependants-rebuilt] }")
+        .unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+}
+
+/// The keys are a contract: allow entries name them.
+#[test]
+fn the_rules_of_scenarios_can_be_explained() {
+    for rule in RULES {
+        assert!(verify::rules().any(|known| known == *rule), "{}", rule.key);
+    }
+}

@@ -1,0 +1,227 @@
+//! A stage for scenarios: the tiny kernel or the fake one, with one line of it broken,
+//! built once in a folder of its own. Whatever is played, it looks afterwards whether the
+//! sources and the build tree are what they were.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use klto::arch;
+use klto::cell::{Cell, LtoMode};
+use klto::error::Error;
+use klto::facts::Goal;
+use klto::finding::Finding;
+use klto::kbuild::{Build, KERNEL, Outcome, Target};
+use klto::process::Cancel;
+use klto::scenario::play::{Played, Stage};
+use klto::scenario::{Scenario, Site};
+use klto::snapshot::Facets;
+use klto::tree_state::{TreeState, mirror, set_modified};
+use klto::verify::{Question, check_tree};
+use klto::yaml;
+use tempfile::TempDir;
+
+/// Which sources are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// A makefile of a few lines; its tree is none that klto can check.
+    Tiny,
+    /// Leaves a tree that breaks no rule.
+    Fake,
+}
+
+/// One file, what stands there, and what comes in its place.
+pub type Break = (&'static str, &'static str, &'static str);
+
+const SITE: &str = "
+edits:
+  header: { file: shared.h, append: \"int more;\\n\" }
+  source: { file: two.c, append: \"int more;\\n\" }
+  object: { file: two.c, append: \"int more;\\n\", rebuilds: [two.o, one.o] }
+  fault: { file: fault, append: empty-object }
+intermediates:
+  - { file: one.o }
+  - { file: list }
+  - { file: only-in-full, lto: [full] }
+";
+
+const SOURCE_TIME: i128 = 1_600_000_000 * 1_000_000_000;
+
+/// A kernel that was built.
+pub struct Stand {
+    dir: TempDir,
+    target: Target,
+    cell: Cell,
+    prepared: TreeState,
+    built_state: TreeState,
+    pub findings: Vec<Finding>,
+    facets: Facets,
+    pub cancel: Cancel,
+}
+
+impl Stand {
+    pub fn new(kernel: Kernel, breaks: &[Break]) -> Stand {
+        let dir = tempfile::Builder::new().prefix("klto-").tempdir().unwrap();
+        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support");
+        let (from, target) = match kernel {
+            Kernel::Tiny => ("tiny_kernel", TINY),
+            Kernel::Fake => ("fake_kernel", KERNEL),
+        };
+        let source = dir.path().join("source");
+        mirror(&support.join(from), &source).unwrap();
+        // Not among the files, where our own git would read it.
+        let (file, text) = match kernel {
+            Kernel::Tiny => (".gitignore", "*.o\n.*\n/sum\n"),
+            Kernel::Fake => ("fault", ""),
+        };
+        fs::write(source.join(file), text).unwrap();
+        for (file, pattern, replace) in breaks {
+            let file = source.join(file);
+            let text = fs::read_to_string(&file).unwrap();
+            assert_eq!(text.matches(pattern).count(), 1, "{pattern} in {text}");
+            fs::write(&file, text.replace(pattern, replace)).unwrap();
+        }
+        for path in TreeState::of(&source).unwrap().0.keys() {
+            set_modified(&source.join(path), SOURCE_TIME).unwrap();
+        }
+        fs::create_dir(dir.path().join("build")).unwrap();
+        fs::create_dir(dir.path().join("scratch")).unwrap();
+        let mut stand = Stand {
+            dir,
+            target,
+            cell: cell(),
+            prepared: TreeState::default(),
+            built_state: TreeState::default(),
+            findings: Vec::new(),
+            facets: Facets::new(),
+            cancel: Cancel::new(),
+        };
+        stand.build_first(kernel);
+        stand
+    }
+
+    fn build_first(&mut self, kernel: Kernel) {
+        let (dir, log) = (self.path("build"), self.path("first.log"));
+        let done = |outcome: Outcome| assert!(matches!(outcome, Outcome::Done), "{outcome:?}");
+        let (prepared, facets) = self.with_build(&log, |build| match kernel {
+            Kernel::Tiny => {
+                fs::write(dir.join(".config"), "").unwrap();
+                let prepared = TreeState::of(&dir).unwrap();
+                // In this order, which is not the one that make takes by itself.
+                done(build.make_with(&[], &["two".to_owned()]).unwrap());
+                done(build.make_with(&[], &[]).unwrap());
+                (prepared, Facets::new())
+            }
+            Kernel::Fake => {
+                build.configure(true).unwrap().unwrap();
+                let prepared = TreeState::of(&dir).unwrap();
+                done(build.make_with(&[], &[]).unwrap());
+                let answer = check_tree(&Question {
+                    build: &dir,
+                    source: Some(build.source),
+                    log: None,
+                    goal: build.target.reaches,
+                    arch: Some(&build.cell.arch),
+                    mode: Some(build.cell.lto),
+                    requested: &build.cell.requested(),
+                    only: &[],
+                    allows: &[],
+                    cell: None,
+                });
+                let answer = answer.unwrap();
+                assert!(answer.checked.findings.is_empty(), "{answer:#?}");
+                (prepared, answer.facets)
+            }
+        });
+        mirror(&dir, &self.path("built")).unwrap();
+        self.built_state = TreeState::of(&self.path("built")).unwrap();
+        self.prepared = prepared;
+        self.facets = facets;
+    }
+
+    fn with_build<T>(&self, log: &Path, act: impl FnOnce(Build<'_>) -> T) -> T {
+        act(Build {
+            cell: &self.cell,
+            source: &self.path("source"),
+            dir: &self.path("build"),
+            target: self.target,
+            jobs: 2,
+            ccache: false,
+            log,
+            deadline: None,
+            cancel: &self.cancel,
+        })
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Plays steps, each a line of YAML.
+    pub fn play(&self, steps: &str) -> Result<Played, Error> {
+        let text = format!("name: case\nabout: a case\nsteps:\n{steps}");
+        let scenario: Scenario = yaml::parse(&text, Path::new("case.yaml")).unwrap();
+        let site: Site = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
+        let gitignore = self.path("gitignore");
+        fs::create_dir_all(&gitignore).unwrap();
+        let lines = self.path("source/.gitignore");
+        if lines.is_file() {
+            fs::copy(lines, gitignore.join(".gitignore")).unwrap();
+        }
+        let before = self.everything();
+        let played = self.with_build(&self.path("last.log"), |build| {
+            let stage = Stage {
+                build,
+                prepared: &self.prepared,
+                built: &self.path("built"),
+                built_state: &self.built_state,
+                site: &site,
+                findings: &self.findings,
+                facets: &self.facets,
+                scratch: &self.path("scratch"),
+                gitignore: &gitignore,
+                no_shuffle: Some("no shuffle here"),
+            };
+            stage.play(&scenario)
+        });
+        assert_eq!(self.everything(), before, "{steps} leaves something behind");
+        played
+    }
+
+    /// Sources, the build tree and its copy: stamps and contents.
+    fn everything(&self) -> Vec<(TreeState, BTreeMap<PathBuf, String>)> {
+        ["source", "build", "built"]
+            .map(|name| {
+                let dir = self.path(name);
+                let state = TreeState::of(&dir).unwrap();
+                let contents = state.contents(&dir).unwrap();
+                let texts = contents
+                    .into_iter()
+                    .map(|(path, hash)| (path, hash.to_string()));
+                (state, texts.collect())
+            })
+            .into()
+    }
+}
+
+const TINY: Target = Target {
+    args: &["all"],
+    reaches: Goal::Modpost,
+};
+
+fn cell() -> Cell {
+    Cell {
+        arch: arch::by_name("x86_64").unwrap().clone(),
+        config_name: "tiny".to_owned(),
+        base: "tinyconfig".to_owned(),
+        enable: Vec::new(),
+        disable: Vec::new(),
+        set: BTreeMap::new(),
+        lto: LtoMode::ThinDist,
+        toolchain_name: "llvm-22".to_owned(),
+        make: BTreeMap::from([("LLVM".to_owned(), "-22".to_owned())]),
+        scenarios: Vec::new(),
+        timeout: Duration::from_secs(60),
+    }
+}
