@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::compare::Accepted;
 use crate::error::Error;
@@ -52,10 +53,13 @@ impl WorkDir {
             .map_err(Error::io(&marker, "write"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             Error::Usage(format!(
-                "{}: another klto run is using this work directory\n  wait for it, or choose another with --work",
+                "{}: another klto run is using this work directory, or what a killed one started\n  wait for it, or choose another with --work",
                 dir.display()
             ))
         })?;
+        // Whatever we start holds the lock, too: a make that outlives a killed klto goes on
+        // writing here.
+        fcntl_setfd(&lock, FdFlags::empty()).map_err(|e| Error::io(&marker, "lock")(e.into()))?;
         Ok(WorkDir {
             dir: dir.canonicalize().map_err(Error::io(dir, "read"))?,
             _lock: lock,
