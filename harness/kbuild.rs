@@ -14,7 +14,7 @@ use crate::facts::Goal;
 use crate::process::{self, Cancel, Command, Exit, LogTail, ProcessError};
 
 /// Variables of the caller's environment that would change what is built.
-const FOREIGN: [&str; 18] = [
+pub const FOREIGN: [&str; 18] = [
     "MAKEFLAGS",
     "MFLAGS",
     "MAKELEVEL",

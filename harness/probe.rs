@@ -2,6 +2,7 @@
 //! miniature of our own with them, for each cell, checks it by every rule, and plays the
 //! scenarios on it. The user's source tree is only read.
 
+mod environment;
 pub mod miniature;
 mod remembered;
 mod slot;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::remembered::{self, Remembered};
-use super::{Probe, is_there, miniature, own_fingerprint, toolchain};
+use super::{Probe, environment, is_there, miniature, own_fingerprint, toolchain};
 use crate::cell::Cell;
 use crate::check;
 use crate::compare::Verdict;
@@ -110,6 +110,7 @@ fn key_of(probe: &Probe, cell: &Cell, source: blake3::Hash) -> Result<String, Er
     let mut hasher = blake3::Hasher::new();
     hasher.update(source.as_bytes());
     hasher.update(toolchain::fingerprint(cell).as_bytes());
+    hasher.update(environment::fingerprint().as_bytes());
     hasher.update(own_fingerprint()?.as_bytes());
     // Paths are written into what is made.
     hasher.update(probe.request.work.path().as_os_str().as_encoded_bytes());
