@@ -79,6 +79,12 @@ pub fn play(probe: &Probe, cell: &Cell) -> Result<CellResult, Error> {
     probe.units.done(&cell.name(), "build");
 
     let can_play = result.failure.is_none() && is_there(&slot.path("built"));
+    let is_left = |name: &&String| *name != "build" && !remembered.scenarios.contains_key(*name);
+    if can_play && cell.scenarios.iter().any(|name| is_left(&name)) {
+        // A probe that was killed in a scenario leaves its edit in the sources.
+        probe.copy.link_tree(build.source, true)?;
+        miniature::write(&probe.copy, build.source, true)?;
+    }
     for name in cell.scenarios.iter().filter(|name| *name != "build") {
         if !can_play {
             result.scenarios.push(ScenarioResult {
