@@ -213,8 +213,9 @@ fn a_rule_that_a_step_breaks_is_told_with_the_step_unless_it_was_broken_before()
         panic!("{:#?}", played.findings);
     };
     assert_eq!(finding.rule.key, "elf.empty");
-    assert!(
-        finding.evidence.starts_with("the fault comes: "),
+    assert_eq!(
+        finding.step.as_deref(),
+        Some("the fault comes"),
         "{finding:#?}"
     );
 

@@ -11,6 +11,7 @@ fn finding(rule: &'static Rule) -> finding::Finding {
         rule,
         object: "probe/plain.o".to_owned(),
         evidence: "expected «a», found «b»".to_owned(),
+        step: Some("a step".to_owned()),
         suppressed: None,
     }
 }
@@ -22,7 +23,7 @@ fn result() -> CellResult {
     result.failure = Some(BuildFailure {
         summary: "probe/plain.o".to_owned(),
         first_errors: vec!["error: x".to_owned(), "error: y".to_owned()],
-        log: "/work/build.log".to_owned(),
+        log: "/somewhere/build.log".to_owned(),
     });
     result.checked = Some(Checked {
         identity: Identity {
