@@ -14,7 +14,8 @@
 //! ```
 //!
 //! [`verify`] is that flow for one cell; [`commands`] are short drivers over
-//! it. `DESIGN.md` says why, `CONTRIBUTING.md` how to add a rule or an
+//! it. [`probe`] has the same makefiles build a miniature, in a copy of the
+//! source tree ([`source_copy`]), and plays scenarios on it ([`scenario`]). `DESIGN.md` says why, `CONTRIBUTING.md` how to add a rule or an
 //! architecture.
 
 #![forbid(unsafe_code)]

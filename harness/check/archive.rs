@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Family, Findings, Subject};
 use crate::cell::LtoMode;
-use crate::facts::{Archive, Facts, Name, ObjectFile, StepState};
+use crate::facts::{Archive, Facts, Name, Object, ObjectFile, StepState};
 use crate::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
@@ -21,6 +21,7 @@ pub const FAMILY: Family = Family {
         &HEAD_ORDER,
         &MEMBERS,
         &BITCODE,
+        &NO_BITCODE,
         &OBJS_FILE,
     ],
     applies: |_| true,
@@ -49,6 +50,14 @@ const EMPTY: Rule = Rule {
     holds: "the archive of the built-in objects has members",
     why: "there is no kernel in it, and every rule about its objects holds for want of objects",
     fix: "look at the command that makes the archive and at KBUILD_VMLINUX_OBJS",
+};
+
+const NO_BITCODE: Rule = Rule {
+    key: "archive.no-bitcode",
+    severity: Severity::Error,
+    holds: "a kernel that is configured for LTO has bitcode in it",
+    why: "it is a kernel without LTO that says it has LTO, and every rule about bitcode holds for want of it",
+    fix: "look at CC_FLAGS_LTO in the top Makefile and at what defines it, and at what comes behind it on a command line (V=1)",
 };
 
 const NOT_THIN: Rule = Rule {
@@ -142,6 +151,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
         }
         check_head_order(facts, fixup, findings);
         check_bitcode_without_lto(subject, findings);
+        check_lto_without_bitcode(subject, findings);
     }
     if let (Some(order), Some(fixup)) = (&facts.builtin_order, &facts.fixup)
         && facts.reached("builtin.order")
@@ -241,6 +251,27 @@ fn check_bitcode_without_lto(subject: &Subject, findings: &mut Findings) {
                 "holds bitcode in a build without LTO",
             );
         }
+    }
+}
+
+/// Single objects may hold machine code rightly, but not all that are compiled from C.
+fn check_lto_without_bitcode(subject: &Subject, findings: &mut Findings) {
+    let facts = subject.facts;
+    if subject.mode == LtoMode::None || !facts.reached(facts.objects_from) {
+        return;
+    }
+    let is_from_c = |object: &&Object| object.cmd.read().is_some_and(|cmd| cmd.c_source.is_some());
+    let from_c = facts.objects.iter().filter(is_from_c);
+    let native = from_c
+        .clone()
+        .filter(|o| matches!(o.file, ObjectFile::Elf(_)))
+        .count();
+    if native > 0 && native == from_c.count() {
+        findings.add(
+            &NO_BITCODE,
+            facts.objects_from,
+            format!("none of its {native} objects compiled from C holds bitcode"),
+        );
     }
 }
 

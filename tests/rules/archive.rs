@@ -44,8 +44,20 @@ broken! {
         at "virt/kvm/vcpu.o" saying "vmlinux.a, member 8: bitcode, expected virt/kvm/vcpu.thinlto-native.o";
     an_object_of_an_lto_build_stays_after_the_switch: ARM64 None => ["archive.bitcode"]
         at "kernel/sched/core.o" saying "holds bitcode in a build without LTO";
+    lto_is_turned_off_behind_its_options: RISCV Thin => ["archive.no-bitcode"]
+        at "built-in-fixup.a" saying "objects compiled from C holds bitcode";
     modpost_lists_another_archive: X86_64 ThinDist => ["archive.objs-file"]
         at ".vmlinux.objs" saying "lacks 6: init/main.thinlto-native.o";
+}
+
+fn lto_is_turned_off_behind_its_options(tree: &mut Tree) {
+    tree.make(
+        Step::Objects,
+        Recipes {
+            front: |_, front| front.own = front.own.replace("-flto=thin -fsplit-lto-unit", ""),
+            ..Recipes::default()
+        },
+    );
 }
 
 fn make_stopped_behind_a_new_archive(tree: &mut Tree) {
