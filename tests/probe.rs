@@ -256,6 +256,15 @@ fn a_probe_that_was_killed_leaves_nothing_to_be_taken_for_a_result(#[case] goal:
 }
 
 #[test]
+fn a_prepared_tree_that_was_copied_by_half_is_not_used() {
+    let probed = Probed::new();
+    let mut hanging = probed.hang_in_copying();
+    assert_eq!(hanging.end_by(Signal::KILL), None);
+
+    assert_eq!(probed.code(&[]), 0);
+}
+
+#[test]
 fn a_probe_that_was_killed_in_a_scenario_leaves_no_edited_source() {
     let probed = Probed::new();
     let touch = ["--scenario", "touch"];

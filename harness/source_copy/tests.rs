@@ -112,6 +112,11 @@ impl Kernel {
     }
 }
 
+/// Waits until a later change of any file would show.
+fn settle() {
+    std::thread::sleep(UNSETTLED + Duration::from_millis(50));
+}
+
 /// Everything below a folder that a build could see: kinds, modes, times, contents.
 fn whole(folder: &Path) -> BTreeMap<PathBuf, String> {
     WalkDir::new(folder)
@@ -305,7 +310,6 @@ fn each_change_is_copied() {
 #[test]
 fn changes_are_copied_though_everything_is_settled() {
     let kernel = Kernel::new();
-    let settle = || std::thread::sleep(UNSETTLED + Duration::from_millis(50));
     settle();
     kernel.sync();
     let index = read_index(&kernel.copy().join("index.json"));
@@ -337,7 +341,7 @@ fn a_change_in_the_same_tick_is_copied(#[case] later: bool) {
     assert!(!file.settled);
     fs::write(&index, serde_json::to_vec(&known).unwrap()).unwrap();
     if later {
-        std::thread::sleep(UNSETTLED + Duration::from_millis(50));
+        settle();
     }
 
     kernel.assert_in_step("the second write");

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use crate::program::{Ended, finish, klto};
 
 /// The programs that the fake kernel and klto really run.
-const PROGRAMS: [&str; 9] = [
-    "sh", "make", "cat", "cp", "grep", "mkdir", "rm", "sed", "sleep",
+const PROGRAMS: [&str; 10] = [
+    "sh", "make", "cat", "cp", "grep", "mkdir", "mkfifo", "rm", "sed", "sleep",
 ];
 
 /// The cell that [`FakeKernel::matrix`] has with the mode `thin-dist`.

@@ -120,7 +120,31 @@ impl Probed {
 
     /// Starts a probe that hangs in a goal, and waits until it does.
     pub fn hang_in(&self, goal: &str, more: &[&str]) -> Hanging {
-        self.around("hangs-in", goal);
+        let hanging = self.hang(goal, more, || {
+            logs(&self.slot()).any(|log| log.contains("hanging"))
+        });
+        assert!(
+            hanging.living().len() > 3,
+            "make and its children are there"
+        );
+        hanging
+    }
+
+    /// Starts a probe that never ends to copy the prepared tree, and waits until it has
+    /// begun to: the tree holds a FIFO, and a file before it.
+    pub fn hang_in_copying(&self) -> Hanging {
+        self.hang("copying", &[], || {
+            let slot = self.slot();
+            let prepared = fs::read_dir(slot.join("prepared"));
+            let trees = prepared.into_iter().flatten().map(|e| e.unwrap().path());
+            trees
+                .chain([slot.join("prepared.partial")])
+                .any(|tree| tree.join(".config").exists())
+        })
+    }
+
+    fn hang(&self, place: &str, more: &[&str], hangs: impl FnMut() -> bool) -> Hanging {
+        self.around("hangs-in", place);
         let child = self
             .command(&["--lto", "thin-dist"])
             .args(more)
@@ -134,12 +158,7 @@ impl Probed {
             marker: self.marker(),
             child,
         };
-        let hangs = || logs(&self.slot()).any(|log| log.contains("hanging"));
         assert!(within(Duration::from_secs(60), hangs), "it never hangs");
-        assert!(
-            hanging.living().len() > 3,
-            "make and its children are there"
-        );
         self.around("hangs-in", "");
         hanging
     }

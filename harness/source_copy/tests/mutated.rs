@@ -42,6 +42,20 @@ fn a_mutation_changes_the_copy_until_it_is_left_out(
     assert_eq!(kernel.prints(), clean);
 }
 
+/// Long after the file was written nothing but the mutation tells that its copy is another.
+#[test]
+fn a_mutation_is_undone_though_everything_is_settled() {
+    let kernel = Kernel::new();
+    settle();
+    kernel
+        .sync_with(&[mutation(HEADER, "int a;", "int z;")])
+        .unwrap();
+
+    let copy = kernel.assert_in_step("the mutation");
+
+    assert_eq!(copy.read(HEADER).unwrap(), b"int a;\n");
+}
+
 #[test]
 fn one_mutation_takes_the_place_of_another() {
     let kernel = Kernel::new();
