@@ -121,6 +121,12 @@ pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
         .map(|hint| format!("not installed: {}; on Debian: {hint}", programs.join(", ")))
 }
 
+/// Whether a shell would find a program.
+#[must_use]
+pub fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
 /// Looks for a program as a shell does.
 fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {

@@ -182,7 +182,8 @@ pub struct Build<'a> {
     pub dir: &'a Path,
     pub target: Target,
     pub jobs: usize,
-    pub ccache: bool,
+    /// Whether objects come from ccache, and what variables it gets.
+    pub ccache: Option<&'a [(&'static str, OsString)]>,
     /// Where all output goes, appended.
     pub log: &'a Path,
     pub deadline: Option<Instant>,
@@ -326,7 +327,7 @@ impl Build<'_> {
 
     fn make<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut variables = variables(self.cell);
-        if self.ccache {
+        if self.ccache.is_some() {
             let clang = variables
                 .get("CC")
                 .cloned()
@@ -357,6 +358,9 @@ impl Build<'_> {
         let mut command = command.clone().env("LC_ALL", "C");
         for name in FOREIGN {
             command = command.env_remove(name);
+        }
+        for (name, value) in self.ccache.into_iter().flatten() {
+            command = command.env(name, value);
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;
         let exit = process::run_logged(&command, self.log, self.deadline, self.cancel, on_tick)

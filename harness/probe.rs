@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::allow::Allow;
-use crate::cell::Cell;
+use crate::cell::{Cell, LtoMode};
 use crate::compare::Verdict;
 use crate::error::Error;
 use crate::kbuild::{SourceTree, process_error};
@@ -51,6 +51,8 @@ struct Probe<'a> {
     fingerprint: blake3::Hash,
     /// Jobs of one make.
     jobs: usize,
+    /// Whether objects come from ccache: most of a probe is compilers that start.
+    ccache: bool,
     units: Units,
     /// Why `make --shuffle` cannot be had, if it cannot.
     no_shuffle: Option<String>,
@@ -77,20 +79,24 @@ pub fn probe(request: &Request) -> Result<Vec<CellResult>, Error> {
         fingerprint: copy.fingerprint(true),
         copy,
         jobs: (request.jobs / workers).max(1),
+        ccache: crate::doctor::is_installed("ccache"),
         units: Units::start(units),
         no_shuffle: no_shuffle(request.cancel)?,
     };
+    // The long ones first, so that no worker waits for the last one of another.
+    let mut cells: Vec<(usize, &Cell)> = request.cells.iter().enumerate().collect();
+    cells.sort_by_key(|(_, cell)| cell.lto != LtoMode::ThinDist);
     let results = Mutex::new(BTreeMap::new());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some((at, cell)) = take(&next, request.cells) {
+                while let Some((at, cell)) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = probe_cell(&probe, cell);
                     results
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .insert(at, result);
+                        .insert(*at, result);
                 }
             });
         }
@@ -98,11 +104,6 @@ pub fn probe(request: &Request) -> Result<Vec<CellResult>, Error> {
     probe.units.finish();
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(results.into_values().collect())
-}
-
-fn take<'a>(next: &AtomicUsize, cells: &'a [Cell]) -> Option<(usize, &'a Cell)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    cells.get(at).map(|cell| (at, cell))
 }
 
 fn probe_cell(probe: &Probe, cell: &Cell) -> CellResult {

@@ -18,10 +18,12 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::error::Error;
 use crate::mutation::Mutation;
-use crate::tree_state::{self, TreeState, create_dir, remove_file, write_file, written_mode};
+use crate::tree_state::{
+    self, Entry, TreeState, create_dir, remove_file, write_file, written_mode,
+};
 
 /// The time of every file in the copy: older than anything that is made of it.
-const TIME: i128 = 1_600_000_000 * 1_000_000_000;
+pub const TIME: i128 = 1_600_000_000 * 1_000_000_000;
 
 /// A file that changed this short a time ago may change again within one tick of the
 /// file system's clock, and show the same time.
@@ -248,24 +250,36 @@ impl SourceCopy {
         hasher.finalize()
     }
 
-    /// Makes `tree` look like the source tree by links into the copy, without the late
-    /// files or with them.
+    /// The links that make a directory look like the source tree, without the late files
+    /// or with them.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub fn link_tree(&self, tree: &Path, with_late: bool) -> Result<(), Error> {
-        remove_file(tree)?;
-        create_dir(&tree.join("scripts"))?;
+    /// Where the copy cannot be read.
+    pub fn links(&self, with_late: bool) -> Result<BTreeMap<PathBuf, Entry>, Error> {
         let parts: &[Part] = match with_late {
             true => &[Part::Early, Part::Late],
             false => &[Part::Early],
         };
+        let mut links = BTreeMap::new();
         for part in parts {
             let part = self.part(*part);
-            link_entries(&part, tree, "scripts")?;
-            link_entries(&part.join("scripts"), &tree.join("scripts"), "")?;
+            // Some of its files are late, and some are not.
+            for below in ["scripts", ""] {
+                let entries = match std::fs::read_dir(part.join(below)) {
+                    Ok(entries) => entries,
+                    Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                    Err(e) => return Err(Error::io(part, "read")(e)),
+                };
+                for entry in entries {
+                    let entry = entry.map_err(Error::io(&part, "read"))?;
+                    let path = Path::new(below).join(entry.file_name());
+                    if path != Path::new("scripts") {
+                        links.entry(path).or_insert(Entry::Link(entry.path()));
+                    }
+                }
+            }
         }
-        Ok(())
+        Ok(links)
     }
 
     /// The content of a file of the copy.
@@ -306,23 +320,6 @@ impl Part {
             });
         if is_late { Part::Late } else { Part::Early }
     }
-}
-
-fn link_entries(from: &Path, to: &Path, but: &str) -> Result<(), Error> {
-    let entries = match std::fs::read_dir(from) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io(from, "read")(e)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(Error::io(from, "read"))?;
-        let link = to.join(entry.file_name());
-        if entry.file_name() == but || std::fs::symlink_metadata(&link).is_ok() {
-            continue;
-        }
-        std::os::unix::fs::symlink(entry.path(), &link).map_err(Error::io(&link, "create"))?;
-    }
-    Ok(())
 }
 
 /// Removes a file, and the folders that held nothing else: a makefile would see them.

@@ -1,7 +1,7 @@
 //! The files of a directory tree: what is there, how it changed, and how to bring it back
 //! to what it was. The scenarios and the probe stand on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, FileTimes};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -114,13 +114,22 @@ fn is_gone(error: &walkdir::Error) -> bool {
         .is_some_and(|e| e.kind() == ErrorKind::NotFound)
 }
 
-/// Makes `to` what `from` is: content, times and modes. Files with the same stamp are
-/// taken for the same, so what changed a file must have changed its time or its size.
+/// Makes `to` what `from` is: directories, and files with content, times and modes. Files
+/// with the same stamp are taken for the same, so what changed a file must have changed
+/// its time or its size.
 ///
 /// # Errors
 /// Where a file cannot be read or written.
 pub fn mirror(from: &Path, to: &Path) -> Result<(), Error> {
     let (wanted, present) = (TreeState::of(from)?, TreeState::of(to)?);
+    // Empty ones, too: kbuild spells paths through directories that hold nothing.
+    let dirs = dirs_below(from)?;
+    for dir in dirs_below(to)?.difference(&dirs) {
+        remove_file(&to.join(dir))?;
+    }
+    for dir in &dirs {
+        create_dir(&to.join(dir))?;
+    }
     for path in present
         .0
         .keys()
@@ -132,9 +141,6 @@ pub fn mirror(from: &Path, to: &Path) -> Result<(), Error> {
         let (source, target) = (from.join(path), to.join(path));
         let stamp = &wanted.0[path];
         remove_file(&target)?;
-        if let Some(folder) = target.parent() {
-            create_dir(folder)?;
-        }
         match &stamp.link {
             Some(link) => {
                 std::os::unix::fs::symlink(link, &target).map_err(Error::io(&target, "create"))?;
@@ -143,6 +149,76 @@ pub fn mirror(from: &Path, to: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What lies at a path of a directory that [`lay_out`] writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    File(Vec<u8>),
+    Link(PathBuf),
+}
+
+/// Makes `dir` hold these entries and nothing else, every file with the mode 0644 and the
+/// time `modified`, in nanoseconds since 1970. What is right already is not touched.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn lay_out(
+    dir: &Path,
+    entries: &BTreeMap<PathBuf, Entry>,
+    modified: i128,
+) -> Result<(), Error> {
+    create_dir(dir)?;
+    let dirs: BTreeSet<PathBuf> = entries
+        .keys()
+        .flat_map(|path| path.ancestors().skip(1))
+        .map(Path::to_owned)
+        .collect();
+    for unwanted in dirs_below(dir)?.difference(&dirs) {
+        remove_file(&dir.join(unwanted))?;
+    }
+    let present = TreeState::of(dir)?;
+    for path in present.0.keys().filter(|path| !entries.contains_key(*path)) {
+        remove_file(&dir.join(path))?;
+    }
+    for below in &dirs {
+        create_dir(&dir.join(below))?;
+    }
+    for (path, entry) in entries {
+        let (file, stamp) = (dir.join(path), present.0.get(path));
+        match entry {
+            Entry::Link(to) if stamp.is_some_and(|s| s.link.as_ref() == Some(to)) => {}
+            Entry::Link(to) => {
+                remove_file(&file)?;
+                std::os::unix::fs::symlink(to, &file).map_err(Error::io(&file, "create"))?;
+            }
+            Entry::File(content) => {
+                let is_right = stamp.is_some_and(|stamp| {
+                    let stamp = (stamp.modified, stamp.mode & 0o7777, &stamp.link);
+                    stamp == (modified, 0o644, &None)
+                }) && std::fs::read(&file).is_ok_and(|present| present == *content);
+                if !is_right {
+                    write_file(&file, content, 0o644, modified)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The directory itself, if it is there, and every one below it, from there.
+fn dirs_below(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {
+    let is_dir = |entry: &walkdir::DirEntry| entry.file_type().is_dir();
+    WalkDir::new(dir)
+        .into_iter()
+        .filter_entry(is_dir)
+        .filter(|entry| !entry.as_ref().is_err_and(is_gone))
+        .map(|entry| {
+            let entry = entry.map_err(|e| Error::io(dir, "read")(e.into()))?;
+            let path = entry.into_path();
+            Ok(path.strip_prefix(dir).map(Path::to_owned).unwrap_or(path))
+        })
+        .collect()
 }
 
 fn copy_file(source: &Path, target: &Path, stamp: &Stamp) -> Result<(), Error> {
@@ -228,6 +304,7 @@ mod tests {
     fn a_mirror_brings_back_what_was_changed_deleted_and_added() {
         let saved = tree(&[("a/x", "1"), ("a/y", "2"), ("z", "3")]);
         std::os::unix::fs::symlink("x", saved.path().join("a/link")).unwrap();
+        std::fs::create_dir_all(saved.path().join("empty/inner")).unwrap();
         let work = tempfile::tempdir().unwrap();
         mirror(saved.path(), work.path()).unwrap();
         let before = TreeState::of(work.path()).unwrap();
@@ -238,10 +315,64 @@ mod tests {
         std::fs::remove_file(work.path().join("z")).unwrap();
         std::fs::create_dir(work.path().join("z")).unwrap();
         std::fs::write(work.path().join("z/new"), "new").unwrap();
+        std::fs::remove_dir(work.path().join("empty/inner")).unwrap();
+        std::fs::create_dir(work.path().join("a/more")).unwrap();
         mirror(saved.path(), work.path()).unwrap();
 
         assert_eq!(TreeState::of(work.path()).unwrap(), before);
         assert_eq!(std::fs::read(work.path().join("a/x")).unwrap(), b"1");
+        assert!(work.path().join("empty/inner").is_dir());
+        assert!(!work.path().join("a/more").exists());
+    }
+
+    #[test]
+    fn a_layout_is_all_that_a_directory_holds_and_what_is_right_stays() {
+        const TIME: i128 = 1_000_000_000;
+        let dir = tree(&[
+            ("time", "1"),
+            ("content", "1"),
+            ("unwanted/file", ""),
+            ("a", "a directory is to be here"),
+        ]);
+        std::fs::create_dir(dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", dir.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink("target", dir.path().join("same")).unwrap();
+        set_modified(&dir.path().join("content"), TIME).unwrap();
+        let same = std::fs::symlink_metadata(dir.path().join("same")).unwrap();
+        let file = |content: &str| Entry::File(content.into());
+        let link = || Entry::Link("target".into());
+        let entries = BTreeMap::from([
+            ("time".into(), file("1")),
+            ("content".into(), file("2")),
+            ("a/b/new".into(), file("3")),
+            ("link".into(), link()),
+            ("moved".into(), link()),
+            ("same".into(), link()),
+        ]);
+        lay_out(dir.path(), &entries, TIME).unwrap();
+
+        let found = TreeState::of(dir.path()).unwrap().0;
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            entries.keys().collect::<Vec<_>>()
+        );
+        for (path, entry) in &entries {
+            let (file, stamp) = (dir.path().join(path), &found[path]);
+            match entry {
+                Entry::Link(to) => assert_eq!(stamp.link.as_ref(), Some(to)),
+                Entry::File(content) => {
+                    assert_eq!(std::fs::read(file).unwrap(), *content);
+                    assert_eq!((stamp.modified, stamp.mode & 0o7777), (TIME, 0o644));
+                }
+            }
+        }
+        let still = std::fs::symlink_metadata(dir.path().join("same")).unwrap();
+        assert_eq!(still.ino(), same.ino());
+        assert!(!dir.path().join("unwanted").exists());
+        let inode = |path| std::fs::metadata(dir.path().join(path)).unwrap().ino();
+        let before = inode("content");
+        lay_out(dir.path(), &entries, TIME).unwrap();
+        assert_eq!(inode("content"), before);
     }
 
     #[test]

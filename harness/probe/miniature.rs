@@ -2,7 +2,8 @@
 //! the kernel. Its sources are in `miniature/`, what a scenario can change of them in
 //! `site.yaml`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
@@ -10,8 +11,8 @@ use crate::error::Error;
 use crate::facts::Goal;
 use crate::kbuild::Target;
 use crate::scenario::Site;
-use crate::source_copy::SourceCopy;
-use crate::tree_state::{create_dir, remove_file, write_file};
+use crate::source_copy::{SourceCopy, TIME};
+use crate::tree_state::{self, Entry};
 use crate::yaml;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/probe/miniature");
@@ -33,18 +34,14 @@ pub const TARGET: Target = Target {
 const DESCENDING: &str = "# Ordinary directory descending";
 const HEAD_OBJECTS: &str = "scripts/head-object-list.txt";
 
-/// The time of its files: as old as those of the source copy.
-const TIME: i128 = 1_600_000_000 * 1_000_000_000;
-
-/// Puts the miniature into a tree of links, and has the kernel's makefiles build it alone.
+/// Lays a tree of links out for a build: the kernel's makefiles, with or without those
+/// that preparing does not read, and the miniature as all that they build.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn write(copy: &SourceCopy, tree: &Path, with_late: bool) -> Result<(), Error> {
-    let folder = tree.join("probe");
-    remove_file(&folder)?;
-    create_dir(&folder)?;
-    write_dir(&FILES, &folder)?;
+pub fn lay_out(copy: &SourceCopy, tree: &Path, with_late: bool) -> Result<(), Error> {
+    let mut entries = copy.links(with_late)?;
+    add(&FILES, &mut entries);
     let kbuild = copy.read("Kbuild")?;
     let kernel = String::from_utf8_lossy(&kbuild);
     let (before, _) = kernel.split_once(DESCENDING).ok_or_else(|| {
@@ -52,30 +49,25 @@ pub fn write(copy: &SourceCopy, tree: &Path, with_late: bool) -> Result<(), Erro
             "Kbuild: «{DESCENDING}» is not in it, so the probe does not know where the kernel's objects are named; this kernel words it otherwise"
         ))
     })?;
-    write_file(
-        &tree.join("Kbuild"),
-        format!("{before}obj-y += probe/\n").as_bytes(),
-        0o644,
-        TIME,
-    )?;
-    let heads = tree.join(HEAD_OBJECTS);
+    let kbuild = format!("{before}obj-y += probe/\n");
+    entries.insert("Kbuild".into(), Entry::File(kbuild.into_bytes()));
     if with_late {
         let mut list = copy.read(HEAD_OBJECTS)?;
         list.extend_from_slice(b"probe/head/head.o\nprobe/head/prom.o\n");
-        write_file(&heads, &list, 0o644, TIME)?;
+        entries.insert(HEAD_OBJECTS.into(), Entry::File(list));
     }
-    Ok(())
+    // As old as the files of the copy.
+    tree_state::lay_out(tree, &entries, TIME)
 }
 
-fn write_dir(dir: &Dir, to: &Path) -> Result<(), Error> {
+fn add(dir: &Dir, entries: &mut BTreeMap<PathBuf, Entry>) {
     for file in dir.files() {
-        let path = to.join(file.path());
-        if let Some(folder) = path.parent() {
-            create_dir(folder)?;
-        }
-        write_file(&path, file.contents(), 0o644, TIME)?;
+        let path = Path::new("probe").join(file.path());
+        entries.insert(path, Entry::File(file.contents().to_owned()));
     }
-    dir.dirs().try_for_each(|dir| write_dir(dir, to))
+    for dir in dir.dirs() {
+        add(dir, entries);
+    }
 }
 
 /// What a scenario can change of it.

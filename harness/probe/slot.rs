@@ -2,6 +2,7 @@
 //! what was made before and can be used again. Paths stay the same from probe to probe,
 //! since kbuild writes them into what it makes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -49,13 +50,16 @@ pub fn play(probe: &Probe, cell: &Cell) -> Result<CellResult, Error> {
     let tree = slot.path("source");
     let log = slot.path("build.log");
     let build_dir = slot.path("build");
+    let ccache = probe
+        .ccache
+        .then(|| ccache(&request.work.path().join("ccache"), cell));
     let build = Build {
         cell,
         source: &tree,
         dir: &build_dir,
         target: miniature::TARGET,
         jobs: probe.jobs,
-        ccache: false,
+        ccache: ccache.as_ref().map(<[_; 5]>::as_slice),
         log: &log,
         deadline: Instant::now().checked_add(cell.timeout),
         cancel: request.cancel,
@@ -82,8 +86,7 @@ pub fn play(probe: &Probe, cell: &Cell) -> Result<CellResult, Error> {
     let is_left = |name: &&String| *name != "build" && !remembered.scenarios.contains_key(*name);
     if can_play && cell.scenarios.iter().any(|name| is_left(&name)) {
         // A probe that was killed in a scenario leaves its edit in the sources.
-        probe.copy.link_tree(build.source, true)?;
-        miniature::write(&probe.copy, build.source, true)?;
+        miniature::lay_out(&probe.copy, build.source, true)?;
     }
     for name in cell.scenarios.iter().filter(|name| *name != "build") {
         if !can_play {
@@ -109,6 +112,19 @@ pub fn play(probe: &Probe, cell: &Cell) -> Result<CellResult, Error> {
         probe.units.done(&cell.name(), name);
     }
     Ok(result)
+}
+
+/// What ccache gets to know: a folder and settings of the probe's own, for a user's may
+/// trade certainty for speed, and which compiler it is, libraries included.
+fn ccache(folder: &Path, cell: &Cell) -> [(&'static str, OsString); 5] {
+    let compiler = toolchain::fingerprint(cell).to_hex();
+    [
+        ("CCACHE_CONFIGPATH", "/dev/null".into()),
+        ("CCACHE_DIR", folder.into()),
+        ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
+        ("CCACHE_SLOPPINESS", "".into()),
+        ("CCACHE_MAXSIZE", "1G".into()),
+    ]
 }
 
 /// Everything that a result depends on.
@@ -216,11 +232,10 @@ fn prepare(probe: &Probe, slot: &Slot, build: &Build) -> Result<Prepared, Error>
     for with_late in [false, true] {
         let key = key_of(probe, build.cell, probe.copy.fingerprint(with_late))?;
         let kept = slot.path("prepared").join(&key);
-        probe.copy.link_tree(build.source, with_late)?;
-        miniature::write(&probe.copy, build.source, with_late)?;
         if is_there(&kept) {
             mirror(&kept, build.dir)?;
         } else {
+            miniature::lay_out(&probe.copy, build.source, with_late)?;
             remove_file(build.dir)?;
             create_dir(build.dir)?;
             remove_file(build.log)?;
@@ -238,8 +253,7 @@ fn prepare(probe: &Probe, slot: &Slot, build: &Build) -> Result<Prepared, Error>
             make_room(&slot.path("prepared"))?;
             std::fs::rename(&partial, &kept).map_err(Error::io(&kept, "write"))?;
         }
-        probe.copy.link_tree(build.source, true)?;
-        miniature::write(&probe.copy, build.source, true)?;
+        miniature::lay_out(&probe.copy, build.source, true)?;
         let prepared = slot.path("prepared.key");
         std::fs::write(&prepared, key).map_err(Error::io(&prepared, "write"))?;
         return Ok(Prepared::Ready);

@@ -18,8 +18,9 @@ const LLVM: [&str; 8] = [
     "llvm-strip",
 ];
 
-const HOST: [&str; 12] = [
+const HOST: [&str; 13] = [
     "make", "sh", "bash", "sed", "awk", "grep", "perl", "python3", "flex", "bison", "bc", "xargs",
+    "ccache",
 ];
 
 /// Tells the programs of one toolchain and machine from any others: where they are, and

@@ -204,6 +204,11 @@ fn the_git_file_of_a_linked_work_tree_is_not_copied() {
     assert!(copy.paths().all(|path| path != ".git"));
 }
 
+fn link_tree(copy: &SourceCopy, tree: &Path, with_late: bool) {
+    let links = copy.links(with_late).unwrap();
+    tree_state::lay_out(tree, &links, TIME).unwrap();
+}
+
 #[rstest]
 #[case::as_it_is(false)]
 #[case::read_only(true)]
@@ -220,8 +225,7 @@ fn the_source_tree_is_only_read(#[case] read_only: bool) {
     let before = last_changes(&kernel.source());
 
     let copy = kernel.sync();
-    copy.link_tree(&kernel.dir.path().join("tree"), true)
-        .unwrap();
+    link_tree(&copy, &kernel.dir.path().join("tree"), true);
     kernel
         .sync_with(&[mutated::mutation("Makefile", "VERSION", "version")])
         .unwrap();

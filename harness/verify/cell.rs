@@ -84,7 +84,7 @@ fn build_and_check(
         dir: &dir,
         target: kbuild::KERNEL,
         jobs: run.jobs,
-        ccache: run.ccache,
+        ccache: run.ccache.then_some(&[]),
         log: &log,
         deadline: Instant::now().checked_add(cell.timeout),
         cancel: run.cancel,

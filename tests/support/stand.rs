@@ -147,7 +147,7 @@ impl Stand {
             dir: &self.path("build"),
             target: self.target,
             jobs: 2,
-            ccache: false,
+            ccache: None,
             log,
             deadline: None,
             cancel: &self.cancel,
