@@ -20,6 +20,10 @@ pub enum Verdict {
     Changed,
     /// Nothing is accepted for this kernel and toolchain.
     New,
+    /// Judged by its rules alone, as a probe is: they hold.
+    Holds,
+    /// Judged by its rules alone: one is broken, or the build failed.
+    Broken,
     /// Accepted, but no longer a cell of the matrix.
     Missing,
     /// Not built on purpose.
@@ -38,6 +42,8 @@ impl Verdict {
             Verdict::Regressed => "regressed",
             Verdict::Changed => "changed",
             Verdict::New => "new",
+            Verdict::Holds => "holds",
+            Verdict::Broken => "broken",
             Verdict::Missing => "missing",
             Verdict::Skipped(_) => "skipped",
             Verdict::Infra(_) => "infra",

@@ -154,19 +154,18 @@ impl CellResult {
         }
     }
 
+    /// Findings of the build and of the scenarios that no allow entry covers.
+    pub fn open_findings(&self) -> impl Iterator<Item = &Finding> {
+        let build = self.checked.iter().flat_map(Checked::open_findings);
+        let scenarios = self.scenarios.iter();
+        build.chain(scenarios.flat_map(ScenarioResult::open_findings))
+    }
+
     /// Whether the kernel is to blame: a failed build, or a finding that no
     /// allow entry covers.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.failure.is_some()
-            || self
-                .checked
-                .as_ref()
-                .is_some_and(|checked| checked.open_findings().next().is_some())
-            || self
-                .scenarios
-                .iter()
-                .any(|s| s.open_findings().next().is_some())
+        self.failure.is_some() || self.open_findings().next().is_some()
     }
 }
 

@@ -147,6 +147,9 @@ fn probe_cell(probe: &Probe, cell: &Cell) -> CellResult {
             kernel,
         );
     }
+    if result.verdict == Verdict::Holds && result.is_broken() {
+        result.verdict = Verdict::Broken;
+    }
     result
 }
 

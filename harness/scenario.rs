@@ -161,6 +161,9 @@ pub struct Intermediate {
     /// The modes whose builds make it; all, if not given.
     #[serde(default = "all_modes")]
     pub lto: Vec<LtoMode>,
+    /// Damage that is not done to it, for what a tool then does to the machine.
+    #[serde(default)]
+    pub spared: Vec<Damage>,
 }
 
 /// A change of one source file.

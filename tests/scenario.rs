@@ -153,9 +153,11 @@ const CASES: &[Case] = &[
         steps: "- { name: o, place: odd-path, expect: [rules, facts-of-build] }\n\
                 - { name: i, place: in-tree, expect: [rules, facts-of-build] }",
         breaks: &[(
-            "Makefile",
-            "tidy $(O)/.config \"$(fault)\"\n",
-            "tidy $(O)/.config \"$(if $(findstring /in-tree,$(O)),other-config)\"\n",
+            "scripts/fake-kbuild",
+            "\tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
+            "\tcase $(cd \"$out\" && pwd) in */in-tree) echo CONFIG_SEEN=y ;; esac \\\n\
+             \t\t>>\"$out/include/config/auto.conf\"\n\
+             \tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
         )],
         objects: &["config"],
     },

@@ -28,7 +28,7 @@ pub const FAMILY: Family = Family {
     check,
 };
 
-const STALE: Rule = Rule {
+pub const STALE: Rule = Rule {
     key: "archive.stale",
     severity: Severity::Error,
     holds: "each step's file is at least as new as the file of the step before",

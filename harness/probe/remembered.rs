@@ -92,7 +92,7 @@ impl Build {
     }
 
     pub fn to_result(&self, name: String) -> Result<CellResult, Error> {
-        let mut result = CellResult::without_build(name, Verdict::New);
+        let mut result = CellResult::without_build(name, Verdict::Holds);
         result.checked = self.checked.as_ref().map(Tree::to_checked).transpose()?;
         result.failure = self
             .failure

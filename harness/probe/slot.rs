@@ -156,7 +156,7 @@ fn key_of(probe: &Probe, cell: &Cell, source: blake3::Hash) -> Result<String, Er
 /// checks it.
 fn prepare_and_build(probe: &Probe, slot: &Slot, build: &Build) -> Result<CellResult, Error> {
     let cell = build.cell;
-    let mut result = CellResult::without_build(cell.name(), Verdict::New);
+    let mut result = CellResult::without_build(cell.name(), Verdict::Holds);
     remove_file(&slot.path("built"))?;
     remove_file(&slot.path("scratch"))?;
     create_dir(&slot.path("scratch"))?;

@@ -45,7 +45,13 @@ fn cell_line(number: usize, cell: &CellResult) -> String {
             )
         }
         Verdict::Missing => format!("ok {number} {name} # SKIP no cell of this matrix"),
-        Verdict::Same | Verdict::Fixed | Verdict::Regressed | Verdict::Changed | Verdict::New => {
+        Verdict::Same
+        | Verdict::Fixed
+        | Verdict::Regressed
+        | Verdict::Changed
+        | Verdict::New
+        | Verdict::Holds
+        | Verdict::Broken => {
             let result = if cell.is_broken() { "not ok" } else { "ok" };
             format!("{result} {number} {name}")
         }

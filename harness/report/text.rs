@@ -216,8 +216,8 @@ fn table(result: &RunResult) -> String {
     );
     for cell in &result.cells {
         let style = match (&cell.verdict, cell.is_broken()) {
-            (_, true) | (Verdict::Regressed, _) => RED,
-            (Verdict::Same | Verdict::Fixed | Verdict::New, false) => GREEN,
+            (_, true) | (Verdict::Regressed | Verdict::Broken, _) => RED,
+            (Verdict::Same | Verdict::Fixed | Verdict::New | Verdict::Holds, false) => GREEN,
             (
                 Verdict::Changed | Verdict::Missing | Verdict::Skipped(_) | Verdict::Infra(_),
                 false,
@@ -225,7 +225,7 @@ fn table(result: &RunResult) -> String {
         };
         let (open, objects, exports) = match &cell.checked {
             Some(c) => (
-                c.open_findings().count().to_string(),
+                cell.open_findings().count().to_string(),
                 c.counts.objects.to_string(),
                 c.counts.exports.to_string(),
             ),
@@ -238,7 +238,9 @@ fn table(result: &RunResult) -> String {
             | Verdict::Fixed
             | Verdict::Regressed
             | Verdict::Changed
-            | Verdict::New => match (&cell.failure, &cell.derived_from) {
+            | Verdict::New
+            | Verdict::Holds
+            | Verdict::Broken => match (&cell.failure, &cell.derived_from) {
                 (Some(_), _) => "failed".to_owned(),
                 (None, Some(from)) => format!("{}, derived from {from}", duration(cell.seconds)),
                 (None, None) => duration(cell.seconds),

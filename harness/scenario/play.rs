@@ -1,13 +1,15 @@
 //! The engine: plays a scenario on a finished build tree, step by step, and brings the
 //! tree and the sources back to what they were.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::files::{SOURCE_TIME, copy_source, dependants, do_damage, products, remove_products};
 use super::rules;
-use super::same::different_files;
+use super::same::{Contents, different_files};
 use super::{Damage, Edit, Expectation, Intermediate, Place, Scenario, Site, Step};
 use crate::cell::{Cell, LtoMode};
+use crate::check;
 use crate::error::Error;
 use crate::finding::{Finding, Rule};
 use crate::kbuild::{Build, Failure, Outcome};
@@ -58,6 +60,7 @@ impl Stage<'_> {
             makes: 0,
             edited: Vec::new(),
             lto: self.build.cell.lto,
+            clean_facts: BTreeMap::new(),
             played: Played::default(),
         };
         let result = play.steps();
@@ -79,12 +82,34 @@ pub(super) struct Play<'a> {
     /// Files that were changed, with what they held.
     edited: Vec<(PathBuf, Vec<u8>)>,
     lto: LtoMode,
+    /// The facts of clean builds of these sources, by mode.
+    pub(super) clean_facts: BTreeMap<LtoMode, Facets>,
     played: Played,
 }
 
 /// A name with what kbuild allows and a shell or make could take for something else. The
 /// kernel's own tools cannot be built below a comma or a percent sign.
 const ODD_PATH: &str = "odd+a@b~c=d";
+
+/// What make made of damaged trees.
+struct Repairs {
+    /// What it is to make.
+    wanted: Contents,
+    known: Vec<(DamagedTree, Repair)>,
+}
+
+/// The files of a finished tree that are gone, and those that were written again, with
+/// their content.
+type DamagedTree = (BTreeSet<PathBuf>, Contents);
+
+#[derive(Clone)]
+enum Repair {
+    Done,
+    /// The files differ from those of the first build: which, and how.
+    Differs(String),
+    /// What make says.
+    Fails(String),
+}
 
 /// How make ended, and what it wrote.
 struct Made {
@@ -110,6 +135,10 @@ impl<'a> Play<'a> {
                 self.played
                     .left_out
                     .push(format!("{}: the step before failed", step.name));
+                continue;
+            }
+            if step.fresh && step.jobs == Some(self.stage.build.jobs) {
+                // So did the first build.
                 continue;
             }
             if let (true, Some(reason)) = (step.shuffle, self.stage.no_shuffle) {
@@ -204,15 +233,9 @@ impl<'a> Play<'a> {
                 }
             }
         };
-        let configured = self.next_log();
-        let configure = Build {
-            log: &configured,
-            ..other
-        };
-        if let Err(failure) = configure.configure(true)? {
-            self.failed(&failure, &configured);
-            return Ok(());
-        }
+        let config = other.dir.join(".config");
+        std::fs::copy(self.stage.built.join(".config"), &config)
+            .map_err(Error::io(&config, "write"))?;
         let log = self.next_log();
         let build = Build { log: &log, ..other };
         if let Outcome::Failed(failure) = build.make_with(&[], &[])? {
@@ -233,21 +256,27 @@ impl<'a> Play<'a> {
             // The rules of the first build tell of a file that is wrongly missing.
             file.lto.contains(&self.lto) && stage.build.dir.join(&file.file).is_file()
         };
-        let files: Vec<&str> = stage
-            .site
-            .intermediates
-            .iter()
-            .filter(here)
-            .map(|file| file.file.as_str())
-            .collect();
-        let batches: Vec<&[&str]> = match step.together {
+        let files: Vec<&Intermediate> = stage.site.intermediates.iter().filter(here).collect();
+        let batches: Vec<&[&Intermediate]> = match step.together {
             true => vec![&files],
             false => files.chunks(1).collect(),
         };
+        let built = stage.built_state.clone().without(stage.prepared);
+        let mut repairs = Repairs {
+            wanted: built.contents(stage.built)?,
+            known: Vec::new(),
+        };
         for batch in batches {
             for damage in &step.faults {
-                self.fault(step, batch, *damage)?;
-                mirror(stage.built, stage.build.dir)?;
+                let files: Vec<&str> = batch
+                    .iter()
+                    .filter(|file| !file.spared.contains(damage))
+                    .map(|file| file.file.as_str())
+                    .collect();
+                if !files.is_empty() {
+                    self.fault(step, &files, *damage, &mut repairs)?;
+                    mirror(stage.built, stage.build.dir)?;
+                }
             }
         }
         Ok(true)
@@ -255,8 +284,14 @@ impl<'a> Play<'a> {
 
     /// Damages files; where make then fails, removes them as a person would, and makes
     /// again.
-    fn fault(&mut self, step: &Step, files: &[&str], damage: Damage) -> Result<(), Error> {
-        let (dir, build) = (self.stage.build.dir, self.stage.build);
+    fn fault(
+        &mut self,
+        step: &Step,
+        files: &[&str],
+        damage: Damage,
+        repairs: &mut Repairs,
+    ) -> Result<(), Error> {
+        let dir = self.stage.build.dir;
         let object = match files {
             [file] => (*file).to_owned(),
             files => format!(
@@ -269,37 +304,65 @@ impl<'a> Play<'a> {
         for file in files {
             do_damage(&dir.join(file), damage)?;
         }
-        let mut made = self.make(&build, step, false)?;
-        let failed_first = made.failure.is_some();
+        let mut repair = self.repair(step, repairs)?;
+        let failed_first = matches!(repair, Repair::Fails(_));
         if failed_first {
             for file in files {
                 remove_file(&dir.join(file))?;
             }
-            made = self.make(&build, step, false)?;
+            repair = self.repair(step, repairs)?;
         }
-        if let Some(failure) = made.failure {
-            let evidence = format!("make still fails when it is removed: {}", failure.said());
-            self.find(&rules::FAULT_STUCK, &object, &evidence);
-            return Ok(());
-        }
-        let built = self.stage.built_state.clone().without(self.stage.prepared);
-        let wanted = built.contents(self.stage.built)?;
-        let found = products(dir, self.stage.prepared)?;
-        let mut different = different_files(&wanted, &found);
-        if let Some((path, how)) = different.next() {
-            let removed = if failed_first {
-                "after it was removed "
-            } else {
-                ""
-            };
-            let more = match different.count() {
-                0 => String::new(),
-                n => format!(" and {n} more differ"),
-            };
-            let evidence = format!("{removed}make exits 0, but {} {how}{more}", path.display());
-            self.find(&rules::FAULT_SILENT, &object, &evidence);
+        match repair {
+            Repair::Done => {}
+            Repair::Fails(said) => {
+                let evidence = format!("make still fails when it is removed: {said}");
+                self.find(&rules::FAULT_STUCK, &object, &evidence);
+            }
+            Repair::Differs(how) => {
+                let removed = if failed_first {
+                    "after it was removed "
+                } else {
+                    ""
+                };
+                let evidence = format!("{removed}make exits 0, but {how}");
+                self.find(&rules::FAULT_SILENT, &object, &evidence);
+            }
         }
         Ok(())
+    }
+
+    /// Makes again, unless it is known what comes of files like these: mostly a failed
+    /// make and the removal of what made it fail leave what the deletion left.
+    fn repair(&mut self, step: &Step, repairs: &mut Repairs) -> Result<Repair, Error> {
+        let (dir, build) = (self.stage.build.dir, self.stage.build);
+        let state = TreeState::of(dir)?;
+        let rewritten: TreeState = TreeState(
+            state
+                .changed_since(self.stage.built_state)
+                .map(|path| (path.to_owned(), state.0[path].clone()))
+                .collect(),
+        );
+        let gone = self.stage.built_state.clone().without(&state);
+        let damage = (gone.0.into_keys().collect(), rewritten.contents(dir)?);
+        if let Some((_, repair)) = repairs.known.iter().find(|(known, _)| *known == damage) {
+            return Ok(repair.clone());
+        }
+        let repair = match self.make(&build, step, false)?.failure {
+            Some(failure) => Repair::Fails(failure.said().to_owned()),
+            None => {
+                let found = products(dir, self.stage.prepared)?;
+                let mut different = different_files(&repairs.wanted, &found);
+                match (different.next(), different.count()) {
+                    (None, _) => Repair::Done,
+                    (Some((path, how)), 0) => Repair::Differs(format!("{} {how}", path.display())),
+                    (Some((path, how)), more) => {
+                        Repair::Differs(format!("{} {how} and {more} more differ", path.display()))
+                    }
+                }
+            }
+        };
+        repairs.known.push((damage, repair.clone()));
+        Ok(repair)
     }
 
     /// Changes a source file.
@@ -423,10 +486,14 @@ impl<'a> Play<'a> {
                     .iter()
                     .any(|old| (old.rule, &old.object) == (new.rule, &new.object))
             };
+            // A step that make did not come to is older than the one that failed.
+            let is_left = |finding: &Finding| {
+                report == Report::OfFailure && finding.rule == &check::archive::STALE
+            };
             let new = checked
                 .findings
                 .into_iter()
-                .filter(|finding| !is_known(finding));
+                .filter(|finding| !is_known(finding) && !is_left(finding));
             let step = &self.step;
             self.played.findings.extend(new.map(|finding| Finding {
                 step: Some(step.clone()),

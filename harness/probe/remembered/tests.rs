@@ -19,7 +19,7 @@ fn finding(rule: &'static Rule) -> finding::Finding {
 fn result() -> CellResult {
     let rules: Vec<&'static Rule> = verify::rules().collect();
     let mut result =
-        CellResult::without_build("x86_64/probe/thin/llvm-22".to_owned(), Verdict::New);
+        CellResult::without_build("x86_64/probe/thin/llvm-22".to_owned(), Verdict::Holds);
     result.failure = Some(BuildFailure {
         summary: "probe/plain.o".to_owned(),
         first_errors: vec!["error: x".to_owned(), "error: y".to_owned()],
