@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cell::LtoMode;
 use crate::facts::Goal;
+use crate::probe::miniature;
 use crate::report::Format;
 
 const EXIT_CODES: &str = "\
@@ -105,6 +107,10 @@ pub struct Probe {
     /// any case.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["build"])]
     pub scenario: Vec<String>,
+    /// More to build, with commas between: `long` (many objects with long paths, beyond the
+    /// length of a command line), or an object that a released kernel gets wrong.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = additions())]
+    pub add: Vec<String>,
     /// Make a known mistake in the copy first: a name, or a file (.yaml). Repeatable;
     /// `list` shows every name.
     #[arg(long, value_name = "NAME")]
@@ -131,6 +137,10 @@ pub struct Probe {
     /// Show every object of a group of findings.
     #[arg(long)]
     pub all: bool,
+}
+
+fn additions() -> PossibleValuesParser {
+    PossibleValuesParser::new([miniature::LONG].into_iter().chain(miniature::HARSH))
 }
 
 /// `klto run`

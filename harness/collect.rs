@@ -199,6 +199,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         export_c: around.export_c,
         kcrctab: around.kcrctab,
         unresolved_promotions: around.unresolved_promotions,
+        linked_whole: around.linked_whole,
         modules: around.modules,
         module_exports: around.module_exports,
         compile_commands,
@@ -220,6 +221,7 @@ struct Around {
     export_c: Option<Vec<(Name, u32)>>,
     kcrctab: Option<Vec<(Name, u32)>>,
     unresolved_promotions: Vec<Name>,
+    linked_whole: Option<Vec<Name>>,
     modules: Vec<Module>,
     module_exports: Option<Vec<Export>>,
     damaged: Vec<(&'static str, String)>,
@@ -272,11 +274,35 @@ impl Around {
             export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
             kcrctab: kcrctab.flatten(),
             unresolved_promotions: unresolved.unwrap_or_default(),
+            linked_whole: linked_whole(tree, names)?,
             modules: read_modules(tree, names)?,
             module_exports,
             damaged,
         })
     }
+}
+
+/// What stands between `--whole-archive` and `--no-whole-archive` in the command that
+/// linked `vmlinux.o`; `None` where none is recorded.
+fn linked_whole(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
+    let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
+        return Ok(None);
+    };
+    let cmd = cmd_file::parse(&text, &tree.roots, names);
+    let Some(Ok(words)) = cmd.command else {
+        return Ok(None);
+    };
+    let mut is_whole = false;
+    let mut archives = Vec::new();
+    for word in words {
+        match names.resolve(&word) {
+            "--whole-archive" => is_whole = true,
+            "--no-whole-archive" => is_whole = false,
+            _ if is_whole => archives.push(word),
+            _ => {}
+        }
+    }
+    Ok(Some(archives))
 }
 
 fn kernel_release(tree: &BuildTree) -> Result<String, Error> {

@@ -104,6 +104,14 @@ fn real_path(path: &Path) -> std::io::Result<PathBuf> {
     Ok(real.unwrap_or(path))
 }
 
+/// The kernel source tree by its real path: links in it would be copied as links.
+fn source_dir(kernel: &Path) -> Result<PathBuf, Error> {
+    kernel.canonicalize().map_err(|e| Error::NotASourceTree {
+        dir: kernel.to_owned(),
+        found: e.to_string(),
+    })
+}
+
 /// Jobs of all makes together: one a processor, unless asked otherwise.
 fn jobs(asked: Option<usize>) -> usize {
     asked

@@ -31,6 +31,8 @@ pub struct Facts {
     pub objects_from: &'static str,
     /// `vmlinux.a`, what is linked.
     pub vmlinux_a: Option<Archive>,
+    /// The archives that the command in `.vmlinux.o.cmd` links whole into `vmlinux.o`.
+    pub linked_whole: Option<Vec<Name>>,
     /// `builtin.order`; distributed mode only.
     pub builtin_order: Option<Vec<Name>>,
     /// `vmlinux.thinlto-index`; distributed mode only.

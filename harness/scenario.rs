@@ -66,6 +66,9 @@ pub struct Step {
     /// Whether everything that the build made is removed first.
     #[serde(default)]
     pub fresh: bool,
+    /// Whether the tree is first brought back to what the first build left.
+    #[serde(default)]
+    pub first_build: bool,
     /// Goals in place of the build's own.
     #[serde(default)]
     pub goals: Vec<String>,

@@ -36,11 +36,39 @@ fn a_second_probe_of_the_same_kernel_runs_no_make() {
     assert_eq!(second.code, Some(0));
     assert_eq!(goals, [""; 0]);
     let [mut first, mut second] = [cell(&first), cell(&second)];
+    assert_eq!(first["verdict"], "holds");
     assert!(first["checked"]["rules"].as_array().unwrap().len() > 30);
     first["seconds"] = 0.into();
     second["seconds"] = 0.into();
     assert_eq!(second, first);
     assert_eq!(listing(&probed.kernel.source()), source, "it is only read");
+}
+
+/// With settings of the probe's own: a user's may trade certainty for speed.
+#[test]
+fn objects_come_from_ccache_where_there_is_one() {
+    let probed = Probed::new();
+    probed.append(
+        "Makefile",
+        "\nmodpost: note\nnote:\n\t@echo $(CC) $$CCACHE_DIR $$CCACHE_CONFIGPATH >$(AROUND)/cc\n",
+    );
+    let compiler = || fs::read_to_string(probed.kernel.dir().join("cc")).unwrap();
+
+    let ccache = probed.kernel.tools().join("ccache");
+    let _ = fs::remove_file(&ccache);
+    assert_eq!(probed.code(&[]), 0);
+    assert_eq!(compiler(), "cc\n");
+    fs::write(ccache, "").unwrap();
+    assert_eq!(
+        probed.probe(&[]).1,
+        ALL,
+        "another compiler is another build"
+    );
+    let folder = probed.kernel.work().join("ccache");
+    assert_eq!(
+        compiler(),
+        format!("ccache clang-22 {} /dev/null\n", folder.display())
+    );
 }
 
 #[test]
@@ -51,6 +79,7 @@ fn what_is_wrong_is_wrong_again_without_a_make() {
         let (ended, ran) = probed.probe(&[]);
         assert_eq!(ended.code, Some(1));
         assert_eq!(cell(&ended)["checked"]["findings"][0]["key"], "elf.empty");
+        assert_eq!(cell(&ended)["verdict"], "broken");
         assert_eq!(ran, goals);
     }
 }

@@ -195,6 +195,70 @@ fn a_rule_holds_and_is_broken_by_one_line(
     assert_eq!(shown(&broken.findings), wanted, "{:#?}", broken.findings);
 }
 
+/// Two files are deleted; one of them is also truncated, and filled with garbage. Each
+/// time make fails, and what is there when the file is removed was seen before.
+#[test]
+fn what_a_failed_make_leaves_is_made_of_once() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    let steps = "- { name: f, faults: [deleted, truncated, garbage], expect: [repaired] }";
+    assert_eq!(shown(&stand.play(steps).unwrap().findings), []);
+    assert_eq!(stand.makes(), 2 + 2);
+}
+
+#[test]
+fn what_a_failed_make_leaves_besides_is_seen() {
+    let spoils = "\t@for object in $^; do test \"$$(tail -n 1 $$object)\" = end || \
+                  { echo spoilt >$(O)/two.o; exit 1; }; done\n";
+    let stand = Stand::new(Kernel::Tiny, &[("Makefile", CHECK, spoils)]);
+    let steps = "- { name: f, faults: [deleted, truncated], expect: [repaired] }";
+    assert_eq!(
+        shown(&stand.play(steps).unwrap().findings),
+        [("fault.stuck", "one.o")]
+    );
+}
+
+/// The stand builds with two jobs.
+#[rstest]
+#[case::other_jobs("- { name: o, fresh: true, jobs: 1, expect: [bytes-of-build] }", 1)]
+#[case::the_first_build_again("- { name: o, fresh: true, jobs: 2, expect: [bytes-of-build] }", 0)]
+#[case::a_clean_build_per_mode(
+    "- { name: thin, lto: thin, expect: [facts-of-clean-build] }\n\
+     - { name: back, lto: thin-dist, expect: [facts-of-clean-build] }\n\
+     - { name: thin again, lto: thin, expect: [facts-of-clean-build] }",
+    3 + 2
+)]
+fn no_make_is_spent_on_what_is_known(#[case] steps: &str, #[case] makes: usize) {
+    let stand = Stand::new(Kernel::Fake, &[]);
+    assert_eq!(shown(&stand.play(steps).unwrap().findings), []);
+    assert_eq!(stand.makes(), makes);
+}
+
+/// That the steps behind a failed one did not run is no finding of its own.
+#[test]
+fn what_a_failed_make_did_not_come_to_is_not_called_stale() {
+    let fails = "\t[ ! -e \"$out/vmlinux\" ] || exit 1\n\telf >\"$out/vmlinux.o\"\n";
+    let stand = Stand::new(
+        Kernel::Fake,
+        &[("scripts/fake-kbuild", "\telf >\"$out/vmlinux.o\"\n", fails)],
+    );
+    let played = stand.play("- { name: f, expect: [rules] }").unwrap();
+    let keys: Vec<&str> = played.findings.iter().map(|f| f.rule.key).collect();
+    assert_eq!(keys, ["rebuild.failed"], "{:#?}", played.findings);
+}
+
+#[test]
+fn a_step_begins_at_the_first_build_whatever_came_before() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    let failed = "- { name: f, goals: [clean, nothing], expect: [no-command] }";
+    let again = AGAIN.replace("name: again", "name: again, first_build: true");
+    for (step, left_out) in [(AGAIN, 1), (again.as_str(), 0)] {
+        let played = stand.play(&format!("{failed}\n{step}")).unwrap();
+        assert_eq!(played.left_out.len(), left_out, "{played:#?}");
+        let keys: Vec<&str> = played.findings.iter().map(|f| f.rule.key).collect();
+        assert_eq!(keys, ["rebuild.failed"], "{:#?}", played.findings);
+    }
+}
+
 #[test]
 fn objects_that_an_edit_names_are_the_ones_that_are_expected() {
     let stand = Stand::new(Kernel::Tiny, &[]);

@@ -22,6 +22,7 @@ pub const FAMILY: Family = Family {
         &MEMBERS,
         &BITCODE,
         &NO_BITCODE,
+        &NOT_LINKED,
         &OBJS_FILE,
     ],
     applies: |_| true,
@@ -42,6 +43,14 @@ const DAMAGED: Rule = Rule {
     holds: "built-in-fixup.a and vmlinux.a are whole archives",
     why: "the members behind the damage are not linked",
     fix: "delete the archive and run make again",
+};
+
+const NOT_LINKED: Rule = Rule {
+    key: "archive.not-linked",
+    severity: Severity::Error,
+    holds: "vmlinux.o is linked from the whole of vmlinux.a, and of no other archive",
+    why: "what was archived, in distributed mode what the back end compiled, is not the kernel that is linked",
+    fix: "look at cmd_ld_vmlinux.o in scripts/Makefile.vmlinux_o",
 };
 
 const EMPTY: Rule = Rule {
@@ -173,6 +182,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
             check_form("vmlinux.a", vmlinux_a, findings);
         }
         check_vmlinux_a(subject, vmlinux_a, findings);
+        check_link(facts, findings);
         if let Some(objs) = &facts.vmlinux_objs
             && facts.modpost_ran()
         {
@@ -187,6 +197,25 @@ fn check(subject: &Subject, findings: &mut Findings) {
                 findings,
             );
         }
+    }
+}
+
+fn check_link(facts: &Facts, findings: &mut Findings) {
+    let Some(linked) = facts
+        .linked_whole
+        .as_ref()
+        .filter(|_| facts.reached("vmlinux.o"))
+    else {
+        return;
+    };
+    let linked: Vec<&str> = linked.iter().map(|name| facts.text(*name)).collect();
+    if linked != ["vmlinux.a"] {
+        let found = match &linked[..] {
+            [] => "no archive".to_owned(),
+            names => names.join(" "),
+        };
+        let evidence = format!(".vmlinux.o.cmd links {found} whole, expected vmlinux.a");
+        findings.add(&NOT_LINKED, "vmlinux.o", evidence);
     }
 }
 

@@ -41,7 +41,13 @@ pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unc
             word(&text[at..plain]);
             at = plain;
         } else {
+            let start = at;
             at = quoted_word(text, at, &mut unquoted)?;
+            let is_number = text[start..at].iter().all(u8::is_ascii_digit);
+            if is_number && matches!(text.get(at), Some(b'<' | b'>')) {
+                // The file that is redirected, as in `2>&1`.
+                return Ok(());
+            }
             word(&unquoted);
         }
     }
@@ -145,6 +151,9 @@ mod tests {
     #[case::empty_word("a '' b", &["a", "", "b"])]
     #[case::operator("cc -c x.c ; objtool x.o", &["cc", "-c", "x.c"])]
     #[case::operator_glued("rm -f x;cc", &["rm", "-f", "x"])]
+    #[case::redirection("cc x.c 2>&1", &["cc", "x.c"])]
+    #[case::redirection_behind_a_word("cc x2>log", &["cc", "x2"])]
+    #[case::number_before_another_operator("cc 2;", &["cc", "2"])]
     #[case::quoted_operator("-D';' '#' b", &["-D;", "#", "b"])]
     #[case::comment("a b #c", &["a", "b"])]
     #[case::hash_inside("a b#c", &["a", "b#c"])]

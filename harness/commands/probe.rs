@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{exit, jobs, load_allows, print};
+use super::{exit, jobs, load_allows, print, source_dir};
 use crate::allow::Allow;
 use crate::arch;
 use crate::cell::{Cell, SCENARIOS};
@@ -14,7 +14,7 @@ use crate::kbuild::{self, SourceTree};
 use crate::mutation::{self, Mutation};
 use crate::nearest::known_names;
 use crate::outcome::RunResult;
-use crate::probe::{Request, probe};
+use crate::probe::{Request, miniature, probe};
 use crate::process::Cancel;
 use crate::report::{Format, json, ktap, text};
 use crate::store::WorkDir;
@@ -38,13 +38,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         let known = Allow::parse(KNOWN_DEFECTS, Path::new("known-defects.yaml"));
         allows.extend(known.map_err(|e| Error::Usage(e.to_string()))?);
     }
-    let kernel = args
-        .kernel
-        .canonicalize()
-        .map_err(|e| Error::NotASourceTree {
-            dir: args.kernel.clone(),
-            found: e.to_string(),
-        })?;
+    let kernel = source_dir(&args.kernel)?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
     let source = SourceTree::open(&kernel, &arches)?;
     let place = work_dir(args)?;
@@ -97,6 +91,8 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
         names = arch::names().map_err(usage)?;
     }
     let scenarios = scenarios(&args.scenario)?;
+    let mut make = miniature::adding(&args.add);
+    make.insert("LLVM".to_owned(), args.toolchain.clone());
     let mut cells: Vec<Cell> = Vec::new();
     for name in names {
         let arch = arch::by_name(name).map_err(usage)?;
@@ -110,7 +106,7 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
                 set: BTreeMap::new(),
                 lto: *lto,
                 toolchain_name: toolchain_name(&args.toolchain)?,
-                make: BTreeMap::from([("LLVM".to_owned(), args.toolchain.clone())]),
+                make: make.clone(),
                 scenarios: scenarios.clone(),
                 timeout: args.timeout,
             };

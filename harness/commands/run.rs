@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{check_place, exit, jobs, load_allows, load_matrix, print, select};
+use super::{check_place, exit, jobs, load_allows, load_matrix, print, select, source_dir};
 use crate::cell::{Cell, LtoMode};
 use crate::cli::Run as Args;
 use crate::compare::Verdict;
@@ -21,13 +21,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let cells = select(&matrix, &args.cells)?;
     let mut allows = load_allows(&args.allow)?;
     allows.extend(matrix.allow.iter().cloned());
-    let kernel = args
-        .kernel
-        .canonicalize()
-        .map_err(|e| Error::NotASourceTree {
-            dir: args.kernel.clone(),
-            found: e.to_string(),
-        })?;
+    let kernel = source_dir(&args.kernel)?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
     let source = SourceTree::open(&kernel, &arches)?;
     check_place(&args.work, &kernel)?;

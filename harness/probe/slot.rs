@@ -86,7 +86,7 @@ pub fn play(probe: &Probe, cell: &Cell) -> Result<CellResult, Error> {
     let is_left = |name: &&String| *name != "build" && !remembered.scenarios.contains_key(*name);
     if can_play && cell.scenarios.iter().any(|name| is_left(&name)) {
         // A probe that was killed in a scenario leaves its edit in the sources.
-        miniature::lay_out(&probe.copy, build.source, true)?;
+        miniature::lay_out(&probe.copy, cell, build.source, true)?;
     }
     for name in cell.scenarios.iter().filter(|name| *name != "build") {
         if !can_play {
@@ -235,7 +235,7 @@ fn prepare(probe: &Probe, slot: &Slot, build: &Build) -> Result<Prepared, Error>
         if is_there(&kept) {
             mirror(&kept, build.dir)?;
         } else {
-            miniature::lay_out(&probe.copy, build.source, with_late)?;
+            miniature::lay_out(&probe.copy, build.cell, build.source, with_late)?;
             remove_file(build.dir)?;
             create_dir(build.dir)?;
             remove_file(build.log)?;
@@ -253,7 +253,7 @@ fn prepare(probe: &Probe, slot: &Slot, build: &Build) -> Result<Prepared, Error>
             make_room(&slot.path("prepared"))?;
             std::fs::rename(&partial, &kept).map_err(Error::io(&kept, "write"))?;
         }
-        miniature::lay_out(&probe.copy, build.source, true)?;
+        miniature::lay_out(&probe.copy, build.cell, build.source, true)?;
         let prepared = slot.path("prepared.key");
         std::fs::write(&prepared, key).map_err(Error::io(&prepared, "write"))?;
         return Ok(Prepared::Ready);
@@ -427,6 +427,17 @@ fn reproduce(probe: &Probe, cell: &Cell, build: &Build) -> Vec<String> {
         .args(["probe", "--kernel"])
         .arg(request.source.dir)
         .args(["--arch", &cell.arch.name, "--lto", cell.lto.name()]);
+    if let Some(llvm) = cell.make.get("LLVM").filter(|llvm| *llvm != "-22") {
+        again = again.args(["--toolchain", llvm]);
+    }
+    let scenarios: Vec<&str> = cell.scenarios.iter().map(String::as_str).collect();
+    if scenarios != ["build"] {
+        again = again.args(["--scenario", &scenarios.join(",")]);
+    }
+    let added = miniature::added(&cell.make);
+    if !added.is_empty() {
+        again = again.args(["--add", &added.join(",")]);
+    }
     for mutation in request.mutations {
         again = again.args(["--mutate", &mutation.name]);
     }

@@ -131,7 +131,7 @@ impl<'a> Play<'a> {
         let mut is_whole = true;
         for step in &self.scenario.steps {
             self.step.clone_from(&step.name);
-            if !is_whole && !step.fresh {
+            if !is_whole && !step.fresh && !step.first_build {
                 self.played
                     .left_out
                     .push(format!("{}: the step before failed", step.name));
@@ -164,6 +164,9 @@ impl<'a> Play<'a> {
             None => None,
         };
         self.lto = step.lto.unwrap_or(self.lto);
+        if step.first_build {
+            mirror(self.stage.built, dir)?;
+        }
         if step.fresh {
             remove_products(dir, self.stage.prepared)?;
         }

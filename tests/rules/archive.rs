@@ -46,8 +46,20 @@ broken! {
         at "kernel/sched/core.o" saying "holds bitcode in a build without LTO";
     lto_is_turned_off_behind_its_options: RISCV Thin => ["archive.no-bitcode"]
         at "built-in-fixup.a" saying "objects compiled from C holds bitcode";
+    another_archive_is_linked: X86_64 ThinDist => ["archive.not-linked"]
+        at "vmlinux.o" saying ".vmlinux.o.cmd links built-in-fixup.a whole, expected vmlinux.a";
     modpost_lists_another_archive: X86_64 ThinDist => ["archive.objs-file"]
         at ".vmlinux.objs" saying "lacks 6: init/main.thinlto-native.o";
+}
+
+fn another_archive_is_linked(tree: &mut Tree) {
+    tree.make(
+        Step::VmlinuxO,
+        Recipes {
+            linked: "built-in-fixup.a",
+            ..Recipes::default()
+        },
+    );
 }
 
 fn lto_is_turned_off_behind_its_options(tree: &mut Tree) {

@@ -24,6 +24,8 @@ pub struct Recipes {
     pub listed: fn(&str, &[String]) -> bool,
     /// `cmd_ar_vmlinux.a`: the archiver's arguments before the archive's name.
     pub vmlinux_a: &'static [&'static str],
+    /// `cmd_ld_vmlinux.o`: the archive that is linked whole.
+    pub linked: &'static str,
     /// `.vmlinux.objs`: the archive that it lists.
     pub objs_from: &'static str,
     /// `extract_crcs_for_object` of modpost: from an object to its `.cmd` file.
@@ -48,6 +50,7 @@ impl Default for Recipes {
             back: |_, _| {},
             listed: |object, index| index.iter().any(|line| line == object),
             vmlinux_a: &["cDPrS", "--thin"],
+            linked: "vmlinux.a",
             objs_from: "vmlinux.a",
             crcs_of: front_cmd,
             entry_source: front_cmd,

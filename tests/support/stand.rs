@@ -42,6 +42,7 @@ edits:
   fault: { file: fault, append: empty-object }
 intermediates:
   - { file: one.o }
+  - { file: two.o, spared: [truncated, garbage] }
   - { file: list }
   - { file: only-in-full, lto: [full] }
 ";
@@ -187,6 +188,13 @@ impl Stand {
         });
         assert_eq!(self.everything(), before, "{steps} leaves something behind");
         played
+    }
+
+    /// How often make ran for the steps that were played.
+    pub fn makes(&self) -> usize {
+        let logs = fs::read_dir(self.path("scratch")).unwrap();
+        logs.filter(|log| log.as_ref().unwrap().path().extension() == Some("log".as_ref()))
+            .count()
     }
 
     /// Sources, the build tree and its copy: stamps and contents.

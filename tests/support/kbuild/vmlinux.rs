@@ -113,11 +113,13 @@ impl Kbuild {
                 "-o",
                 "vmlinux.o",
                 "--whole-archive",
-                "vmlinux.a",
+                self.recipes.linked,
                 "--no-whole-archive",
             ]
             .map(str::to_owned),
         );
+        let command = format!("savedcmd_vmlinux.o := {LLD} {}\n", args.join(" "));
+        write(&self.out.join(".vmlinux.o.cmd"), &command);
         self.say("  LD      vmlinux.o");
         self.done(run(&self.out, LLD, &args)).map(|_| ())
     }
