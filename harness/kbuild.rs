@@ -332,6 +332,9 @@ impl Build<'_> {
                 .get("CC")
                 .cloned()
                 .unwrap_or_else(|| llvm_tool("clang", variables.get("LLVM").map(String::as_str)));
+            variables
+                .entry("HOSTCC".to_owned())
+                .or_insert_with(|| format!("ccache {clang}"));
             variables.insert("CC".to_owned(), format!("ccache {clang}"));
         }
         let mut command = Command::new("make").arg("-C").arg(self.source);
@@ -444,8 +447,20 @@ fn failure(log: &[u8]) -> Failure {
     const BEFORE: usize = 60;
     const SHOWN: usize = 8;
 
+    // Directories that make enters; what jobserver-exec says with make 4.3, and goes on.
+    const NOISE: [&str; 3] = [
+        ": Entering directory ",
+        ": Leaving directory ",
+        "Unable to reopen jobserver",
+    ];
+
     let log = build_log::parse(log);
-    let texts: Vec<&str> = log.messages.iter().map(|(_, text)| text.as_str()).collect();
+    let texts: Vec<&str> = log
+        .messages
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .filter(|text| !NOISE.iter().any(|noise| text.contains(noise)))
+        .collect();
     let Some(stop) = texts.iter().position(|line| line.contains("*** ")) else {
         let last = texts.len().saturating_sub(SHOWN);
         return Failure {
@@ -456,10 +471,6 @@ fn failure(log: &[u8]) -> Failure {
     };
     let before = &texts[stop.saturating_sub(BEFORE)..stop];
     let is_error = |line: &&str| {
-        // jobserver-exec says so with make 4.3 and goes on.
-        if line.contains("Unable to reopen jobserver") {
-            return false;
-        }
         let lower = line.to_ascii_lowercase();
         lower.contains("error") || lower.contains("undefined") || lower.contains("not a recognized")
     };

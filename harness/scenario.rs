@@ -87,7 +87,8 @@ pub struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
-    /// A build directory whose path has every character that kbuild allows and shells do not.
+    /// A build directory whose path has every character that kbuild allows and shells do
+    /// not. What comes before the first object is copied there.
     OddPath,
     /// The source tree itself.
     InTree,

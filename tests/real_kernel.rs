@@ -150,8 +150,9 @@ fn a_tree_switched_from_thin_to_distributed_is_broken() {
          {kernel}/scripts/config --file .config -d LTO_CLANG_THIN -e LTO_CLANG_THIN_DIST
          make='make ARCH=x86_64 LLVM=-22 KBUILD_BUILD_USER=klto KBUILD_BUILD_HOST=klto'
          time='KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 2026'
-         $make 'CC=ccache clang-22' \"$time\" olddefconfig &&
-         $make 'CC=ccache clang-22' \"$time\" -j2 vmlinux",
+         cc='CC=ccache clang-22' host='HOSTCC=ccache clang-22'
+         $make \"$cc\" \"$host\" \"$time\" olddefconfig &&
+         $make \"$cc\" \"$host\" \"$time\" -j2 vmlinux",
         kernel = kernel.display()
     );
     let made = Command::new("sh")

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Family, Findings, Subject};
-use crate::cell::Endian;
+use crate::cell::{ElfIdent, Endian};
 use crate::facts::{Elf, Facts, ObjectFile};
 use crate::finding::{Rule, Severity};
 
@@ -70,7 +70,7 @@ fn check(subject: &Subject, findings: &mut Findings) {
             findings.add(&DAMAGED, *file, why);
         }
     }
-    let usual_flags = usual_flags(facts, subject.arch.elf.flags_mask);
+    let usual_flags = usual_flags(facts, &subject.arch.elf);
     for object in &facts.objects {
         check_file(
             subject,
@@ -134,8 +134,8 @@ fn check_header(
     usual_flags: Option<u32>,
 ) {
     let expected = &subject.arch.elf;
-    let little = expected.endian == Endian::Little;
-    if (elf.machine, elf.class, elf.little_endian) != (expected.machine, expected.class, little) {
+    if !is_for(elf, expected) {
+        let little = expected.endian == Endian::Little;
         let order = |little| if little { "little" } else { "big" };
         findings.add(
             &MACHINE,
@@ -170,14 +170,21 @@ fn check_header(
     findings.add(&FLAGS, name, evidence);
 }
 
-/// The `e_flags` that most objects have; the smaller value on a tie.
-fn usual_flags(facts: &Facts, mask: u32) -> Option<u32> {
+fn is_for(elf: &Elf, expected: &ElfIdent) -> bool {
+    let little = expected.endian == Endian::Little;
+    (elf.machine, elf.class, elf.little_endian) == (expected.machine, expected.class, little)
+}
+
+/// The `e_flags` that most objects for the architecture have; the smaller value on a tie.
+fn usual_flags(facts: &Facts, expected: &ElfIdent) -> Option<u32> {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     for object in &facts.objects {
         let native = object.backend.as_deref().map(|b| &b.file);
         for file in [Some(&object.file), native].into_iter().flatten() {
-            if let ObjectFile::Elf(elf) = file {
-                *counts.entry(elf.flags & mask).or_default() += 1;
+            if let ObjectFile::Elf(elf) = file
+                && is_for(elf, expected)
+            {
+                *counts.entry(elf.flags & expected.flags_mask).or_default() += 1;
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::finding::{Finding, Rule};
 use crate::kbuild::{Build, Failure, Outcome};
 use crate::snapshot::Facets;
-use crate::tree_state::{TreeState, create_dir, mirror, remove_file, set_modified};
+use crate::tree_state::{TreeState, mirror, remove_file, set_modified};
 use crate::verify::{Answer, Question, check_tree};
 
 /// A finished build, and everything that a scenario needs to know of it.
@@ -219,7 +219,8 @@ impl<'a> Play<'a> {
         let cell = self.cell();
         let other = match place {
             Place::OddPath => {
-                create_dir(&odd)?;
+                mirror(self.stage.built, &odd)?;
+                remove_products(&odd, self.stage.prepared)?;
                 Build {
                     cell: &cell,
                     dir: &odd,
@@ -228,6 +229,9 @@ impl<'a> Play<'a> {
             }
             Place::InTree => {
                 copy_source(self.stage.build.source, &source)?;
+                let config = source.join(".config");
+                std::fs::copy(self.stage.built.join(".config"), &config)
+                    .map_err(Error::io(&config, "write"))?;
                 Build {
                     cell: &cell,
                     dir: &source,
@@ -236,9 +240,6 @@ impl<'a> Play<'a> {
                 }
             }
         };
-        let config = other.dir.join(".config");
-        std::fs::copy(self.stage.built.join(".config"), &config)
-            .map_err(Error::io(&config, "write"))?;
         let log = self.next_log();
         let build = Build { log: &log, ..other };
         if let Outcome::Failed(failure) = build.make_with(&[], &[])? {

@@ -29,6 +29,8 @@ broken! {
         at "lib/ring.thinlto-native.o" saying "holds bitcode for «x86_64-unknown-linux-gnu»";
     one_object_is_compiled_for_the_build_machine: ARM64 None => ["elf.machine"]
         at "init/version.o" saying "e_machine 62 (offset 0x12), 64-bit, little endian; arm64 has";
+    most_objects_are_compiled_for_the_build_machine: RISCV None => ["elf.machine"]
+        at "init/main.o" saying "e_machine 62";
     an_object_is_assembled_for_32_bits: X86_64 Thin => ["elf.machine"]
         at "lib/copy.o" saying "e_machine 62 (offset 0x12), 32-bit";
     one_object_is_compiled_for_another_float_abi: RISCV None => ["elf.flags"]
@@ -111,6 +113,25 @@ fn one_object_is_compiled_for_the_build_machine(tree: &mut Tree) {
         Recipes {
             front: |unit, front| {
                 if unit.object == "init/version.o" {
+                    front.own = String::from("--target=x86_64-pc-linux-gnu -I../include");
+                }
+            },
+            ..Recipes::default()
+        },
+        Step::VmlinuxO,
+    );
+}
+
+/// Those that are not have `e_flags` of their own.
+fn most_objects_are_compiled_for_the_build_machine(tree: &mut Tree) {
+    tree.make_until_it_fails(
+        Step::Objects,
+        Recipes {
+            front: |unit, front| {
+                if ["init/", "lib/", "kernel/"]
+                    .iter()
+                    .any(|dir| unit.object.starts_with(dir))
+                {
                     front.own = String::from("--target=x86_64-pc-linux-gnu -I../include");
                 }
             },
