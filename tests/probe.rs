@@ -72,6 +72,21 @@ fn objects_come_from_ccache_where_there_is_one() {
 }
 
 #[test]
+fn the_command_that_probes_again_asks_for_the_same() {
+    let probed = Probed::new();
+    let (ended, _) = probed.probe(&["--scenario", "idle", "--add", "long,assign-word"]);
+    let cell = cell(&ended);
+    let again = cell["reproduce"][0].as_str().unwrap();
+    let asked = "--arch x86_64 --lto thin-dist --scenario 'build,idle' --add 'long,assign-word'";
+    assert!(again.ends_with(asked), "{again}");
+    let make = cell["reproduce"][1].as_str().unwrap();
+    assert!(
+        make.contains(" KLTO_HARSH=assign-word.o KLTO_LONG=y "),
+        "{make}"
+    );
+}
+
+#[test]
 fn what_is_wrong_is_wrong_again_without_a_make() {
     let probed = Probed::new();
     probed.write(EARLY, WRONG);
