@@ -125,7 +125,7 @@ pub struct Probe {
     /// `klto/probe` in the user's cache.
     #[arg(long, value_name = "DIR", env = "KLTO_PROBE_WORK")]
     pub work: Option<PathBuf>,
-    /// Jobs of all makes together; by default one a processor.
+    /// Jobs of all makes together; by default two a processor.
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
     /// Time that one cell may take, with all its scenarios.

@@ -112,11 +112,10 @@ fn source_dir(kernel: &Path) -> Result<PathBuf, Error> {
     })
 }
 
-/// Jobs of all makes together: one a processor, unless asked otherwise.
-fn jobs(asked: Option<usize>) -> usize {
-    asked
-        .unwrap_or_else(|| available_parallelism().map_or(1, usize::from))
-        .max(1)
+/// Jobs of all makes together: so many a processor, unless asked otherwise.
+fn jobs(asked: Option<usize>, per_processor: usize) -> usize {
+    let processors = || available_parallelism().map_or(1, usize::from);
+    asked.unwrap_or_else(|| per_processor * processors()).max(1)
 }
 
 /// What the cells say together.

@@ -54,7 +54,8 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             mutations: &mutations,
             allows: &allows,
             work: &work,
-            jobs: jobs(args.jobs),
+            // Processes of a few milliseconds each: make waits nearly as long as it works.
+            jobs: jobs(args.jobs, 2),
             cancel: &cancel,
         })?,
     };

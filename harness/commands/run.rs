@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         work: &work,
         snapshots: snapshots.as_ref(),
         allows: &allows,
-        jobs: jobs(args.jobs),
+        jobs: jobs(args.jobs, 1),
         ccache: args.ccache,
         cancel: &cancel,
     };
