@@ -19,11 +19,8 @@ use walkdir::{DirEntry, WalkDir};
 use crate::error::Error;
 use crate::mutation::Mutation;
 use crate::tree_state::{
-    self, Entry, TreeState, create_dir, remove_file, write_file, written_mode,
+    self, Entry, SOURCE_TIME as TIME, TreeState, create_dir, remove_file, write_file, written_mode,
 };
-
-/// The time of every file in the copy: older than anything that is made of it.
-pub const TIME: i128 = 1_600_000_000 * 1_000_000_000;
 
 /// A file that changed this short a time ago may change again within one tick of the
 /// file system's clock, and show the same time.

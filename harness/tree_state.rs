@@ -13,6 +13,10 @@ use walkdir::WalkDir;
 
 use crate::error::Error;
 
+/// The time of source files that are ours, in nanoseconds since 1970: long before anything
+/// is made of them.
+pub const SOURCE_TIME: i128 = 1_600_000_000 * 1_000_000_000;
+
 /// Every file below a directory, by its path from there. Directories count for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TreeState(pub BTreeMap<PathBuf, Stamp>);

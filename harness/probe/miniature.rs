@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::facts::Goal;
 use crate::kbuild::Target;
 use crate::scenario::Site;
-use crate::source_copy::{SourceCopy, TIME};
-use crate::tree_state::{self, Entry};
+use crate::source_copy::SourceCopy;
+use crate::tree_state::{self, Entry, SOURCE_TIME};
 use crate::yaml;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/probe/miniature");
@@ -101,7 +101,7 @@ pub fn lay_out(copy: &SourceCopy, cell: &Cell, tree: &Path, with_late: bool) -> 
         entries.insert(HEAD_OBJECTS.into(), Entry::File(list));
     }
     // As old as the files of the copy.
-    tree_state::lay_out(tree, &entries, TIME)
+    tree_state::lay_out(tree, &entries, SOURCE_TIME)
 }
 
 fn add(dir: &Dir, entries: &mut BTreeMap<PathBuf, Entry>) {

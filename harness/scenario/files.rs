@@ -10,10 +10,9 @@ use super::same::Contents;
 use super::{Damage, Edit};
 use crate::error::Error;
 use crate::tree_path::{cmd_file, normalise};
-use crate::tree_state::{TreeState, create_dir, mirror, remove_file, set_modified, write_file};
-
-/// The time of a source file that nothing was made of yet: long ago.
-pub(super) const SOURCE_TIME: i128 = 1_600_000_000 * 1_000_000_000;
+use crate::tree_state::{
+    SOURCE_TIME, TreeState, create_dir, mirror, remove_file, set_modified, write_file,
+};
 
 /// What the build made, beyond what was prepared.
 pub(super) fn products(dir: &Path, prepared: &TreeState) -> Result<Contents, Error> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::files::{SOURCE_TIME, copy_source, dependants, do_damage, products, remove_products};
+use super::files::{copy_source, dependants, do_damage, products, remove_products};
 use super::rules;
 use super::same::{Contents, different_files};
 use super::{Damage, Edit, Expectation, Intermediate, Place, Scenario, Site, Step};
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::finding::{Finding, Rule};
 use crate::kbuild::{Build, Failure, Outcome};
 use crate::snapshot::Facets;
-use crate::tree_state::{TreeState, mirror, remove_file, set_modified};
+use crate::tree_state::{SOURCE_TIME, TreeState, mirror, remove_file, set_modified};
 use crate::verify::{Answer, Question, check_tree};
 
 /// A finished build, and everything that a scenario needs to know of it.
