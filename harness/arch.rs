@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn every_file_describes_the_architecture_it_is_named_after() {
         let names: Vec<&String> = all().unwrap().keys().collect();
-        assert_eq!(names, ["arm64", "loongarch", "riscv", "x86_64"]);
+        assert_eq!(names, ["arm64", "loongarch", "powerpc", "riscv", "x86_64"]);
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
     fn an_unknown_name_gets_the_nearest() {
         assert_eq!(
             by_name("aarch64").unwrap_err().to_string(),
-            "architecture `aarch64` is not known; did you mean `arm64`? known: arm64, loongarch, riscv, x86_64"
+            "architecture `aarch64` is not known; did you mean `arm64`? known: arm64, loongarch, powerpc, riscv, x86_64"
         );
     }
 }

@@ -11,10 +11,13 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Every scenario, in the order of playing: what `klto probe` can play.
-pub const SCENARIOS: [&str; 9] = [
-    "build", "idle", "touch", "flags", "switch", "fault", "clean", "order", "where",
+/// Every scenario, in the order of playing.
+pub const SCENARIOS: [&str; 10] = [
+    "build", "idle", "touch", "flags", "switch", "fault", "clean", "order", "where", "boot",
 ];
+
+/// The scenario that needs a whole kernel, so that a miniature has none to play it on.
+pub const BOOT: &str = "boot";
 
 /// How the kernel is link-time optimised: the choice "Link Time Optimization (LTO)"
 /// of the kernel's `arch/Kconfig`.
@@ -101,11 +104,17 @@ pub struct Arch {
     pub elf: ElfIdent,
     /// The make target of the boot image that an emulator can load with any config.
     pub image: String,
-    /// What boots its kernels.
-    pub emulator: Emulator,
+    /// The prefix of Debian's GNU cross tools for it.
+    pub gnu: String,
+    /// Whether its kernels can be built with Clang's LTO.
+    #[serde(default = "yes")]
+    pub lto: bool,
+    /// What boots its kernels; none that klto knows, if not given.
+    #[serde(default)]
+    pub emulator: Option<Emulator>,
 }
 
-/// An emulator.
+/// What boots the kernels of an architecture, and what a kernel needs for that.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Emulator {
@@ -116,6 +125,63 @@ pub struct Emulator {
     /// The first major version that can boot the architecture.
     #[serde(default)]
     pub since: Option<u32>,
+    /// The machine, as `-M` takes it.
+    pub machine: String,
+    /// The processor, as `-cpu` takes it; the machine's own, if not given.
+    #[serde(default)]
+    pub cpu: Option<String>,
+    /// Memory, as `-m` takes it.
+    pub memory: String,
+    /// The words of the kernel command line that bring its messages to the first serial
+    /// port.
+    pub console: String,
+    /// Where the boot image lies in the build tree.
+    pub kernel: String,
+    /// Symbols, without `CONFIG_`, that a kernel needs to boot with messages and into our
+    /// own init; set to `y` in each cell that boots.
+    pub enable: Vec<String>,
+    /// Symbols, without `CONFIG_`, that keep it from booting.
+    #[serde(default)]
+    pub disable: Vec<String>,
+    /// How our own init calls the kernel.
+    pub system_call: SystemCall,
+}
+
+/// A system call: registers by their names in the assembler, numbers of the kernel's
+/// `unistd.h`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemCall {
+    /// The instruction.
+    pub instruction: String,
+    /// The register of the call's number.
+    pub number: String,
+    /// The registers of the first three arguments.
+    pub arguments: [String; 3],
+    /// Registers that are lost.
+    pub clobbers: Vec<String>,
+    /// Whether the result comes back in the register of the number; else in that of the
+    /// first argument.
+    #[serde(default)]
+    pub result_in_number: bool,
+    /// The number of `write`.
+    pub write: u32,
+    /// The number of `uname`.
+    pub uname: u32,
+    /// The number of `reboot`.
+    pub reboot: u32,
+    /// What `reboot` is asked for, so that the emulator ends.
+    pub end: MachineEnd,
+}
+
+/// How a machine is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineEnd {
+    /// It is turned off.
+    PowerOff,
+    /// It is restarted, where turning it off needs more of the kernel than booting does.
+    Restart,
 }
 
 /// The parts of an ELF header that all objects of one architecture share.
@@ -136,6 +202,23 @@ pub struct ElfIdent {
     /// The values that `e_flags` may have under the mask; any, if not given.
     #[serde(default)]
     pub flags_allowed: Option<Vec<u32>>,
+    /// Relocations that tell the code model; not compared, if not given.
+    #[serde(default)]
+    pub relocations: Relocations,
+}
+
+/// Relocation types by name, from the architecture's ELF supplement.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relocations {
+    /// Those that hold an address, or a part of one.
+    pub absolute: BTreeMap<String, u32>,
+    /// Those that go through the global offset table.
+    pub got: BTreeMap<String, u32>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn all_bits() -> u32 {
@@ -173,6 +256,8 @@ pub struct Cell {
     pub toolchain_name: String,
     /// The toolchain's variables for make's command line, such as `LLVM=-22`.
     pub make: BTreeMap<String, String>,
+    /// What make is asked for, such as `vmlinux`.
+    pub goals: Vec<String>,
     /// What to do with the build tree, names out of [`SCENARIOS`].
     pub scenarios: Vec<String>,
     /// Wall time that all scenarios of the cell may take together.
@@ -190,6 +275,23 @@ impl Cell {
             ..
         } = self;
         format!("{}/{config_name}/{lto}/{toolchain_name}", arch.name)
+    }
+
+    /// Adds what a kernel needs to boot, where the cell boots and an emulator is known.
+    pub fn enable_boot(&mut self) {
+        let boots = self.scenarios.iter().any(|name| name == BOOT);
+        let Some(emulator) = self.arch.emulator.as_ref().filter(|_| boots) else {
+            return;
+        };
+        let more = [
+            (&mut self.enable, &emulator.enable),
+            (&mut self.disable, &emulator.disable),
+        ];
+        for (own, symbols) in more {
+            let new = symbols.iter().filter(|symbol| !own.contains(symbol));
+            let new: Vec<String> = new.cloned().collect();
+            own.extend(new);
+        }
     }
 
     /// Every symbol the cell asks for, with `CONFIG_`, and its value as `.config`
@@ -234,6 +336,12 @@ fn config_value(value: &str) -> String {
 /// and `*/thin-dist` all match `arm64/tiny/thin-dist/llvm-22`, while `*/thin` does not.
 #[derive(Debug, Clone)]
 pub struct CellPattern(GlobMatcher);
+
+impl PartialEq for CellPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
 
 /// A pattern that cannot be read.
 #[derive(Debug, Clone, Error)]

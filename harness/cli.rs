@@ -38,6 +38,8 @@ pub enum Command {
     Probe(Probe),
     /// Build the cells of a matrix and check each.
     Run(Run),
+    /// Compare two finished build trees: two modes, two kernels, two toolchains.
+    Diff(Diff),
     /// Show the cells of a matrix without building.
     Plan(Plan),
     /// Take over what the last run found as the accepted snapshots.
@@ -159,9 +161,16 @@ pub struct Run {
     /// Jobs of each make; by default one a processor.
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
+    /// Make a known mistake in a copy of the sources first: a name, or a file (.yaml).
+    /// Repeatable; `klto probe --mutate list` shows every name.
+    #[arg(long, value_name = "NAME")]
+    pub mutate: Vec<String>,
     /// Known findings besides those of the matrix (YAML). Repeatable.
     #[arg(long, value_name = "FILE")]
     pub allow: Vec<PathBuf>,
+    /// Count the known defects of released kernels like any other finding.
+    #[arg(long)]
+    pub known_defects_count: bool,
     /// Build each cell from nothing, even where the finished tree of another
     /// mode could be its start.
     #[arg(long)]
@@ -178,6 +187,25 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Show every object and every line of a difference.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `klto diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The O= directory of a kernel build.
+    pub first: PathBuf,
+    /// The O= directory of another, of the same architecture.
+    pub second: PathBuf,
+    /// How far sizes may be apart (YAML: `function-bytes`, `function-percent`,
+    /// `total-percent`).
+    #[arg(long, value_name = "FILE")]
+    pub tolerances: Option<PathBuf>,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Show every difference of a group, and every function whose size differs.
     #[arg(long)]
     pub all: bool,
 }

@@ -13,6 +13,7 @@ pub mod cmd_file;
 pub mod compile_commands;
 pub mod elf;
 pub mod kconfig;
+pub mod linked;
 mod member;
 pub mod shell_words;
 pub mod symvers;

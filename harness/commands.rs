@@ -3,6 +3,7 @@
 
 mod accept;
 mod check;
+mod diff;
 mod explain;
 mod plan;
 mod probe;
@@ -30,6 +31,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Run(args) => run::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Accept(args) => accept::run(args),
         Command::Doctor => doctor(),
@@ -69,6 +71,12 @@ fn load_allows(files: &[PathBuf]) -> Result<Vec<Allow>, Error> {
         allows.extend(Allow::load_file(file).map_err(|e| Error::Usage(e.to_string()))?);
     }
     Ok(allows)
+}
+
+/// The defects of released kernels that scenarios find: reported, and not counted.
+fn known_defects() -> Result<Vec<Allow>, Error> {
+    let text = include_str!("known-defects.yaml");
+    Allow::parse(text, Path::new("known-defects.yaml")).map_err(|e| Error::Usage(e.to_string()))
 }
 
 fn load_matrix(file: &Path) -> Result<Matrix, Error> {

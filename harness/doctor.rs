@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::arch::{self, ArchError};
-use crate::cell::{Arch, Cell, Emulator};
+use crate::cell::{Arch, Cell};
 use crate::kbuild::{llvm_tool, variables};
 use crate::process::{Cancel, Command, Exit, capture};
 
@@ -169,7 +169,7 @@ pub fn examine() -> Result<Diagnosis, ArchError> {
         .map(|arch| Ability {
             arch: arch.name.clone(),
             cannot_build: missing.clone().or_else(|| cannot_compile(&clang, arch)),
-            cannot_boot: cannot_boot(&arch.emulator),
+            cannot_boot: cannot_boot(arch),
         })
         .collect();
     let ccache = examine(Tool {
@@ -210,7 +210,12 @@ fn cannot_compile(clang: &str, arch: &Arch) -> Option<String> {
     })
 }
 
-fn cannot_boot(emulator: &Emulator) -> Option<String> {
+/// Why no kernel of the architecture can be booted, if none can.
+#[must_use]
+pub fn cannot_boot(arch: &Arch) -> Option<String> {
+    let Some(emulator) = &arch.emulator else {
+        return Some("klto knows no emulator for it".to_owned());
+    };
     let Some(said) = version(&emulator.program) else {
         return Some(format!("apt-get install {}", emulator.package));
     };

@@ -63,7 +63,7 @@ pub enum Error {
         remedy: String,
     },
     /// A build tree whose build has not reached the end.
-    #[error("{}: the build is not finished: {reason}\n  run make again in it; nothing in what is there breaks a rule", .dir.display())]
+    #[error("{}: the build is not finished: {reason}\n  run make again in it", .dir.display())]
     Unfinished { dir: PathBuf, reason: String },
     /// A file could not be read, written or understood.
     #[error("{}: {what}: {source}{}", .path.display(), full_disk_hint(.source))]

@@ -10,6 +10,8 @@ use std::fmt;
 
 use rustc_hash::FxBuildHasher;
 
+pub mod linked;
+
 /// An interned text; see [`Facts::text`]. Its order means nothing.
 pub type Name = lasso::Spur;
 /// The table that several reading threads fill.

@@ -59,11 +59,9 @@ fn git(dir: &Path, args: &[&str], cancel: &Cancel) -> Result<String, Error> {
     match done.status {
         Exit::Success => Ok(done.stdout),
         Exit::Cancelled => Err(Error::Cancelled),
-        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut => Err(Error::Machine(format!(
-            "git {} failed: {}",
-            args.join(" "),
-            done.stderr.trim()
-        ))),
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut | Exit::Stopped => Err(Error::Machine(
+            format!("git {} failed: {}", args.join(" "), done.stderr.trim()),
+        )),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -159,18 +160,17 @@ pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
     variables
 }
 
-/// What make is asked for.
+/// How far a build goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Goals, and variables that only go with them.
+    /// Variables that go with the cell's goals.
     pub args: &'static [&'static str],
-    /// How far they go.
     pub reaches: Goal,
 }
 
 /// The whole kernel.
 pub const KERNEL: Target = Target {
-    args: &["vmlinux"],
+    args: &[],
     reaches: Goal::Vmlinux,
 };
 
@@ -299,7 +299,12 @@ impl Build<'_> {
 
     fn build_args(&self) -> Vec<OsString> {
         let args = self.target.args.iter().map(OsString::from);
-        [self.jobs_arg()].into_iter().chain(args).collect()
+        let goals = self.cell.goals.iter().map(OsString::from);
+        [self.jobs_arg()]
+            .into_iter()
+            .chain(args)
+            .chain(goals)
+            .collect()
     }
 
     fn jobs_arg(&self) -> OsString {
@@ -366,11 +371,20 @@ impl Build<'_> {
             command = command.env(name, value);
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;
-        let exit = process::run_logged(&command, self.log, self.deadline, self.cancel, on_tick)
-            .map_err(process_error)?;
+        let exit = process::run_logged(
+            &command,
+            self.log,
+            self.deadline,
+            self.cancel,
+            &mut |tail| {
+                on_tick(tail);
+                ControlFlow::Continue(())
+            },
+        )
+        .map_err(process_error)?;
         match exit {
             Exit::Success => Ok(Outcome::Done),
-            Exit::Cancelled => Err(Error::Cancelled),
+            Exit::Cancelled | Exit::Stopped => Err(Error::Cancelled),
             Exit::TimedOut => Err(Error::Machine(format!(
                 "the time limit of {} is over",
                 humantime::format_duration(self.cell.timeout)
@@ -391,6 +405,17 @@ impl Build<'_> {
             }
         }
     }
+}
+
+/// Why make does not know `--shuffle`: it came with 4.4.
+///
+/// # Errors
+/// Where there is no make.
+pub fn no_shuffle(cancel: &Cancel) -> Result<Option<String>, Error> {
+    let help = Command::new("make").arg("--help");
+    let help = process::capture(&help, None, cancel).map_err(process_error)?;
+    let known = help.stdout.contains("--shuffle");
+    Ok((!known).then(|| "this make has no --shuffle, which came with 4.4".to_owned()))
 }
 
 /// The program that `LLVM=` gives for a tool, by the rules of the top Makefile:

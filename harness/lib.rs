@@ -22,6 +22,7 @@
 
 pub mod allow;
 pub mod arch;
+pub mod boot;
 pub mod cell;
 pub mod check;
 pub mod clang_options;
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod collect;
 pub mod commands;
 pub mod compare;
+pub mod diff;
 pub mod doctor;
 pub mod error;
 pub mod facts;

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::allow::Allow;
 use crate::arch::ArchError;
-use crate::cell::{Arch, Cell, CellPattern, LtoMode, PatternError};
+use crate::cell::{Arch, Cell, CellPattern, LtoMode, PatternError, SCENARIOS};
+use crate::diff::Tolerances;
 use crate::nearest::nearest;
 use crate::yaml::{self, Place, YamlError};
 
@@ -28,6 +31,10 @@ pub struct Matrix {
     pub excluded: Vec<(String, String)>,
     /// The suppressions.
     pub allow: Vec<Allow>,
+    /// The modes whose trees are compared, the others with the first.
+    pub compare: Vec<LtoMode>,
+    /// How far sizes may be apart then.
+    pub tolerances: Option<Tolerances>,
     cells: Vec<Cell>,
 }
 
@@ -42,7 +49,11 @@ struct Document {
     #[serde(default)]
     exclude: Vec<Exclude>,
     #[serde(default = "build_only")]
-    scenarios: Vec<String>,
+    scenarios: Vec<Played>,
+    #[serde(default)]
+    compare: Vec<LtoMode>,
+    #[serde(default)]
+    tolerances: Option<Tolerances>,
     #[serde(default = "six_hours", deserialize_with = "duration")]
     timeout: Duration,
     #[serde(default)]
@@ -65,6 +76,75 @@ struct Config {
     disable: Vec<String>,
     #[serde(default)]
     set: BTreeMap<String, String>,
+    /// What make is asked for.
+    #[serde(default = "the_kernel")]
+    goals: Vec<String>,
+    /// More symbols, for cells of one architecture.
+    #[serde(default)]
+    arch: BTreeMap<String, Symbols>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Symbols {
+    #[serde(default)]
+    enable: Vec<String>,
+    #[serde(default)]
+    disable: Vec<String>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+}
+
+/// A scenario, and the cells that it is played on: `switch`, or
+/// `{ name: switch, cells: "x86_64" }`.
+#[derive(Debug, Clone, PartialEq)]
+struct Played {
+    name: String,
+    /// All, if `None`.
+    cells: Option<CellPattern>,
+}
+
+impl<'de> Deserialize<'de> for Played {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Played, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct OnSome {
+            name: String,
+            #[serde(deserialize_with = "pattern")]
+            cells: CellPattern,
+        }
+
+        struct WordOrMap;
+
+        impl<'de> Visitor<'de> for WordOrMap {
+            type Value = Played;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a scenario, or `{ name: …, cells: … }`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Played, E> {
+                Ok(Played {
+                    name: name.to_owned(),
+                    cells: None,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Played, A::Error> {
+                let OnSome { name, cells } = OnSome::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Played {
+                    name,
+                    cells: Some(cells),
+                })
+            }
+        }
+
+        deserializer.deserialize_any(WordOrMap)
+    }
+}
+
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CellPattern, D::Error> {
+    yaml::word(deserializer, CellPattern::new)
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -107,8 +187,15 @@ impl Exclude {
     }
 }
 
-fn build_only() -> Vec<String> {
-    vec!["build".to_owned()]
+fn the_kernel() -> Vec<String> {
+    vec!["vmlinux".to_owned()]
+}
+
+fn build_only() -> Vec<Played> {
+    vec![Played {
+        name: "build".to_owned(),
+        cells: None,
+    }]
 }
 
 /// Nothing runs for ever, not even when the file names no limit.
@@ -191,6 +278,8 @@ impl Matrix {
             file: file.to_owned(),
             excluded,
             allow: document.allow,
+            compare: document.compare,
+            tolerances: document.tolerances,
             cells,
         })
     }
@@ -236,7 +325,24 @@ impl Matrix {
     }
 }
 
+/// What stands in a toolchain's variables for the prefix of the architecture's GNU tools.
+const GNU: &str = "{gnu}";
+
 impl Document {
+    /// The scenarios of a cell, in the order of playing.
+    fn played(&self, cell: &str) -> Vec<String> {
+        let is_played = |name: &&str| {
+            self.scenarios.iter().any(|played| {
+                played.name == **name && played.cells.as_ref().is_none_or(|p| p.matches(cell))
+            })
+        };
+        SCENARIOS
+            .into_iter()
+            .filter(is_played)
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The cells of all combinations, before `exclude`. Every name is defined.
     fn product(&self, arches: &[Arc<Arch>]) -> Vec<Cell> {
         let mut cells = Vec::new();
@@ -252,7 +358,7 @@ impl Document {
                     for (toolchain_name, toolchain) in
                         toolchains.filter_map(|t| self.toolchains.get_key_value(t))
                     {
-                        cells.push(Cell {
+                        let mut cell = Cell {
                             arch: Arc::clone(arch),
                             config_name: name.clone(),
                             base: config.base.clone(),
@@ -262,9 +368,21 @@ impl Document {
                             lto,
                             toolchain_name: toolchain_name.clone(),
                             make: toolchain.make.clone(),
-                            scenarios: self.scenarios.clone(),
+                            goals: config.goals.clone(),
+                            scenarios: Vec::new(),
                             timeout: self.timeout,
-                        });
+                        };
+                        if let Some(more) = config.arch.get(&arch.name) {
+                            cell.enable.extend(more.enable.iter().cloned());
+                            cell.disable.extend(more.disable.iter().cloned());
+                            cell.set.extend(more.set.clone());
+                        }
+                        for value in cell.make.values_mut() {
+                            *value = value.replace(GNU, &arch.gnu);
+                        }
+                        cell.scenarios = self.played(&cell.name());
+                        cell.enable_boot();
+                        cells.push(cell);
                     }
                 }
             }

@@ -19,10 +19,10 @@ use crate::allow::Allow;
 use crate::cell::{Cell, LtoMode};
 use crate::compare::Verdict;
 use crate::error::Error;
-use crate::kbuild::{SourceTree, process_error};
+use crate::kbuild::{self, SourceTree};
 use crate::mutation::Mutation;
 use crate::outcome::CellResult;
-use crate::process::{self, Cancel, Command};
+use crate::process::Cancel;
 use crate::progress::Units;
 use crate::source_copy::SourceCopy;
 use crate::store::WorkDir;
@@ -81,7 +81,7 @@ pub fn probe(request: &Request) -> Result<Vec<CellResult>, Error> {
         jobs: (request.jobs / workers).max(1),
         ccache: crate::doctor::is_installed("ccache"),
         units: Units::start(units),
-        no_shuffle: no_shuffle(request.cancel)?,
+        no_shuffle: kbuild::no_shuffle(request.cancel)?,
     };
     // The long ones first, so that no worker waits for the last one of another.
     let mut cells: Vec<(usize, &Cell)> = request.cells.iter().enumerate().collect();
@@ -163,12 +163,4 @@ fn own_fingerprint() -> Result<blake3::Hash, Error> {
 /// Whether a folder is there.
 fn is_there(dir: &Path) -> bool {
     std::fs::symlink_metadata(dir).is_ok()
-}
-
-/// Why make does not know `--shuffle`: it came with 4.4.
-fn no_shuffle(cancel: &Cancel) -> Result<Option<String>, Error> {
-    let help = Command::new("make").arg("--help");
-    let help = process::capture(&help, None, cancel).map_err(process_error)?;
-    let known = help.stdout.contains("--shuffle");
-    Ok((!known).then(|| "this make has no --shuffle, which came with 4.4".to_owned()))
 }

@@ -10,6 +10,7 @@ mod tail;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
+use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -44,6 +45,8 @@ pub enum Exit {
     TimedOut,
     /// We ended it, because the user asked for it.
     Cancelled,
+    /// We ended it, because `on_tick` had seen enough.
+    Stopped,
 }
 
 impl From<ExitStatus> for Exit {
@@ -64,6 +67,7 @@ impl std::fmt::Display for Exit {
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
             Self::TimedOut => write!(f, "timed out"),
             Self::Cancelled => write!(f, "cancelled"),
+            Self::Stopped => write!(f, "stopped"),
         }
     }
 }
@@ -143,7 +147,8 @@ pub enum ProcessError {
 }
 
 /// Runs `command` with both outputs appended to the file `log`. `on_tick` gets what is
-/// new in the log about five times a second, and once more at the end.
+/// new in the log about five times a second, and once more at the end; with
+/// [`ControlFlow::Break`] it ends the command.
 ///
 /// Nothing is started when `deadline` has passed or `cancel` is set.
 ///
@@ -156,7 +161,7 @@ pub fn run_logged(
     log: &Path,
     deadline: Option<Instant>,
     cancel: &Cancel,
-    on_tick: &mut dyn FnMut(&LogTail<'_>),
+    on_tick: &mut dyn FnMut(&LogTail<'_>) -> ControlFlow<()>,
 ) -> Result<Exit, ProcessError> {
     let refused = |source: io::Error| match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ProcessError::NoSpace {
@@ -207,7 +212,9 @@ pub fn capture(
     let mut stderr = memory().map_err(|e| failed(e.into()))?;
     let (out, err) = (stdout.try_clone(), stderr.try_clone());
     let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
-    let status = supervise(command, out, err, deadline, cancel, &mut |_| ())?;
+    let status = supervise(command, out, err, deadline, cancel, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
     Ok(Captured {
         stdout: contents(&mut stdout).map_err(failed)?,
         stderr: contents(&mut stderr).map_err(failed)?,
@@ -228,7 +235,7 @@ fn supervise(
     stderr: File,
     deadline: Option<Instant>,
     cancel: &Cancel,
-    tick: &mut dyn FnMut(bool),
+    tick: &mut dyn FnMut(bool) -> ControlFlow<()>,
 ) -> Result<Exit, ProcessError> {
     let must_end = || match deadline {
         _ if cancel.is_cancelled() => Some(Exit::Cancelled),
@@ -254,7 +261,9 @@ fn supervise(
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
-            tick(false);
+            if tick(false).is_break() {
+                break Some(Exit::Stopped);
+            }
         }
         // Short commands are over soon; long ones are worth few looks.
         std::thread::sleep(pause);
@@ -267,7 +276,8 @@ fn supervise(
         });
     }
     let status = group.reap().map_err(unwaitable)?;
-    tick(true);
+    // Nothing is left to be ended.
+    let _ = tick(true);
     Ok(ended_by_us.unwrap_or_else(|| Exit::from(status)))
 }
 

@@ -1,5 +1,6 @@
 //! From outcomes to text, one format a file. Pure: `commands` prints.
 
+pub mod diff;
 pub mod json;
 pub mod ktap;
 pub mod text;

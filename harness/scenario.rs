@@ -3,6 +3,7 @@
 //! them, on a miniature and on a whole kernel.
 
 mod expect;
+mod fault;
 mod files;
 pub mod play;
 pub mod rules;
@@ -60,27 +61,54 @@ pub struct Step {
     /// Whether they are done to all files at once, and make run once.
     #[serde(default)]
     pub together: bool,
-    /// Files that make leaves on purpose.
+    /// Files, and folders with all in them, that make leaves on purpose.
     #[serde(default)]
     pub keeps: Vec<PathBuf>,
     /// Whether everything that the build made is removed first.
     #[serde(default)]
     pub fresh: bool,
-    /// Whether the tree is first brought back to what the first build left.
-    #[serde(default)]
-    pub first_build: bool,
     /// Goals in place of the build's own.
     #[serde(default)]
     pub goals: Vec<String>,
+    /// Whether the goal is the boot image of the architecture.
+    #[serde(default)]
+    pub image: bool,
     /// Variables for make's command line.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// How many jobs make runs; as many as in the first build, if not given.
     #[serde(default)]
-    pub jobs: Option<usize>,
+    pub jobs: Option<Jobs>,
     /// Whether make takes prerequisites in another order; since make 4.4.
     #[serde(default)]
     pub shuffle: bool,
     pub expect: Vec<Expectation>,
+}
+
+/// How many jobs make runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Jobs {
+    One,
+    Several,
+}
+
+impl Jobs {
+    /// The kind of a number of jobs.
+    #[must_use]
+    pub fn of(number: usize) -> Jobs {
+        if number > 1 { Jobs::Several } else { Jobs::One }
+    }
+
+    /// A number of this kind, the first build's where that is one.
+    #[must_use]
+    pub fn number(self, first_build: usize) -> usize {
+        match self {
+            Jobs::One => 1,
+            Jobs::Several if Jobs::of(first_build) == Jobs::Several => first_build,
+            Jobs::Several => 8,
+        }
+    }
 }
 
 /// Another place for a build.
@@ -145,6 +173,8 @@ pub enum Expectation {
     IgnoredByGit,
     /// make repairs the damage, or says so and goes on when the file is removed.
     Repaired,
+    /// The kernel boots in an emulator and runs our own init; the console shows no fault.
+    Boots,
 }
 
 /// Where the steps find what they change: names there, places here.
@@ -154,6 +184,23 @@ pub struct Site {
     pub edits: BTreeMap<String, Edit>,
     /// Intermediate files of a build, one of each kind.
     pub intermediates: Vec<Intermediate>,
+    /// Objects that each link compiles again, whatever was changed.
+    #[serde(default)]
+    pub each_link: Vec<String>,
+}
+
+impl Site {
+    /// Where a whole kernel has what the steps change.
+    ///
+    /// # Errors
+    /// When the embedded file is broken, which a unit test rules out.
+    pub fn kernel() -> Result<Site, Error> {
+        yaml::parse(
+            include_str!("scenario/kernel.yaml"),
+            Path::new("kernel.yaml"),
+        )
+        .map_err(|e| Error::Usage(e.to_string()))
+    }
 }
 
 /// A file that one command of the build makes and another reads.
@@ -181,7 +228,24 @@ pub struct Edit {
     /// The objects that must be compiled again; those whose dependencies name the file,
     /// if not given.
     #[serde(default)]
-    pub rebuilds: Option<Vec<String>>,
+    pub rebuilds: Option<Rebuilds>,
+}
+
+/// Objects that a change concerns.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Rebuilds {
+    /// All that are made from C, in this folder and not below.
+    In(PathBuf),
+    Objects(Vec<String>),
+}
+
+impl Scenario {
+    /// Whether a step changes the sources.
+    #[must_use]
+    pub fn edits_sources(&self) -> bool {
+        self.steps.iter().any(|step| step.edit.is_some())
+    }
 }
 
 /// The scenario of that name, which is one of [`crate::cell::SCENARIOS`] but `build`.
@@ -219,6 +283,21 @@ mod tests {
         assert_eq!(files, names);
         for name in names.iter().filter(|name| *name != "build") {
             assert_eq!(by_name(name).unwrap().name, *name);
+        }
+    }
+
+    #[test]
+    fn a_whole_kernel_has_everything_that_the_steps_change() {
+        let site = Site::kernel().unwrap();
+        for name in SCENARIOS.iter().filter(|name| **name != "build") {
+            for edit in by_name(name)
+                .unwrap()
+                .steps
+                .iter()
+                .filter_map(|s| s.edit.as_ref())
+            {
+                assert!(site.edits.contains_key(edit), "{edit}");
+            }
         }
     }
 }

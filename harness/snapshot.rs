@@ -63,7 +63,8 @@ fn findings_text(findings: &[Finding]) -> String {
 
 /// Symbols that tell of the machine or the toolchain, not of the kernel: they
 /// have a facet of their own, or differ from one host to the next.
-fn is_host_symbol(symbol: &str) -> bool {
+#[must_use]
+pub fn is_host_symbol(symbol: &str) -> bool {
     const PREFIXES: [&str; 9] = [
         "CONFIG_RUSTC_",
         "CONFIG_RUST_IS_AVAILABLE",

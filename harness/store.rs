@@ -108,6 +108,18 @@ impl CellDir {
         self.dir.join("build")
     }
 
+    /// A copy of the finished build tree, as long as scenarios are played.
+    #[must_use]
+    pub fn built(&self) -> PathBuf {
+        self.dir.join("built")
+    }
+
+    /// Logs of the scenarios, and other build trees as long as one is played.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.dir.join("scenarios")
+    }
+
     /// The output of every command.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::error::Error;
 
@@ -40,8 +40,13 @@ impl TreeState {
     /// # Errors
     /// Where a directory cannot be read.
     pub fn of(dir: &Path) -> Result<TreeState, Error> {
+        TreeState::of_but(dir, None)
+    }
+
+    /// The same without what has the name `but` in `dir`.
+    fn of_but(dir: &Path, but: Option<&str>) -> Result<TreeState, Error> {
         let mut files = BTreeMap::new();
-        for entry in WalkDir::new(dir).follow_links(false) {
+        for entry in walk(dir, but) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(e) if is_gone(&e) => continue,
@@ -112,6 +117,17 @@ impl TreeState {
     }
 }
 
+/// Everything below a directory, but for what has the name `but` in it.
+fn walk(dir: &Path, but: Option<&str>) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
+    let is_wanted = move |entry: &DirEntry| {
+        entry.depth() != 1 || but.is_none_or(|but| entry.file_name() != but)
+    };
+    WalkDir::new(dir)
+        .follow_links(false)
+        .into_iter()
+        .filter_entry(is_wanted)
+}
+
 fn is_gone(error: &walkdir::Error) -> bool {
     error
         .io_error()
@@ -125,10 +141,22 @@ fn is_gone(error: &walkdir::Error) -> bool {
 /// # Errors
 /// Where a file cannot be read or written.
 pub fn mirror(from: &Path, to: &Path) -> Result<(), Error> {
-    let (wanted, present) = (TreeState::of(from)?, TreeState::of(to)?);
+    mirror_but(from, to, None)
+}
+
+/// The same for a source tree, without what git keeps in it.
+///
+/// # Errors
+/// As [`mirror`].
+pub fn mirror_sources(from: &Path, to: &Path) -> Result<(), Error> {
+    mirror_but(from, to, Some(".git"))
+}
+
+fn mirror_but(from: &Path, to: &Path, but: Option<&str>) -> Result<(), Error> {
+    let (wanted, present) = (TreeState::of_but(from, but)?, TreeState::of(to)?);
     // Empty ones, too: kbuild spells paths through directories that hold nothing.
-    let dirs = dirs_below(from)?;
-    for dir in dirs_below(to)?.difference(&dirs) {
+    let dirs = dirs_below(from, but)?;
+    for dir in dirs_below(to, None)?.difference(&dirs) {
         remove_file(&to.join(dir))?;
     }
     for dir in &dirs {
@@ -178,7 +206,7 @@ pub fn lay_out(
         .flat_map(|path| path.ancestors().skip(1))
         .map(Path::to_owned)
         .collect();
-    for unwanted in dirs_below(dir)?.difference(&dirs) {
+    for unwanted in dirs_below(dir, None)?.difference(&dirs) {
         remove_file(&dir.join(unwanted))?;
     }
     let present = TreeState::of(dir)?;
@@ -211,12 +239,12 @@ pub fn lay_out(
 }
 
 /// The directory itself, if it is there, and every one below it, from there.
-fn dirs_below(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {
-    let is_dir = |entry: &walkdir::DirEntry| entry.file_type().is_dir();
-    WalkDir::new(dir)
-        .into_iter()
-        .filter_entry(is_dir)
-        .filter(|entry| !entry.as_ref().is_err_and(is_gone))
+fn dirs_below(dir: &Path, but: Option<&str>) -> Result<BTreeSet<PathBuf>, Error> {
+    walk(dir, but)
+        .filter(|entry| match entry {
+            Ok(entry) => entry.file_type().is_dir(),
+            Err(error) => !is_gone(error),
+        })
         .map(|entry| {
             let entry = entry.map_err(|e| Error::io(dir, "read")(e.into()))?;
             let path = entry.into_path();
@@ -327,6 +355,16 @@ mod tests {
         assert_eq!(std::fs::read(work.path().join("a/x")).unwrap(), b"1");
         assert!(work.path().join("empty/inner").is_dir());
         assert!(!work.path().join("a/more").exists());
+    }
+
+    #[test]
+    fn sources_are_mirrored_without_what_git_keeps() {
+        let saved = tree(&[(".git/objects/x", "1"), ("a/.git", "2"), ("a/x", "3")]);
+        let work = tempfile::tempdir().unwrap();
+        mirror_sources(saved.path(), work.path()).unwrap();
+        let found: Vec<_> = TreeState::of(work.path()).unwrap().0.into_keys().collect();
+        assert_eq!(found, ["a/.git", "a/x"].map(PathBuf::from));
+        assert!(!work.path().join(".git").exists());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! One question, one answer: is this build tree right? Every command asks
 //! through here. Collects, checks, applies the allow entries, and renders the
-//! facets. [`cell`] builds first.
+//! facets. [`cell`] builds first, [`pair`] compares two trees.
 
 pub mod cell;
+pub mod pair;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,9 +11,11 @@ use std::path::Path;
 
 use crate::allow::{Allow, KernelVersion};
 use crate::arch::{self, ArchError};
+use crate::boot;
 use crate::cell::{Arch, LtoMode};
 use crate::check::{self, Subject};
 use crate::collect::{self, BuildTree};
+use crate::diff;
 use crate::error::Error;
 use crate::facts::{Facts, Goal};
 use crate::finding::{Finding, Rule, Severity};
@@ -64,6 +67,8 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
     check::rules()
         .chain([&BUILD_FAILED])
         .chain(scenario::rules::RULES.iter().copied())
+        .chain(boot::console::RULES)
+        .chain(diff::rules::rules())
 }
 
 /// Reads and checks one build tree.
@@ -75,7 +80,7 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
     let tree =
         BuildTree::open(question.build, question.source, question.log)?.with_goal(question.goal);
     let facts = collect::collect(&tree)?;
-    let arch = identify_arch(question, &facts)?;
+    let arch = expected_arch(question, &facts)?;
     let mode = question.mode.unwrap_or_else(|| mode_of(&facts));
     let subject = Subject {
         facts: &facts,
@@ -98,15 +103,7 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
         },
         facets: snapshot::facets(&subject, &findings),
         checked: Checked {
-            identity: Identity {
-                arch: arch.name.clone(),
-                mode,
-                kernel: facts.kernel.clone(),
-                compiler: facts
-                    .config("CONFIG_CC_VERSION_TEXT")
-                    .trim_matches('"')
-                    .to_owned(),
-            },
+            identity: identity(&facts, arch, mode),
             counts: Counts::of(&facts),
             warnings: facts
                 .log
@@ -120,23 +117,44 @@ pub fn check_tree(question: &Question) -> Result<Answer, Error> {
     })
 }
 
-fn identify_arch<'a>(question: &Question<'a>, facts: &Facts) -> Result<&'a Arch, Error> {
-    let table = |e: ArchError| Error::Usage(e.to_string());
-    let found = arch::of_config(&facts.config).map_err(table)?;
-    match (question.arch, found) {
-        (Some(expected), Some(found)) if expected.name != found.name => Err(Error::Usage(format!(
+fn expected_arch(question: &Question, facts: &Facts) -> Result<&'static Arch, Error> {
+    let found = arch_of(question.build, facts)?;
+    match question.arch {
+        Some(expected) if expected.name != found.name => Err(Error::Usage(format!(
             "{}: the tree is of {}, expected {}\n  pass the build tree of {}, or leave the expectation out",
             question.build.display(),
             found.name,
             expected.name,
             expected.name,
         ))),
-        (_, Some(found)) => Ok(found),
-        (_, None) => Err(Error::Usage(format!(
+        Some(_) | None => Ok(found),
+    }
+}
+
+/// The architecture that the tree in `build` is of.
+fn arch_of(build: &Path, facts: &Facts) -> Result<&'static Arch, Error> {
+    let table = |e: ArchError| Error::Usage(e.to_string());
+    let found = arch::of_config(&facts.config).map_err(table)?;
+    match found {
+        Some(found) => Ok(found),
+        None => Err(Error::Usage(format!(
             "{}: the configuration is of no architecture that klto knows ({})\n  a new one is one file in harness/arch, see CONTRIBUTING.md",
-            question.build.display(),
+            build.display(),
             arch::names().map_err(table)?.join(", "),
         ))),
+    }
+}
+
+/// What a tree is, in the words of a report.
+fn identity(facts: &Facts, arch: &Arch, mode: LtoMode) -> Identity {
+    Identity {
+        arch: arch.name.clone(),
+        mode,
+        kernel: facts.kernel.clone(),
+        compiler: facts
+            .config("CONFIG_CC_VERSION_TEXT")
+            .trim_matches('"')
+            .to_owned(),
     }
 }
 

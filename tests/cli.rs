@@ -150,7 +150,11 @@ fn a_tree_of_no_known_architecture_is_refused_with_those_that_are() {
     let ended = klto_in(here.path(), &["check", "tree"]);
 
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("(arm64, loongarch, riscv, x86_64)"));
+    assert!(
+        ended
+            .stderr
+            .contains("(arm64, loongarch, powerpc, riscv, x86_64)")
+    );
 }
 
 #[rstest]

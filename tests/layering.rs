@@ -13,10 +13,11 @@ use sources::{Source, read_all, rust_files};
 /// Words that every layer speaks.
 const PLAIN: [&str; 3] = ["cell", "facts", "error"];
 /// From what was read to what is reported: the same answer for the same input.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "check",
     "clang_options",
     "compare",
+    "diff",
     "finding",
     "outcome",
     "report",

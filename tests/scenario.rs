@@ -6,9 +6,12 @@ mod stand;
 
 use std::collections::BTreeSet;
 
+use klto::cell::LtoMode;
 use klto::error::Error;
 use klto::finding::Finding;
+use klto::scenario::play::Played;
 use klto::scenario::rules::RULES;
+use klto::snapshot::Facets;
 use klto::verify;
 use rstest::rstest;
 
@@ -139,7 +142,7 @@ const CASES: &[Case] = &[
     Case {
         key: "order.differs",
         kernel: Kernel::Tiny,
-        steps: "- { name: o, fresh: true, jobs: 1, expect: [bytes-of-build] }",
+        steps: "- { name: o, fresh: true, jobs: one, expect: [bytes-of-build] }",
         breaks: &[(
             "Makefile",
             "\t@cat one.c shared.h >$@\n",
@@ -219,13 +222,20 @@ fn what_a_failed_make_leaves_besides_is_seen() {
 
 /// The stand builds with two jobs.
 #[rstest]
-#[case::other_jobs("- { name: o, fresh: true, jobs: 1, expect: [bytes-of-build] }", 1)]
-#[case::the_first_build_again("- { name: o, fresh: true, jobs: 2, expect: [bytes-of-build] }", 0)]
+#[case::other_jobs("- { name: o, fresh: true, jobs: one, expect: [bytes-of-build] }", 1)]
+#[case::the_first_build_again(
+    "- { name: o, fresh: true, jobs: several, expect: [bytes-of-build] }",
+    0
+)]
 #[case::a_clean_build_per_mode(
     "- { name: thin, lto: thin, expect: [facts-of-clean-build] }\n\
      - { name: back, lto: thin-dist, expect: [facts-of-clean-build] }\n\
      - { name: thin again, lto: thin, expect: [facts-of-clean-build] }",
-    3 + 2
+    3 + 1
+)]
+#[case::a_clean_build_of_changed_sources(
+    "- { name: edit, edit: fault, expect: [facts-of-clean-build] }",
+    1 + 1
 )]
 fn no_make_is_spent_on_what_is_known(#[case] steps: &str, #[case] makes: usize) {
     let stand = Stand::new(Kernel::Fake, &[]);
@@ -247,16 +257,52 @@ fn what_a_failed_make_did_not_come_to_is_not_called_stale() {
 }
 
 #[test]
-fn a_step_begins_at_the_first_build_whatever_came_before() {
+fn what_follows_a_failed_step_is_left_out() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let failed = "- { name: f, goals: [clean, nothing], expect: [no-command] }";
-    let again = AGAIN.replace("name: again", "name: again, first_build: true");
-    for (step, left_out) in [(AGAIN, 1), (again.as_str(), 0)] {
-        let played = stand.play(&format!("{failed}\n{step}")).unwrap();
-        assert_eq!(played.left_out.len(), left_out, "{played:#?}");
-        let keys: Vec<&str> = played.findings.iter().map(|f| f.rule.key).collect();
-        assert_eq!(keys, ["rebuild.failed"], "{:#?}", played.findings);
-    }
+    let played = stand.play(&format!("{failed}\n{AGAIN}")).unwrap();
+    assert_eq!(played.left_out, ["again: the step before failed"]);
+    let keys: Vec<&str> = played.findings.iter().map(|f| f.rule.key).collect();
+    assert_eq!(keys, ["rebuild.failed"], "{:#?}", played.findings);
+}
+
+/// On a whole kernel, a clean build of one more mode is what the matrix has or has not.
+#[test]
+fn a_mode_without_a_clean_build_is_left_out_where_none_is_worth_it() {
+    const STEPS: &str = "- { name: to thin, lto: thin, expect: [facts-of-clean-build] }\n\
+                         - { name: to full, lto: full, expect: [facts-of-clean-build] }\n\
+                         - { name: to thin again, lto: thin, expect: [facts-of-clean-build] }\n\
+                         - { name: back, lto: thin-dist, expect: [facts-of-clean-build] }";
+    let mut stand = Stand::new(Kernel::Fake, &[]);
+    stand.builds_others = false;
+    let left_out = |played: &Played| played.left_out.len();
+    assert_eq!(left_out(&stand.play(STEPS).unwrap()), 3);
+    assert_eq!(stand.makes(), 0, "and it is in the last mode already");
+
+    let another = Facets::from([("archive", "another".to_owned())]);
+    stand.others.insert(LtoMode::Thin, another);
+    let played = stand.play(STEPS).unwrap();
+    assert_eq!(left_out(&played), 1);
+    assert_eq!(shown(&played.findings), [("rebuild.differs", "archive")]);
+    assert_eq!(stand.makes(), 2, "the third is the mode that it is in");
+}
+
+#[test]
+fn what_each_link_makes_is_expected_of_each_edit() {
+    let mut stand = Stand::new(Kernel::Tiny, &[]);
+    let step = "- { name: s, edit: source, expect: [dependants-rebuilt] }";
+    assert_eq!(shown(&stand.play(step).unwrap().findings), []);
+    stand.each_link = vec!["one.o".to_owned()];
+    let missed = [("rebuild.missed", "one.o")];
+    assert_eq!(shown(&stand.play(step).unwrap().findings), missed);
+}
+
+#[test]
+fn every_object_of_a_folder_is_expected_where_an_edit_names_one() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    let step = "- { name: s, edit: folder, expect: [dependants-rebuilt] }";
+    let missed = [("rebuild.missed", "one.o")];
+    assert_eq!(shown(&stand.play(step).unwrap().findings), missed);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub const MAGIC: &[u8] = b"\x7fELF";
 
 /// How ThinLTO names a promoted local: `name.llvm.<hash>`, by
 /// `ModuleSummaryIndex::getGlobalNameForLocal` of LLVM.
-const PROMOTED: &str = ".llvm.";
+pub(super) const PROMOTED: &str = ".llvm.";
 
 /// Parses an object file that begins with [`MAGIC`].
 #[must_use]

@@ -49,7 +49,7 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
     match checked.unfinished {
         Some(reason) => Err(Error::Unfinished {
             dir: args.build_dir.clone(),
-            reason,
+            reason: format!("{reason}; nothing in what is there breaks a rule"),
         }),
         None => Ok(Exit::Holds),
     }

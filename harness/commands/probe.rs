@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{exit, jobs, load_allows, print, source_dir};
-use crate::allow::Allow;
+use super::{exit, jobs, known_defects, load_allows, print, source_dir};
 use crate::arch;
-use crate::cell::{Cell, SCENARIOS};
+use crate::cell::{BOOT, Cell, SCENARIOS};
 use crate::cli::Probe as Args;
 use crate::error::{Error, Exit};
 use crate::kbuild::{self, SourceTree};
@@ -18,9 +17,6 @@ use crate::probe::{Request, miniature, probe};
 use crate::process::Cancel;
 use crate::report::{Format, json, ktap, text};
 use crate::store::WorkDir;
-
-/// The defects of released kernels that the probe finds: reported, and not counted.
-const KNOWN_DEFECTS: &str = include_str!("../known-defects.yaml");
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     if args.mutate.iter().any(|name| name == "list") {
@@ -35,8 +31,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         .collect::<Result<_, _>>()?;
     let mut allows = load_allows(&args.allow)?;
     if !args.known_defects_count {
-        let known = Allow::parse(KNOWN_DEFECTS, Path::new("known-defects.yaml"));
-        allows.extend(known.map_err(|e| Error::Usage(e.to_string()))?);
+        allows.extend(known_defects()?);
     }
     let kernel = source_dir(&args.kernel)?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
@@ -89,7 +84,8 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
     let usage = |e: arch::ArchError| Error::Usage(e.to_string());
     let mut names = args.arch.iter().map(String::as_str).collect::<Vec<_>>();
     if names.is_empty() {
-        names = arch::names().map_err(usage)?;
+        let with_lto = arch::all().map_err(usage)?.values().filter(|arch| arch.lto);
+        names = with_lto.map(|arch| arch.name.as_str()).collect();
     }
     let scenarios = scenarios(&args.scenario)?;
     let mut make = miniature::adding(&args.add);
@@ -108,6 +104,7 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
                 lto: *lto,
                 toolchain_name: toolchain_name(&args.toolchain)?,
                 make: make.clone(),
+                goals: Vec::new(),
                 scenarios: scenarios.clone(),
                 timeout: args.timeout,
             };
@@ -120,20 +117,23 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
 }
 
 fn scenarios(asked: &[String]) -> Result<Vec<String>, Error> {
+    let played = || SCENARIOS.into_iter().filter(|name| *name != BOOT);
     for name in asked.iter().filter(|name| *name != "all") {
-        if !SCENARIOS.contains(&name.as_str()) {
+        if name == BOOT {
+            return Err(Error::Usage(
+                "a miniature cannot boot\n  name the scenario in a matrix, for `klto run`"
+                    .to_owned(),
+            ));
+        }
+        if !played().any(|known| known == name) {
             return Err(Error::Usage(format!(
                 "no scenario is named `{name}`; {}",
-                known_names(name, SCENARIOS.into_iter().chain(["all"]))
+                known_names(name, played().chain(["all"]))
             )));
         }
     }
     let is_asked = |name: &&str| *name == "build" || asked.iter().any(|a| a == name || a == "all");
-    Ok(SCENARIOS
-        .into_iter()
-        .filter(is_asked)
-        .map(str::to_owned)
-        .collect())
+    Ok(played().filter(is_asked).map(str::to_owned).collect())
 }
 
 /// `llvm-22` for `-22`; the folders of a path for a path.

@@ -1,33 +1,59 @@
 //! `klto run`: builds the cells of a matrix and checks each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::{check_place, exit, jobs, load_allows, load_matrix, print, select, source_dir};
+use super::{
+    check_place, exit, jobs, known_defects, load_allows, load_matrix, print, select, source_dir,
+};
 use crate::cell::{Cell, LtoMode};
 use crate::cli::Run as Args;
 use crate::compare::Verdict;
+use crate::diff::{Difference, Tolerances};
 use crate::doctor;
 use crate::error::{Error, Exit};
 use crate::kbuild::{self, SourceTree};
-use crate::outcome::{CellResult, RunResult};
+use crate::mutation::{self, Mutation};
+use crate::outcome::{CellResult, RunResult, ScenarioResult};
 use crate::process::Cancel;
 use crate::progress::say;
 use crate::report::{Format, json, ktap, text};
+use crate::scenario;
 use crate::store::{SnapshotDir, WorkDir};
-use crate::verify::cell::{Finished, Run, verify};
+use crate::tree_path::stays_inside;
+use crate::tree_state::mirror_sources;
+use crate::verify::cell::{Finished, Others, Run, verify};
+use crate::verify::pair::{compare_trees, usual_tolerances};
+use crate::verify::suppress;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
     let cells = select(&matrix, &args.cells)?;
+    let mutations: Vec<Mutation> = args
+        .mutate
+        .iter()
+        .map(|name| mutation::load(name))
+        .collect::<Result<_, _>>()?;
     let mut allows = load_allows(&args.allow)?;
+    if !args.known_defects_count {
+        allows.extend(known_defects()?);
+    }
     allows.extend(matrix.allow.iter().cloned());
-    let kernel = source_dir(&args.kernel)?;
+    let mut kernel = source_dir(&args.kernel)?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
-    let source = SourceTree::open(&kernel, &arches)?;
+    SourceTree::open(&kernel, &arches)?;
     check_place(&args.work, &kernel)?;
     let work = WorkDir::open(&args.work)?;
-    let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name);
+    if !mutations.is_empty() || edits_sources(&cells)? {
+        kernel = copy_sources(&kernel, &work.path().join("source"), &mutations)?;
+    }
+    let source = SourceTree::open(&kernel, &arches)?;
+    // What comes of a mistake is nothing to accept.
+    let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
+        .filter(|_| mutations.is_empty());
     let cancel = Cancel::install().map_err(kbuild::process_error)?;
+    let no_shuffle = kbuild::no_shuffle(&cancel)?;
     let run = Run {
         source: &source,
         work: &work,
@@ -35,10 +61,20 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         allows: &allows,
         jobs: jobs(args.jobs, 1),
         ccache: args.ccache,
+        no_shuffle: no_shuffle.as_deref(),
         cancel: &cancel,
     };
 
-    let mut results = verify_all(&run, &cells, !args.no_reuse);
+    let tolerances = match matrix.tolerances {
+        Some(tolerances) => tolerances,
+        None => usual_tolerances().map_err(|e| Error::Usage(e.to_string()))?,
+    };
+    let wanted = Wanted {
+        reuse: !args.no_reuse,
+        compare: &matrix.compare,
+        tolerances: &tolerances,
+    };
+    let mut results = verify_all(&run, &cells, &wanted);
     if let Some(snapshots) = run.snapshots.filter(|_| args.cells.patterns.is_empty()) {
         let known: Vec<String> = matrix.cells().iter().map(Cell::name).collect();
         let gone = snapshots
@@ -59,36 +95,46 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     Ok(exit(&result, args.strict))
 }
 
-/// Verifies the cells, each distributed one first, since the in-process cell
-/// beside it can start from its finished tree. Results are in matrix order; after
-/// an interrupt the cells that are left cannot be told.
-fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Vec<CellResult> {
-    let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|at| {
-        let first_of_group = cells
-            .iter()
-            .position(|other| beside(other) == beside(&cells[*at]))
-            .unwrap_or(*at);
-        (first_of_group, cells[*at].lto != LtoMode::ThinDist)
-    });
-    let mut finished: BTreeMap<_, Finished> = BTreeMap::new();
+/// How the cells of a run depend on each other.
+struct Wanted<'a> {
+    /// Whether one may start from the finished tree of another.
+    reuse: bool,
+    /// The modes whose trees are compared, the others with the first.
+    compare: &'a [LtoMode],
+    tolerances: &'a Tolerances,
+}
+
+/// Verifies the cells; results are in matrix order. After an interrupt the cells that are
+/// left cannot be told.
+fn verify_all(run: &Run, cells: &[Cell], wanted: &Wanted) -> Vec<CellResult> {
+    let mut finished: BTreeMap<_, Vec<(LtoMode, Finished)>> = BTreeMap::new();
     let mut results: BTreeMap<usize, CellResult> = BTreeMap::new();
-    for at in order {
+    for at in order(cells) {
         let cell = &cells[at];
-        let from = match cell.lto {
-            LtoMode::Thin if reuse => finished.get(&beside(cell)),
-            LtoMode::None | LtoMode::Thin | LtoMode::ThinDist | LtoMode::Full => None,
-        };
+        let group = finished.entry(beside(cell)).or_default();
+        let mut others = Others::default();
+        let switches = |other: &Cell| plays(other, SWITCH);
+        if cells
+            .iter()
+            .any(|other| beside(other) == beside(cell) && switches(other))
+        {
+            // Each is built clean, for the tree that switches to be compared with.
+            let clean = group
+                .iter()
+                .map(|(mode, tree)| (*mode, tree.facets.clone()));
+            others.clean = clean.collect();
+        } else if wanted.reuse && cell.lto == LtoMode::Thin {
+            let distributed = group.iter().find(|(mode, _)| *mode == LtoMode::ThinDist);
+            others.from = distributed.map(|(_, tree)| tree);
+        }
         let (result, tree) = match doctor::missing_for(cell, run.ccache) {
             Some(reason) => (
                 CellResult::without_build(cell.name(), Verdict::Infra(reason)),
                 None,
             ),
-            None => verify(run, cell, from),
+            None => verify(run, cell, &others),
         };
-        if let (LtoMode::ThinDist, Some(tree)) = (cell.lto, tree) {
-            finished.insert(beside(cell), tree);
-        }
+        group.extend(tree.map(|tree| (cell.lto, tree)));
         let broken = if result.is_broken() { ", broken" } else { "" };
         say(format_args!(
             "{}: {}{broken}",
@@ -97,7 +143,132 @@ fn verify_all(run: &Run, cells: &[Cell], reuse: bool) -> Vec<CellResult> {
         ));
         results.insert(at, result);
     }
+    for (at, cell) in cells.iter().enumerate() {
+        let trees = &finished[&beside(cell)];
+        if let Some(result) = results.get_mut(&at)
+            && let Some(compared) = compare_modes(run, cell, trees, wanted)
+        {
+            result.scenarios.push(compared);
+        }
+    }
     results.into_values().collect()
+}
+
+/// Compares the finished tree of a cell with that of the first mode to compare, where the
+/// cell is of another of them.
+fn compare_modes(
+    run: &Run,
+    cell: &Cell,
+    trees: &[(LtoMode, Finished)],
+    wanted: &Wanted,
+) -> Option<ScenarioResult> {
+    let (first, others) = wanted.compare.split_first()?;
+    if !others.contains(&cell.lto) || run.cancel.is_cancelled() {
+        return None;
+    }
+    let started = Instant::now();
+    let of_mode = |mode| {
+        trees
+            .iter()
+            .find(|(of, _)| *of == mode)
+            .map(|(_, tree)| tree)
+    };
+    let mut result = ScenarioResult {
+        name: format!("{COMPARE} with {first}"),
+        findings: Vec::new(),
+        left_out: Vec::new(),
+        seconds: 0.0,
+    };
+    let compared = match (of_mode(*first), of_mode(cell.lto)) {
+        (Some(one), Some(other)) => {
+            let trees = [&*one.dir, &*other.dir];
+            compare_trees(trees, wanted.tolerances).map_err(|e| e.to_string())
+        }
+        (None, _) => Err(format!("there is no finished tree in mode {first}")),
+        (_, None) => Err("there is no finished tree".to_owned()),
+    };
+    match compared {
+        Ok(compared) => {
+            let findings = compared
+                .differences
+                .into_iter()
+                .map(Difference::into_finding);
+            result.findings = findings.collect();
+            let place = (&*cell.name(), COMPARE);
+            suppress(&mut result.findings, run.allows, place, &run.source.version);
+        }
+        Err(why) => result.left_out.push(why.replace("\n  ", "; ")),
+    }
+    result.seconds = started.elapsed().as_secs_f64();
+    Some(result)
+}
+
+/// What comparing is called among the scenarios.
+const COMPARE: &str = "compare";
+
+/// The order of verifying. The distributed cell comes first, since the in-process one beside
+/// it can start from its finished tree; but last where it switches modes and is compared with
+/// the others.
+fn order(cells: &[Cell]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..cells.len()).collect();
+    order.sort_by_key(|at| {
+        let cell = &cells[*at];
+        let first_of_group = cells
+            .iter()
+            .position(|other| beside(other) == beside(cell))
+            .unwrap_or(*at);
+        let turn = match cell.lto {
+            LtoMode::ThinDist if plays(cell, SWITCH) => 2,
+            LtoMode::ThinDist => 0,
+            LtoMode::None | LtoMode::Thin | LtoMode::Full => 1,
+        };
+        (first_of_group, turn)
+    });
+    order
+}
+
+/// The scenario that compares modes.
+const SWITCH: &str = "switch";
+
+fn plays(cell: &Cell, scenario: &str) -> bool {
+    cell.scenarios.iter().any(|name| name == scenario)
+}
+
+/// Copies the source tree, for scenarios or mutations to change, and makes the mistakes in
+/// it. What an earlier run changed there is brought back first.
+fn copy_sources(kernel: &Path, copy: &Path, mutations: &[Mutation]) -> Result<PathBuf, Error> {
+    say(format_args!(
+        "copying the source tree to {}",
+        copy.display()
+    ));
+    mirror_sources(kernel, copy)?;
+    for mutation in mutations {
+        for file in mutation.files().collect::<BTreeSet<_>>() {
+            let path = copy.join(file);
+            if !stays_inside(file) || !path.is_file() {
+                return Err(Error::Usage(format!(
+                    "{}: there is no {file}, which the mutation {} changes\n  this kernel keeps it elsewhere; choose another mutation, or another kernel",
+                    kernel.display(),
+                    mutation.name
+                )));
+            }
+            let text = std::fs::read(&path).map_err(Error::io(&path, "read"))?;
+            let text = mutation.apply(file, &text).map_err(Error::Usage)?;
+            std::fs::write(&path, text).map_err(Error::io(&path, "write"))?;
+        }
+    }
+    Ok(copy.to_owned())
+}
+
+/// Whether a scenario of some cell changes source files.
+fn edits_sources(cells: &[Cell]) -> Result<bool, Error> {
+    let names = cells.iter().flat_map(|cell| &cell.scenarios);
+    for name in names.filter(|name| *name != "build") {
+        if scenario::by_name(name)?.edits_sources() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What the modes of one kernel have in common.

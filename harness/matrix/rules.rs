@@ -2,13 +2,13 @@
 //! for paths, symbols are spelt right, and no line of the file is without effect. Each
 //! broken rule is reported at its place in the file, with what to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{Document, MatrixError};
 use crate::arch;
-use crate::cell::{Arch, Cell, LtoMode};
+use crate::cell::{Arch, Cell, LtoMode, SCENARIOS};
 use crate::nearest::known_names;
 use crate::yaml;
 
@@ -21,10 +21,6 @@ const OWN_VARIABLES: [&str; 6] = [
     "M",
     "KCONFIG_CONFIG",
 ];
-
-/// The scenarios that a matrix may name: a matrix must never promise what `klto run` does
-/// not do.
-const PLAYED: [&str; 1] = ["build"];
 
 /// The file that the rules are applied to, to find places in it.
 pub(super) struct Check<'a> {
@@ -49,7 +45,9 @@ impl Check<'_> {
         self.toolchains(document)?;
         self.configs(document)?;
         self.scenarios(document)?;
-        self.axes(document)
+        let arches = self.axes(document)?;
+        self.compare(document)?;
+        Ok(arches)
     }
 
     /// Names become folders and parts of cell names.
@@ -94,24 +92,71 @@ impl Check<'_> {
         for (name, config) in &document.configs {
             self.path_safe(name, "config", &["configs", name])?;
             self.path_safe(&config.base, "base config", &["configs", name, "base"])?;
-            let mut seen = BTreeSet::new();
-            for (list, symbols) in [("enable", &config.enable), ("disable", &config.disable)] {
-                for (index, symbol) in symbols.iter().enumerate() {
-                    let path = ["configs", name, list, &index.to_string()];
-                    self.symbol(symbol, &path)?;
-                    self.symbol_once(symbol, &mut seen, &path)?;
-                }
-            }
-            for (symbol, value) in &config.set {
-                let path = ["configs", name, "set", symbol];
-                self.symbol(symbol, &path)?;
-                self.symbol_once(symbol, &mut seen, &path)?;
-                if value.is_empty() {
+            self.filled("goals", &config.goals, &["configs", name, "goals"])?;
+            for (index, goal) in config.goals.iter().enumerate() {
+                let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+-/".contains(&b);
+                if goal.is_empty() || goal.starts_with('-') || !goal.bytes().all(fits) {
+                    let path = ["configs", name, "goals", &index.to_string()];
                     let message = format!(
-                        "`{symbol}` has no value; write one, or '\"\"' for an empty string"
+                        "`{goal}` is no goal of make; variables belong to a toolchain's `make:`"
                     );
                     return Err(self.broken(&path, message));
                 }
+            }
+            if !config
+                .goals
+                .iter()
+                .any(|goal| goal == "vmlinux" || goal == "all")
+            {
+                let message = "the goals leave vmlinux out, without which there is nothing to check; add `vmlinux`";
+                return Err(self.broken(&["configs", name, "goals"], message));
+            }
+            let own = (&config.enable[..], &config.disable[..], &config.set);
+            self.symbols(own, &["configs", name], &mut BTreeSet::new())?;
+            for (arch, more) in &config.arch {
+                let path = ["configs", name, "arch", arch];
+                let known = arch::all()?;
+                self.defined(
+                    arch,
+                    "architecture",
+                    known.keys().map(String::as_str),
+                    &path,
+                )?;
+                let mut seen: BTreeSet<&str> =
+                    own.0.iter().chain(own.1).map(String::as_str).collect();
+                seen.extend(own.2.keys().map(String::as_str));
+                self.symbols(
+                    (&more.enable[..], &more.disable[..], &more.set),
+                    &path,
+                    &mut seen,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn symbols<'s>(
+        &self,
+        (enable, disable, set): (&'s [String], &'s [String], &'s BTreeMap<String, String>),
+        config: &[&str],
+        seen: &mut BTreeSet<&'s str>,
+    ) -> Checked {
+        for (list, symbols) in [("enable", enable), ("disable", disable)] {
+            for (index, symbol) in symbols.iter().enumerate() {
+                let index = index.to_string();
+                let path = [config, &[list, &index]].concat();
+                self.symbol(symbol, &path)?;
+                self.symbol_once(symbol, seen, &path)?;
+            }
+        }
+        for (symbol, value) in set {
+            let path = [config, &["set", symbol]].concat();
+            self.symbol(symbol, &path)?;
+            self.symbol_once(symbol, seen, &path)?;
+            if value.is_empty() {
+                let message =
+                    format!("`{symbol}` has no value; write one, or '\"\"' for an empty string");
+                return Err(self.broken(&path, message));
             }
         }
         Ok(())
@@ -155,9 +200,31 @@ impl Check<'_> {
 
     fn scenarios(&self, document: &Document) -> Checked {
         self.filled("scenarios", &document.scenarios, &["scenarios"])?;
-        for (index, name) in document.scenarios.iter().enumerate() {
+        for (index, scenario) in document.scenarios.iter().enumerate() {
             let path = ["scenarios", &index.to_string()];
-            self.defined(name, "scenario", PLAYED, &path)?;
+            self.defined(&scenario.name, "scenario", SCENARIOS, &path)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, document: &Document) -> Checked {
+        if let [_] = document.compare[..] {
+            let message = "`compare` names one mode; name two or more, the first of which the \
+                           others are compared with";
+            return Err(self.broken(&["compare"], message));
+        }
+        for (index, mode) in document.compare.iter().enumerate() {
+            let index = index.to_string();
+            if !document.axes.lto.contains(mode) {
+                let message = format!("compares mode `{mode}`, which is not on the axis `lto`");
+                return Err(self.broken(&["compare", &index], message));
+            }
+        }
+        if !document.compare.is_empty() {
+            self.filled("compare", &document.compare, &["compare"])?;
+        } else if document.tolerances.is_some() {
+            let message = "nothing is compared, so tolerances are without effect; add `compare:`";
+            return Err(self.broken(&["tolerances"], message));
         }
         Ok(())
     }
@@ -260,14 +327,19 @@ impl Check<'_> {
                 return Err(self.broken(&["exclude", &index, "reason"], message));
             }
         }
-        for (index, allow) in document.allow.iter().enumerate() {
-            if !cells.iter().any(|cell| allow.cells.matches(&cell.name())) {
+        let scenarios = document.scenarios.iter().enumerate();
+        let allows = document.allow.iter().enumerate();
+        let patterns = scenarios
+            .filter_map(|(index, scenario)| Some(("scenarios", index, scenario.cells.as_ref()?)))
+            .chain(allows.map(|(index, allow)| ("allow", index, &allow.cells)));
+        for (list, index, pattern) in patterns {
+            if !cells.iter().any(|cell| pattern.matches(&cell.name())) {
                 let message = format!(
                     "`{}` matches no cell of this matrix; a cell is named like `{}`",
-                    allow.cells.as_str(),
+                    pattern.as_str(),
                     cells.first().map(Cell::name).unwrap_or_default(),
                 );
-                return Err(self.broken(&["allow", &index.to_string(), "cells"], message));
+                return Err(self.broken(&[list, &index.to_string(), "cells"], message));
             }
         }
         Ok(())

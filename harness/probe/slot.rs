@@ -2,6 +2,7 @@
 //! what was made before and can be used again. Paths stay the same from probe to probe,
 //! since kbuild writes them into what it makes.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -16,8 +17,7 @@ use crate::finding::Finding;
 use crate::kbuild::{Build, Failure, Outcome};
 use crate::outcome::{BuildFailure, CellResult, ScenarioResult};
 use crate::process::Command;
-use crate::scenario;
-use crate::scenario::play::Stage;
+use crate::scenario::play::{Stage, lay_out_gitignore};
 use crate::tree_state::{TreeState, create_dir, mirror, remove_file};
 use crate::verify::{Question, check_tree};
 
@@ -342,20 +342,6 @@ fn play_scenario(
     result: &CellResult,
     name: &str,
 ) -> Result<ScenarioResult, Error> {
-    let started = Instant::now();
-    let scenario = scenario::by_name(name)?;
-    let mut played = ScenarioResult {
-        name: name.to_owned(),
-        findings: Vec::new(),
-        left_out: Vec::new(),
-        seconds: 0.0,
-    };
-    if !scenario.lto.contains(&build.cell.lto) {
-        played
-            .left_out
-            .push(format!("not played in mode {}", build.cell.lto));
-        return Ok(played);
-    }
     let key = slot.path("prepared.key");
     let key = std::fs::read_to_string(&key).map_err(Error::io(&key, "read"))?;
     let prepared = TreeState::of(&slot.path("prepared").join(key))?;
@@ -375,17 +361,7 @@ fn play_scenario(
     })?
     .facets;
     let gitignore = slot.path("gitignore");
-    remove_file(&gitignore)?;
-    for path in probe
-        .copy
-        .paths()
-        .filter(|path| path.ends_with(".gitignore"))
-    {
-        let file = gitignore.join(path);
-        create_dir(file.parent().unwrap_or(&gitignore))?;
-        let text = probe.copy.read(path)?;
-        std::fs::write(&file, without_catch_all(&text)).map_err(Error::io(&file, "write"))?;
-    }
+    lay_out_gitignore(&probe.request.work.path().join("source"), &gitignore)?;
     let empty = Vec::new();
     let stage = Stage {
         build: *build,
@@ -398,26 +374,13 @@ fn play_scenario(
             .as_ref()
             .map_or(&empty, |checked| &checked.findings),
         facets: &facets,
+        others: &BTreeMap::new(),
+        builds_others: true,
         scratch: &slot.path("scratch"),
         gitignore: &gitignore,
         no_shuffle: probe.no_shuffle.as_deref(),
     };
-    let outcome = stage.play(&scenario)?;
-    played.findings = outcome.findings;
-    played.left_out = outcome.left_out;
-    played.seconds = started.elapsed().as_secs_f64();
-    Ok(played)
-}
-
-/// A `.gitignore` without a line that covers everything: a packaged source, such as
-/// Debian's, ends the kernel's own file with one.
-fn without_catch_all(gitignore: &[u8]) -> Vec<u8> {
-    let lines = gitignore.split_inclusive(|byte| *byte == b'\n');
-    lines
-        .filter(|line| line.trim_ascii() != b"/*")
-        .flatten()
-        .copied()
-        .collect()
+    stage.play_named(name)
 }
 
 /// The command that probes this cell again, and those that make does by hand.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -44,14 +45,18 @@ impl Tail {
 
     /// Hands on what is new. A log that cannot be read any more has nothing new: the
     /// command matters more than its progress.
-    pub fn deliver(&mut self, is_last: bool, on_tick: &mut dyn FnMut(&LogTail<'_>)) {
+    pub fn deliver(
+        &mut self,
+        is_last: bool,
+        on_tick: &mut dyn FnMut(&LogTail<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let (lines, skipped) = self.read(is_last).unwrap_or_default();
         on_tick(&LogTail {
             lines: &lines,
             skipped,
             elapsed: self.start.elapsed(),
             is_last,
-        });
+        })
     }
 
     fn read(&mut self, is_last: bool) -> io::Result<(Vec<String>, u64)> {
@@ -96,10 +101,13 @@ mod tests {
         log.write_all(b"old\n").unwrap();
         let mut tail = Tail::open(log.path()).unwrap();
         let mut seen = Vec::new();
-        let mut note = |tail: &LogTail<'_>| seen.push(tail.lines.join("|"));
+        let mut note = |tail: &LogTail<'_>| {
+            seen.push(tail.lines.join("|"));
+            ControlFlow::Continue(())
+        };
         for (text, is_last) in [("a\nb\nc", false), ("c\nd", false), ("", true)] {
             log.write_all(text.as_bytes()).unwrap();
-            tail.deliver(is_last, &mut note);
+            assert!(tail.deliver(is_last, &mut note).is_continue());
         }
         assert_eq!(seen, ["a|b", "cc", "d"]);
     }
@@ -112,9 +120,11 @@ mod tests {
             .unwrap();
         log.write_all(b"\nlast\n").unwrap();
         let mut seen = Vec::new();
-        tail.deliver(true, &mut |t| {
+        let stop = tail.deliver(true, &mut |t| {
             seen.push((t.skipped, t.lines.last().cloned()));
+            ControlFlow::Break(())
         });
+        assert!(stop.is_break());
         assert_eq!(seen, [(6, Some("last".to_owned()))]);
     }
 }

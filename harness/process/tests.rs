@@ -74,6 +74,7 @@ fn the_log_gets_both_outputs_appended_and_the_ticks_its_new_lines() {
         &mut |tail| {
             ticks += 1;
             lines.extend(tail.lines.iter().cloned());
+            ControlFlow::Continue(())
         },
     );
     assert_eq!(exit.unwrap(), Exit::Success);
@@ -150,11 +151,26 @@ fn nothing_of_the_group_stays_after_a_normal_end() {
 }
 
 #[test]
+fn a_tick_that_has_seen_enough_ends_the_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut enough = |tail: &LogTail<'_>| match tail.lines.is_empty() {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    };
+    let exit = run_logged(&sh(STUBBORN), &log, None, &Cancel::new(), &mut enough);
+    assert_eq!(exit.unwrap(), Exit::Stopped);
+    let group = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(alive_in_group(group.trim()), [""; 0]);
+}
+
+#[test]
 fn nothing_of_the_group_stays_after_a_panic_in_a_tick() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let panicked = std::panic::catch_unwind(|| {
-        let tick: &mut dyn FnMut(&LogTail<'_>) = &mut |_| panic!("in a tick, as the test wants");
+        let tick: &mut dyn FnMut(&LogTail<'_>) -> ControlFlow<()> =
+            &mut |_| panic!("in a tick, as the test wants");
         run_logged(&sh(STUBBORN), &log, None, &Cancel::new(), tick)
     });
     assert!(panicked.is_err());
@@ -208,7 +224,7 @@ fn a_log_that_cannot_be_written_is_named(#[case] log: &str, #[case] says: &str) 
         Path::new(log),
         None,
         &Cancel::new(),
-        &mut |_| (),
+        &mut |_| ControlFlow::Continue(()),
     );
     let error = error.unwrap_err().to_string();
     assert!(error.starts_with(says), "{error}");
@@ -222,7 +238,7 @@ fn a_log_that_takes_nothing_makes_the_child_fail() {
         log,
         None,
         &Cancel::new(),
-        &mut |_| (),
+        &mut |_| ControlFlow::Continue(()),
     );
     assert_eq!(exit.unwrap(), Exit::Code(9));
 }

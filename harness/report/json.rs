@@ -10,7 +10,7 @@ use crate::finding::{Finding, Severity};
 use crate::outcome::{CellResult, Checked, RunResult, ScenarioResult};
 
 /// Counts up when a key changes its meaning.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
 struct Tree<'a> {
@@ -167,7 +167,7 @@ fn finding_json(finding: &Finding) -> FindingJson<'_> {
     }
 }
 
-fn text(value: &impl Serialize) -> String {
+pub(super) fn text(value: &impl Serialize) -> String {
     // Plain structs of text and numbers always serialise.
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');

@@ -10,13 +10,13 @@ use crate::compare::Verdict;
 use crate::finding::{Finding, Severity};
 use crate::outcome::{CellResult, Checked, RunResult};
 
-const BOLD: Style = Style::new().bold();
-const RED: Style = AnsiColor::Red.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(super) const GREEN: Style = AnsiColor::Green.on_default().bold();
 
 /// Objects shown of a group, unless all are asked for.
-const SHOWN: usize = 4;
+pub(super) const SHOWN: usize = 4;
 /// Lines of a snapshot difference shown, unless all are asked for.
 const DIFF_LINES: usize = 40;
 

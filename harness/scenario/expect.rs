@@ -9,6 +9,7 @@ use super::play::{Play, Report};
 use super::rules;
 use super::same::{Contents, different_facets, different_files, without_place};
 use super::{Expectation, Step};
+use crate::boot::Boot;
 use crate::error::Error;
 use crate::finding::Rule;
 use crate::kbuild::Build;
@@ -80,8 +81,28 @@ impl Play<'_> {
             Expectation::IgnoredByGit => self.expect_ignored()?,
             // What `faults` looks at itself.
             Expectation::Repaired => {}
+            Expectation::Boots => self.expect_boot(build)?,
         }
         Ok(true)
+    }
+
+    fn expect_boot(&mut self, build: &Build) -> Result<(), Error> {
+        let release = build.dir.join("include/config/kernel.release");
+        let release = std::fs::read_to_string(&release).map_err(Error::io(&release, "read"))?;
+        let boot = Boot {
+            cell: build.cell,
+            build: build.dir,
+            release: release.trim(),
+            scratch: self.stage.scratch,
+            console: &self.stage.scratch.join("console.log"),
+            deadline: build.deadline,
+            cancel: build.cancel,
+        };
+        for (rule, evidence) in boot.run()? {
+            let evidence = format!("{evidence}; see {}", boot.console.display());
+            self.find(rule, "console", &evidence);
+        }
+        Ok(())
     }
 
     fn expect_no_command(&mut self, log: &Path) -> Result<(), Error> {
@@ -138,7 +159,8 @@ impl Play<'_> {
 
     fn expect_nothing_left(&mut self, step: &Step) -> Result<(), Error> {
         let left = TreeState::of(self.stage.build.dir)?.without(self.stage.prepared);
-        for path in left.0.keys().filter(|path| !step.keeps.contains(*path)) {
+        let is_kept = |path: &&PathBuf| step.keeps.iter().any(|kept| path.starts_with(kept));
+        for path in left.0.keys().filter(|path| !is_kept(path)) {
             self.find(
                 &rules::CLEAN_LEFT,
                 path,

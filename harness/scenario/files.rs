@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::same::Contents;
-use super::{Damage, Edit};
+use super::{Damage, Edit, Rebuilds};
 use crate::error::Error;
 use crate::tree_path::{cmd_file, normalise};
 use crate::tree_state::{
@@ -80,8 +80,17 @@ pub(super) fn cmd_of(dir: &Path, object: &str) -> Option<Vec<u8>> {
 
 /// The objects that a change concerns.
 pub(super) fn dependants(dir: &Path, before: &TreeState, edit: &Edit) -> BTreeSet<String> {
-    if let Some(objects) = &edit.rebuilds {
-        return objects.iter().cloned().collect();
+    let compiled = || {
+        let paths = before.0.keys().filter_map(|path| path.to_str());
+        paths.filter(|path| is_compiled(dir, path))
+    };
+    match &edit.rebuilds {
+        Some(Rebuilds::Objects(objects)) => return objects.iter().cloned().collect(),
+        Some(Rebuilds::In(folder)) => {
+            let is_there = |object: &&str| Path::new(object).parent() == Some(folder);
+            return compiled().filter(is_there).map(str::to_owned).collect();
+        }
+        None => {}
     }
     let file = format!("/{}", edit.file);
     let names_it = |cmd: &[u8]| {
@@ -89,12 +98,7 @@ pub(super) fn dependants(dir: &Path, before: &TreeState, edit: &Edit) -> BTreeSe
         text.split_ascii_whitespace()
             .any(|word| normalise(word).ends_with(&file))
     };
-    let objects = before
-        .0
-        .keys()
-        .filter_map(|path| path.to_str())
-        .filter(|path| is_compiled(dir, path));
-    objects
+    compiled()
         .filter(|object| cmd_of(dir, object).is_some_and(|cmd| names_it(&cmd)))
         .map(str::to_owned)
         .collect()

@@ -1,20 +1,21 @@
 //! The engine: plays a scenario on a finished build tree, step by step, and brings the
 //! tree and the sources back to what they were.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::files::{copy_source, dependants, do_damage, products, remove_products};
+use super::files::{copy_source, dependants, remove_products};
 use super::rules;
-use super::same::{Contents, different_files};
-use super::{Damage, Edit, Expectation, Intermediate, Place, Scenario, Site, Step};
+use super::{Edit, Expectation, Jobs, Place, Scenario, Site, Step, by_name};
 use crate::cell::{Cell, LtoMode};
 use crate::check;
 use crate::error::Error;
 use crate::finding::{Finding, Rule};
 use crate::kbuild::{Build, Failure, Outcome};
+use crate::outcome::ScenarioResult;
 use crate::snapshot::Facets;
-use crate::tree_state::{SOURCE_TIME, TreeState, mirror, remove_file, set_modified};
+use crate::tree_state::{SOURCE_TIME, TreeState, create_dir, mirror, remove_file, set_modified};
 use crate::verify::{Answer, Question, check_tree};
 
 /// A finished build, and everything that a scenario needs to know of it.
@@ -30,6 +31,10 @@ pub struct Stage<'a> {
     /// What was found after the first build: not reported again.
     pub findings: &'a [Finding],
     pub facets: &'a Facets,
+    /// The facts of clean builds of other modes, where there are some.
+    pub others: &'a BTreeMap<LtoMode, Facets>,
+    /// Whether a mode without is worth a clean build; else it is left out.
+    pub builds_others: bool,
     /// A folder for other build trees and logs, ours alone.
     pub scratch: &'a Path,
     /// A copy of the source tree's `.gitignore` files.
@@ -47,6 +52,28 @@ pub struct Played {
 }
 
 impl Stage<'_> {
+    /// Plays the scenario of that name, where it is one for the cell's mode.
+    ///
+    /// # Errors
+    /// As [`Stage::play`].
+    pub fn play_named(&self, name: &str) -> Result<ScenarioResult, Error> {
+        let started = Instant::now();
+        let (scenario, mode) = (by_name(name)?, self.build.cell.lto);
+        let played = match scenario.lto.contains(&mode) {
+            true => self.play(&scenario)?,
+            false => Played {
+                findings: Vec::new(),
+                left_out: vec![format!("not played in mode {mode}")],
+            },
+        };
+        Ok(ScenarioResult {
+            name: name.to_owned(),
+            findings: played.findings,
+            left_out: played.left_out,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
     /// Plays a scenario.
     ///
     /// # Errors
@@ -60,7 +87,7 @@ impl Stage<'_> {
             makes: 0,
             edited: Vec::new(),
             lto: self.build.cell.lto,
-            clean_facts: BTreeMap::new(),
+            clean_facts: self.clean_facts(),
             played: Played::default(),
         };
         let result = play.steps();
@@ -70,19 +97,49 @@ impl Stage<'_> {
         restored?;
         Ok(play.played)
     }
+
+    fn clean_facts(&self) -> BTreeMap<LtoMode, Facets> {
+        let own = [(self.build.cell.lto, self.facets.clone())];
+        self.others.clone().into_iter().chain(own).collect()
+    }
+}
+
+/// Copies the `.gitignore` files of a source tree, without a line that covers everything:
+/// a packaged source, such as Debian's, ends the kernel's own file with one.
+///
+/// # Errors
+/// Where one cannot be read or written.
+pub fn lay_out_gitignore(source: &Path, to: &Path) -> Result<(), Error> {
+    remove_file(to)?;
+    for path in TreeState::of(source)?.0.keys() {
+        if path.file_name().is_none_or(|name| name != ".gitignore") {
+            continue;
+        }
+        let (from, file) = (source.join(path), to.join(path));
+        let text = std::fs::read(&from).map_err(Error::io(&from, "read"))?;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let lines: Vec<u8> = lines
+            .filter(|line| line.trim_ascii() != b"/*")
+            .flatten()
+            .copied()
+            .collect();
+        create_dir(file.parent().unwrap_or(to))?;
+        std::fs::write(&file, lines).map_err(Error::io(&file, "write"))?;
+    }
+    Ok(())
 }
 
 pub(super) struct Play<'a> {
     pub(super) stage: &'a Stage<'a>,
     scenario: &'a Scenario,
     /// The name of the step at hand.
-    step: String,
+    pub(super) step: String,
     /// How often make has run.
     makes: usize,
     /// Files that were changed, with what they held.
     edited: Vec<(PathBuf, Vec<u8>)>,
-    lto: LtoMode,
-    /// The facts of clean builds of these sources, by mode.
+    pub(super) lto: LtoMode,
+    /// The facts of clean builds of the sources as they are, by mode.
     pub(super) clean_facts: BTreeMap<LtoMode, Facets>,
     played: Played,
 }
@@ -91,30 +148,10 @@ pub(super) struct Play<'a> {
 /// kernel's own tools cannot be built below a comma or a percent sign.
 const ODD_PATH: &str = "odd+a@b~c=d";
 
-/// What make made of damaged trees.
-struct Repairs {
-    /// What it is to make.
-    wanted: Contents,
-    known: Vec<(DamagedTree, Repair)>,
-}
-
-/// The files of a finished tree that are gone, and those that were written again, with
-/// their content.
-type DamagedTree = (BTreeSet<PathBuf>, Contents);
-
-#[derive(Clone)]
-enum Repair {
-    Done,
-    /// The files differ from those of the first build: which, and how.
-    Differs(String),
-    /// What make says.
-    Fails(String),
-}
-
 /// How make ended, and what it wrote.
-struct Made {
+pub(super) struct Made {
     log: PathBuf,
-    failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
 }
 
 /// Whether findings of a tree are reported.
@@ -131,13 +168,27 @@ impl<'a> Play<'a> {
         let mut is_whole = true;
         for step in &self.scenario.steps {
             self.step.clone_from(&step.name);
-            if !is_whole && !step.fresh && !step.first_build {
+            if !is_whole && !step.fresh {
                 self.played
                     .left_out
                     .push(format!("{}: the step before failed", step.name));
                 continue;
             }
-            if step.fresh && step.jobs == Some(self.stage.build.jobs) {
+            if let Some(mode) = step.lto
+                && !self.stage.builds_others
+                && !self.clean_facts.contains_key(&mode)
+            {
+                self.played.left_out.push(format!(
+                    "{}: there is no clean build in mode {mode} to compare with",
+                    step.name
+                ));
+                continue;
+            }
+            if step.lto == Some(self.lto) {
+                // The steps between were left out.
+                continue;
+            }
+            if step.fresh && step.jobs == Some(Jobs::of(self.stage.build.jobs)) {
                 // So did the first build.
                 continue;
             }
@@ -164,14 +215,15 @@ impl<'a> Play<'a> {
             None => None,
         };
         self.lto = step.lto.unwrap_or(self.lto);
-        if step.first_build {
-            mirror(self.stage.built, dir)?;
-        }
         if step.fresh {
             remove_products(dir, self.stage.prepared)?;
         }
         let before = TreeState::of(dir)?;
-        let dependants = edit.map(|edit| dependants(dir, &before, edit));
+        let dependants = edit.map(|edit| {
+            let mut objects = dependants(dir, &before, edit);
+            objects.extend(self.stage.site.each_link.iter().cloned());
+            objects
+        });
         let cell = self.cell();
         let build = Build {
             cell: &cell,
@@ -253,122 +305,6 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Damages intermediate files, one by one or together, and makes again after each.
-    fn faults(&mut self, step: &Step) -> Result<bool, Error> {
-        let stage = self.stage;
-        let here = |file: &&Intermediate| {
-            // The rules of the first build tell of a file that is wrongly missing.
-            file.lto.contains(&self.lto) && stage.build.dir.join(&file.file).is_file()
-        };
-        let files: Vec<&Intermediate> = stage.site.intermediates.iter().filter(here).collect();
-        let batches: Vec<&[&Intermediate]> = match step.together {
-            true => vec![&files],
-            false => files.chunks(1).collect(),
-        };
-        let built = stage.built_state.clone().without(stage.prepared);
-        let mut repairs = Repairs {
-            wanted: built.contents(stage.built)?,
-            known: Vec::new(),
-        };
-        for batch in batches {
-            for damage in &step.faults {
-                let files: Vec<&str> = batch
-                    .iter()
-                    .filter(|file| !file.spared.contains(damage))
-                    .map(|file| file.file.as_str())
-                    .collect();
-                if !files.is_empty() {
-                    self.fault(step, &files, *damage, &mut repairs)?;
-                    mirror(stage.built, stage.build.dir)?;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Damages files; where make then fails, removes them as a person would, and makes
-    /// again.
-    fn fault(
-        &mut self,
-        step: &Step,
-        files: &[&str],
-        damage: Damage,
-        repairs: &mut Repairs,
-    ) -> Result<(), Error> {
-        let dir = self.stage.build.dir;
-        let object = match files {
-            [file] => (*file).to_owned(),
-            files => format!(
-                "{} and {} more",
-                files.first().unwrap_or(&""),
-                files.len().saturating_sub(1)
-            ),
-        };
-        self.step = format!("{object} {}", damage.name());
-        for file in files {
-            do_damage(&dir.join(file), damage)?;
-        }
-        let mut repair = self.repair(step, repairs)?;
-        let failed_first = matches!(repair, Repair::Fails(_));
-        if failed_first {
-            for file in files {
-                remove_file(&dir.join(file))?;
-            }
-            repair = self.repair(step, repairs)?;
-        }
-        match repair {
-            Repair::Done => {}
-            Repair::Fails(said) => {
-                let evidence = format!("make still fails when it is removed: {said}");
-                self.find(&rules::FAULT_STUCK, &object, &evidence);
-            }
-            Repair::Differs(how) => {
-                let removed = if failed_first {
-                    "after it was removed "
-                } else {
-                    ""
-                };
-                let evidence = format!("{removed}make exits 0, but {how}");
-                self.find(&rules::FAULT_SILENT, &object, &evidence);
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes again, unless it is known what comes of files like these: mostly a failed
-    /// make and the removal of what made it fail leave what the deletion left.
-    fn repair(&mut self, step: &Step, repairs: &mut Repairs) -> Result<Repair, Error> {
-        let (dir, build) = (self.stage.build.dir, self.stage.build);
-        let state = TreeState::of(dir)?;
-        let rewritten: TreeState = TreeState(
-            state
-                .changed_since(self.stage.built_state)
-                .map(|path| (path.to_owned(), state.0[path].clone()))
-                .collect(),
-        );
-        let gone = self.stage.built_state.clone().without(&state);
-        let damage = (gone.0.into_keys().collect(), rewritten.contents(dir)?);
-        if let Some((_, repair)) = repairs.known.iter().find(|(known, _)| *known == damage) {
-            return Ok(repair.clone());
-        }
-        let repair = match self.make(&build, step, false)?.failure {
-            Some(failure) => Repair::Fails(failure.said().to_owned()),
-            None => {
-                let found = products(dir, self.stage.prepared)?;
-                let mut different = different_files(&repairs.wanted, &found);
-                match (different.next(), different.count()) {
-                    (None, _) => Repair::Done,
-                    (Some((path, how)), 0) => Repair::Differs(format!("{} {how}", path.display())),
-                    (Some((path, how)), more) => {
-                        Repair::Differs(format!("{} {how} and {more} more differ", path.display()))
-                    }
-                }
-            }
-        };
-        repairs.known.push((damage, repair.clone()));
-        Ok(repair)
-    }
-
     /// Changes a source file.
     fn edit(&mut self, name: &str) -> Result<&'a Edit, Error> {
         let site = self.stage.site;
@@ -383,6 +319,7 @@ impl<'a> Play<'a> {
         let mut changed = content.clone();
         changed.extend_from_slice(edit.append.as_bytes());
         self.edited.push((file.clone(), content));
+        self.clean_facts.clear();
         std::fs::write(&file, changed).map_err(Error::io(&file, "write"))?;
         Ok(edit)
     }
@@ -410,12 +347,17 @@ impl<'a> Play<'a> {
             .join(format!("{}-{}.log", self.scenario.name, self.makes))
     }
 
-    fn make(&mut self, build: &Build, step: &Step, configure: bool) -> Result<Made, Error> {
+    pub(super) fn make(
+        &mut self,
+        build: &Build,
+        step: &Step,
+        configure: bool,
+    ) -> Result<Made, Error> {
         let log = self.next_log();
         remove_file(&log)?;
         let build = Build {
             log: &log,
-            jobs: step.jobs.unwrap_or(build.jobs),
+            jobs: step.jobs.map_or(build.jobs, |jobs| jobs.number(build.jobs)),
             ..*build
         };
         if configure && let Err(failure) = build.configure(false)? {
@@ -432,7 +374,12 @@ impl<'a> Play<'a> {
         if step.shuffle {
             variables.push("--shuffle".to_owned());
         }
-        let failure = match build.make_with(&variables, &step.goals)? {
+        let image = [build.cell.arch.image.clone()];
+        let goals = match step.image {
+            true => &image[..],
+            false => &step.goals,
+        };
+        let failure = match build.make_with(&variables, goals)? {
             Outcome::Done => None,
             Outcome::Failed(failure) => Some(failure),
         };

@@ -1,12 +1,13 @@
 //! The flow for one cell: configure, build, collect, check, compare. What the
 //! kernel does wrong is in the result; an error means that nobody can tell.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Answer, BUILD_FAILED, Question, check_tree};
+use super::{Answer, BUILD_FAILED, Question, check_tree, suppress};
 use crate::allow::Allow;
-use crate::cell::Cell;
+use crate::cell::{Cell, LtoMode};
 use crate::check;
 use crate::compare::{Accepted, Verdict, compare};
 use crate::error::Error;
@@ -15,8 +16,12 @@ use crate::finding::Finding;
 use crate::kbuild::{self, Build, Failure, Outcome, SourceTree};
 use crate::outcome::{BuildFailure, CellResult, Checked};
 use crate::process::{self, Cancel, Command, Exit};
-use crate::progress::Progress;
-use crate::store::{SnapshotDir, WorkDir};
+use crate::progress::{Progress, say};
+use crate::scenario::Site;
+use crate::scenario::play::{Stage, lay_out_gitignore};
+use crate::snapshot::Facets;
+use crate::store::{CellDir, SnapshotDir, WorkDir};
+use crate::tree_state::{TreeState, create_dir, mirror, remove_file};
 
 /// What all cells of a run share.
 #[derive(Debug)]
@@ -27,19 +32,34 @@ pub struct Run<'a> {
     pub allows: &'a [Allow],
     pub jobs: usize,
     pub ccache: bool,
+    /// Why `make --shuffle` cannot be had, if it cannot.
+    pub no_shuffle: Option<&'a str>,
     pub cancel: &'a Cancel,
 }
 
-/// A finished build tree of another mode, to start from.
+/// A finished build tree: another mode may start from it, or be compared with it.
 #[derive(Debug, Clone)]
 pub struct Finished {
     pub cell: String,
     pub dir: PathBuf,
+    /// What was there before the first object.
+    prepared: TreeState,
+    /// What a snapshot says of it.
+    pub facets: Facets,
+}
+
+/// What other cells have left that one cell can use.
+#[derive(Debug, Default)]
+pub struct Others<'a> {
+    /// The tree to start from, in place of nothing.
+    pub from: Option<&'a Finished>,
+    /// The facts of clean builds of the other modes.
+    pub clean: BTreeMap<LtoMode, Facets>,
 }
 
 /// Builds and checks one cell; also gives its build tree, where that is whole.
 /// A failure of the machine is the verdict [`Verdict::Infra`].
-pub fn verify(run: &Run, cell: &Cell, from: Option<&Finished>) -> (CellResult, Option<Finished>) {
+pub fn verify(run: &Run, cell: &Cell, others: &Others) -> (CellResult, Option<Finished>) {
     let started = Instant::now();
     let name = cell.name();
     if run.cancel.is_cancelled() {
@@ -52,7 +72,7 @@ pub fn verify(run: &Run, cell: &Cell, from: Option<&Finished>) -> (CellResult, O
             None,
         );
     }
-    let (mut result, finished) = build_and_check(run, cell, from).unwrap_or_else(|error| {
+    let (mut result, finished) = build_and_check(run, cell, others).unwrap_or_else(|error| {
         let reason = match error {
             Error::Cancelled => "interrupted".to_owned(),
             error => error.to_string().replace("\n  ", "; "),
@@ -69,8 +89,9 @@ pub fn verify(run: &Run, cell: &Cell, from: Option<&Finished>) -> (CellResult, O
 fn build_and_check(
     run: &Run,
     cell: &Cell,
-    from: Option<&Finished>,
+    others: &Others,
 ) -> Result<(CellResult, Option<Finished>), Error> {
+    let from = others.from;
     let name = cell.name();
     let accepted = match run.snapshots {
         Some(snapshots) => snapshots.accepted(&name)?,
@@ -95,7 +116,10 @@ fn build_and_check(
     }
 
     let mut progress = Progress::start(&name, accepted.as_ref().map(expected_objects));
-    let built = configure_and_build(&build, cell, from.is_none(), &mut progress);
+    let mut prepared = from
+        .map(|finished| finished.prepared.clone())
+        .unwrap_or_default();
+    let built = configure_and_build(&build, from.is_none(), &mut prepared, &mut progress);
     progress.finish();
 
     let mut result = CellResult::without_build(name.clone(), Verdict::New);
@@ -156,9 +180,66 @@ fn build_and_check(
         result.verdict = without_kernel(run, accepted.as_ref());
         return Ok((result, None));
     }
-    judge(run, &name, accepted.as_ref(), answer?, &mut result)?;
-    let finished = Finished { cell: name, dir };
+    let answer = answer?;
+    let finished = Finished {
+        cell: name.clone(),
+        dir: dir.clone(),
+        prepared,
+        facets: answer.facets.clone(),
+    };
+    judge(run, &name, accepted.as_ref(), answer, &mut result)?;
+    play_scenarios(run, &build, &cell_dir, others, &finished, &mut result)?;
     Ok((result, Some(finished)))
+}
+
+/// Plays the scenarios behind the build, each on the tree that the build left.
+fn play_scenarios(
+    run: &Run,
+    build: &Build,
+    cell_dir: &CellDir,
+    others: &Others,
+    finished: &Finished,
+    result: &mut CellResult,
+) -> Result<(), Error> {
+    let names = || build.cell.scenarios.iter().filter(|name| *name != "build");
+    if names().next().is_none() {
+        return Ok(());
+    }
+    let (built, scratch) = (cell_dir.built(), cell_dir.scratch());
+    let gitignore = scratch.join("gitignore");
+    create_dir(&scratch)?;
+    mirror(build.dir, &built)?;
+    lay_out_gitignore(build.source, &gitignore)?;
+    let findings = result
+        .checked
+        .as_ref()
+        .map(|checked| checked.findings.clone());
+    let stage = Stage {
+        build: *build,
+        prepared: &finished.prepared,
+        built: &built,
+        built_state: &TreeState::of(&built)?,
+        site: &Site::kernel()?,
+        findings: &findings.unwrap_or_default(),
+        facets: &finished.facets,
+        others: &others.clean,
+        builds_others: false,
+        scratch: &scratch,
+        gitignore: &gitignore,
+        no_shuffle: run.no_shuffle,
+    };
+    for name in names() {
+        say(format_args!("{}: {name}", finished.cell));
+        let mut played = stage.play_named(name)?;
+        suppress(
+            &mut played.findings,
+            run.allows,
+            (&finished.cell, name),
+            &run.source.version,
+        );
+        result.scenarios.push(played);
+    }
+    remove_file(&built)
 }
 
 fn judge(
@@ -194,12 +275,15 @@ enum Built {
     Failed(Failure),
 }
 
+/// `prepared` becomes what is there before the first object, where the build begins with
+/// nothing.
 fn configure_and_build(
     build: &Build,
-    cell: &Cell,
     from_base: bool,
+    prepared: &mut TreeState,
     progress: &mut Progress,
 ) -> Result<Built, Error> {
+    let cell = build.cell;
     let config = match build.configure(from_base)? {
         Ok(config) => config,
         Err(failure) => return Ok(Built::Failed(failure)),
@@ -207,6 +291,12 @@ fn configure_and_build(
     let findings = check::config::check_config(&config, cell.lto, &cell.requested());
     if !findings.is_empty() {
         return Ok(Built::Misconfigured(findings));
+    }
+    if from_base && cell.scenarios.iter().any(|name| name != "build") {
+        if let Outcome::Failed(failure) = build.prepare(&mut |tail| progress.tick(tail))? {
+            return Ok(Built::Failed(failure));
+        }
+        *prepared = TreeState::of(build.dir)?;
     }
     Ok(match build.build(&mut |tail| progress.tick(tail))? {
         Outcome::Done => Built::Done,
@@ -251,11 +341,13 @@ fn copy_tree(from: &Path, to: &Path, cancel: &Cancel) -> Result<(), Error> {
     match done.status {
         Exit::Success => Ok(()),
         Exit::Cancelled => Err(Error::Cancelled),
-        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut => Err(Error::Machine(format!(
-            "{} cannot be copied to {}: {}",
-            from.display(),
-            to.display(),
-            done.stderr.trim()
-        ))),
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut | Exit::Stopped => {
+            Err(Error::Machine(format!(
+                "{} cannot be copied to {}: {}",
+                from.display(),
+                to.display(),
+                done.stderr.trim()
+            )))
+        }
     }
 }

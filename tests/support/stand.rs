@@ -39,6 +39,7 @@ edits:
   header: { file: shared.h, append: \"int more;\\n\" }
   source: { file: two.c, append: \"int more;\\n\" }
   object: { file: two.c, append: \"int more;\\n\", rebuilds: [two.o, one.o] }
+  folder: { file: two.c, append: \"int more;\\n\", rebuilds: \"\" }
   fault: { file: fault, append: empty-object }
 intermediates:
   - { file: one.o }
@@ -58,6 +59,10 @@ pub struct Stand {
     built_state: TreeState,
     pub findings: Vec<Finding>,
     facets: Facets,
+    /// Facts of clean builds of other modes.
+    pub others: BTreeMap<LtoMode, Facets>,
+    pub builds_others: bool,
+    pub each_link: Vec<String>,
     pub cancel: Cancel,
 }
 
@@ -65,9 +70,9 @@ impl Stand {
     pub fn new(kernel: Kernel, breaks: &[Break]) -> Stand {
         let dir = tempfile::Builder::new().prefix("klto-").tempdir().unwrap();
         let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support");
-        let (from, target) = match kernel {
-            Kernel::Tiny => ("tiny_kernel", TINY),
-            Kernel::Fake => ("fake_kernel", KERNEL),
+        let (from, target, goal) = match kernel {
+            Kernel::Tiny => ("tiny_kernel", TINY, "all"),
+            Kernel::Fake => ("fake_kernel", KERNEL, "vmlinux"),
         };
         let source = dir.path().join("source");
         mirror(&support.join(from), &source).unwrap();
@@ -91,11 +96,14 @@ impl Stand {
         let mut stand = Stand {
             dir,
             target,
-            cell: cell(),
+            cell: cell(goal),
             prepared: TreeState::default(),
             built_state: TreeState::default(),
             findings: Vec::new(),
             facets: Facets::new(),
+            others: BTreeMap::new(),
+            builds_others: true,
+            each_link: Vec::new(),
             cancel: Cancel::new(),
         };
         stand.build_first(kernel);
@@ -163,7 +171,8 @@ impl Stand {
     pub fn play(&self, steps: &str) -> Result<Played, Error> {
         let text = format!("name: case\nabout: a case\nsteps:\n{steps}");
         let scenario: Scenario = yaml::parse(&text, Path::new("case.yaml")).unwrap();
-        let site: Site = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
+        let mut site: Site = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
+        site.each_link.clone_from(&self.each_link);
         let gitignore = self.path("gitignore");
         fs::create_dir_all(&gitignore).unwrap();
         let lines = self.path("source/.gitignore");
@@ -180,6 +189,8 @@ impl Stand {
                 site: &site,
                 findings: &self.findings,
                 facets: &self.facets,
+                others: &self.others,
+                builds_others: self.builds_others,
                 scratch: &self.path("scratch"),
                 gitignore: &gitignore,
                 no_shuffle: Some("no shuffle here"),
@@ -214,11 +225,11 @@ impl Stand {
 }
 
 const TINY: Target = Target {
-    args: &["all"],
+    args: &[],
     reaches: Goal::Modpost,
 };
 
-fn cell() -> Cell {
+fn cell(goal: &str) -> Cell {
     Cell {
         arch: arch::by_name("x86_64").unwrap().clone(),
         config_name: "tiny".to_owned(),
@@ -229,6 +240,7 @@ fn cell() -> Cell {
         lto: LtoMode::ThinDist,
         toolchain_name: "llvm-22".to_owned(),
         make: BTreeMap::from([("LLVM".to_owned(), "-22".to_owned())]),
+        goals: vec![goal.to_owned()],
         scenarios: Vec::new(),
         timeout: Duration::from_secs(60),
     }

@@ -22,6 +22,7 @@ fn cell(llvm: &str) -> Cell {
         lto: LtoMode::Thin,
         toolchain_name: "llvm".to_owned(),
         make: BTreeMap::from([("LLVM".to_owned(), llvm.to_owned())]),
+        goals: Vec::new(),
         scenarios: Vec::new(),
         timeout: Duration::from_secs(1),
     }

@@ -1,0 +1,201 @@
+//! Compares two build trees: pure. What must be equal between in-process and distributed
+//! mode, or before and after a patch, is one rule each ([`rules`]); what explains a
+//! difference is looked for in how its object was compiled ([`cause`]).
+
+mod cause;
+pub mod rules;
+
+use serde::Deserialize;
+
+use crate::cell::Arch;
+use crate::facts::Facts;
+use crate::facts::linked::Linked;
+use crate::finding::{Finding, Rule};
+use crate::outcome::Identity;
+use cause::Causes;
+
+/// One of the two trees.
+#[derive(Debug)]
+pub struct Side {
+    pub identity: Identity,
+    pub arch: &'static Arch,
+    pub facts: Facts,
+    pub linked: Linked,
+}
+
+/// A difference that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub rule: &'static Rule,
+    /// The symbol, section or entry.
+    pub item: String,
+    /// How the two differ.
+    pub how: String,
+    /// What it comes from, where that could be found.
+    pub cause: Option<String>,
+}
+
+impl Difference {
+    /// The same as a finding on the second tree.
+    #[must_use]
+    pub fn into_finding(self) -> Finding {
+        let evidence = match self.cause {
+            Some(cause) => format!("{}; {cause}", self.how),
+            None => self.how,
+        };
+        Finding {
+            rule: self.rule,
+            object: self.item,
+            evidence,
+            step: None,
+            suppressed: None,
+        }
+    }
+}
+
+/// How the two trees compare.
+#[derive(Debug)]
+pub struct Compared {
+    pub identities: [Identity; 2],
+    /// Symbols of the configuration that differ, other than by the LTO mode.
+    pub config: Vec<String>,
+    /// In the order of the rules.
+    pub differences: Vec<Difference>,
+    pub sizes: Sizes,
+}
+
+/// How much each of the two holds.
+#[derive(Debug, Default)]
+pub struct Sizes {
+    /// Functions whose size differs, largest growth first.
+    pub functions: Vec<Grown>,
+    /// Bytes of all functions, and of all variables.
+    pub totals: Vec<Grown>,
+    /// Bytes of all sections of a kind, with the gaps that alignment leaves.
+    pub sections: Vec<Grown>,
+    /// Functions that both have.
+    pub compared: usize,
+    /// Names that differ in nothing but the hash of their promotion.
+    pub promoted: usize,
+}
+
+/// Something with a size in both trees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grown {
+    pub name: String,
+    /// Bytes in the first tree, and in the second.
+    pub bytes: [u64; 2],
+}
+
+impl Grown {
+    /// Bytes that the second has more than the first.
+    #[must_use]
+    pub fn growth(&self) -> i64 {
+        let [a, b] = self.bytes.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+        b - a
+    }
+
+    /// Whether the two are further apart than so many percent of the larger.
+    #[must_use]
+    pub fn exceeds(&self, percent: u32) -> bool {
+        let [a, b] = self.bytes.map(u128::from);
+        a.abs_diff(b) * 100 > a.max(b) * u128::from(percent)
+    }
+}
+
+/// How far sizes may be apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tolerances {
+    /// Bytes of one function; more is a difference only if the percentage is passed too.
+    pub function_bytes: u64,
+    /// Percent of the larger of the two.
+    pub function_percent: u32,
+    /// Percent, of all functions or variables together.
+    pub total_percent: u32,
+}
+
+/// Compares two trees of one architecture.
+#[must_use]
+pub fn compare(a: &Side, b: &Side, tolerances: &Tolerances) -> Compared {
+    let sizes = rules::sizes(a, b);
+    let causes = Causes::of(a, b);
+    let pair = rules::Pair {
+        a,
+        b,
+        causes: &causes,
+        sizes: &sizes,
+        tolerances,
+    };
+    let differences = rules::TABLE
+        .iter()
+        .flat_map(|(rule, find)| {
+            find(&pair).into_iter().map(|found| Difference {
+                rule,
+                item: found.item,
+                how: found.how,
+                cause: found.cause,
+            })
+        })
+        .collect();
+    Compared {
+        identities: [a, b].map(|side| side.identity.clone()),
+        config: rules::config(a, b),
+        differences,
+        sizes,
+    }
+}
+
+/// Differences of one rule that come from one thing.
+#[derive(Debug)]
+pub struct Group<'a> {
+    pub rule: &'static Rule,
+    pub cause: Option<&'a str>,
+    pub differences: Vec<&'a Difference>,
+}
+
+/// Puts differences of one rule and cause together, the largest group first.
+#[must_use]
+pub fn groups(differences: &[Difference]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for difference in differences {
+        let cause = difference.cause.as_deref();
+        let same =
+            |group: &&mut Group| group.rule.key == difference.rule.key && group.cause == cause;
+        match groups.iter_mut().find(same) {
+            Some(group) => group.differences.push(difference),
+            None => groups.push(Group {
+                rule: difference.rule,
+                cause,
+                differences: vec![difference],
+            }),
+        }
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.differences.len()));
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case([100, 110], 10, false)]
+    #[case([100, 112], 10, true)]
+    #[case([112, 100], 10, true)]
+    #[case([0, 1], 99, true)]
+    #[case([0, 0], 0, false)]
+    #[case([u64::MAX, 0], 100, false)]
+    fn sizes_are_apart_by_a_part_of_the_larger(
+        #[case] bytes: [u64; 2],
+        #[case] percent: u32,
+        #[case] exceeds: bool,
+    ) {
+        let grown = Grown {
+            name: String::new(),
+            bytes,
+        };
+        assert_eq!(grown.exceeds(percent), exceeds);
+    }
+}

@@ -1,0 +1,234 @@
+//! What `klto diff` says of two build trees, in each format.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::text::{BOLD, GREEN, RED, SHOWN, YELLOW};
+use super::{Format, Plural, json, printable};
+use crate::diff::{Compared, Difference, Grown, groups, rules::rules};
+use crate::finding::Severity;
+use crate::outcome::Identity;
+
+/// Functions shown of the table, unless all are asked for.
+const ROWS: usize = 10;
+
+/// The report on the two trees of these names.
+#[must_use]
+pub fn trees(names: &[String; 2], compared: &Compared, format: Format, all: bool) -> String {
+    match format {
+        Format::Text => text(names, compared, all),
+        Format::Json => json(names, compared),
+        Format::Ktap => ktap(compared),
+    }
+}
+
+fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
+    let mut out = String::new();
+    for ((which, name), identity) in ["first", "second"]
+        .iter()
+        .zip(names)
+        .zip(&compared.identities)
+    {
+        let _ = writeln!(
+            out,
+            "{which:7} {BOLD}{}{BOLD:#}: Linux {}, {}, {}, {}",
+            printable(name),
+            printable(&identity.kernel),
+            identity.arch,
+            identity.mode,
+            printable(&identity.compiler)
+        );
+    }
+    if !compared.config.is_empty() {
+        let _ = writeln!(
+            out,
+            "{} in the configuration:",
+            Plural(compared.config.len(), "difference")
+        );
+        list(&mut out, compared.config.iter().map(String::as_str), all);
+    }
+    for group in groups(&compared.differences) {
+        let (style, severity) = match group.rule.severity {
+            Severity::Error => (RED, Severity::Error.name()),
+            Severity::Warning => (YELLOW, Severity::Warning.name()),
+        };
+        let _ = writeln!(
+            out,
+            "\n{style}{severity}[{}]{style:#}: {}: {}",
+            group.rule.key,
+            Plural(group.differences.len(), "difference"),
+            group.rule.holds
+        );
+        if let Some(cause) = group.cause {
+            let _ = writeln!(out, "  cause: {}", printable(cause));
+        }
+        let lines: Vec<String> = group
+            .differences
+            .iter()
+            .map(|difference| format!("{}: {}", difference.item, difference.how))
+            .collect();
+        list(&mut out, lines.iter().map(String::as_str), all);
+        let _ = writeln!(out, "  why: {}\n  fix: {}", group.rule.why, group.rule.fix);
+    }
+    out.push_str(&sizes(compared, all));
+    let _ = match compared.differences.len() {
+        0 => writeln!(
+            out,
+            "\n{GREEN}ok{GREEN:#}: the two are equal by {}",
+            Plural(rules().len(), "rule")
+        ),
+        n => writeln!(out, "\n{RED}different{RED:#}: {}", Plural(n, "difference")),
+    };
+    out
+}
+
+fn list<'a>(out: &mut String, lines: impl ExactSizeIterator<Item = &'a str>, all: bool) {
+    let shown = if all { lines.len() } else { SHOWN };
+    let more = lines.len().saturating_sub(shown);
+    for line in lines.take(shown) {
+        let _ = writeln!(out, "    {}", printable(line));
+    }
+    if more > 0 {
+        let _ = writeln!(out, "    … and {more} more; --all shows them");
+    }
+}
+
+fn sizes(compared: &Compared, all: bool) -> String {
+    let sizes = &compared.sizes;
+    let mut out = format!(
+        "\n{BOLD}{:>10}  {:>10}  {:>8}{BOLD:#}\n",
+        "first", "second", "growth"
+    );
+    let mut row = |grown: &Grown, name: &str| {
+        let [first, second] = grown.bytes;
+        let growth = grown.growth();
+        let _ = writeln!(
+            out,
+            "{first:>10}  {second:>10}  {growth:>+8}  {}",
+            printable(name)
+        );
+    };
+    for total in sizes.sections.iter().chain(&sizes.totals) {
+        row(total, &total.name);
+    }
+    let rows = if all { sizes.functions.len() } else { ROWS };
+    for function in sizes.functions.iter().take(rows) {
+        row(function, &function.name);
+    }
+    if let Some(more @ 1..) = sizes.functions.len().checked_sub(rows) {
+        let _ = writeln!(out, "    … and {more} more; --all shows them");
+    }
+    let _ = writeln!(
+        out,
+        "{} of {} have another size; {} differ in the hash of their promotion alone",
+        sizes.functions.len(),
+        Plural(sizes.compared, "function"),
+        sizes.promoted
+    );
+    out
+}
+
+#[derive(Serialize)]
+struct Trees<'a> {
+    schema: u32,
+    first: Tree<'a>,
+    second: Tree<'a>,
+    config: &'a [String],
+    differences: Vec<DifferenceJson<'a>>,
+    totals: Vec<GrownJson<'a>>,
+    sections: Vec<GrownJson<'a>>,
+    functions: Vec<GrownJson<'a>>,
+    functions_compared: usize,
+    functions_promoted: usize,
+}
+
+#[derive(Serialize)]
+struct Tree<'a> {
+    #[serde(rename = "tree")]
+    dir: &'a str,
+    arch: &'a str,
+    lto: &'static str,
+    kernel: &'a str,
+    compiler: &'a str,
+}
+
+#[derive(Serialize)]
+struct DifferenceJson<'a> {
+    key: &'static str,
+    severity: Severity,
+    item: &'a str,
+    how: &'a str,
+    cause: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct GrownJson<'a> {
+    name: &'a str,
+    first: u64,
+    second: u64,
+}
+
+fn json(names: &[String; 2], compared: &Compared) -> String {
+    let [a, b] = names;
+    let [of_a, of_b] = &compared.identities;
+    json::text(&Trees {
+        schema: json::SCHEMA,
+        first: tree_json(a, of_a),
+        second: tree_json(b, of_b),
+        config: &compared.config,
+        differences: compared.differences.iter().map(difference_json).collect(),
+        totals: compared.sizes.totals.iter().map(grown_json).collect(),
+        sections: compared.sizes.sections.iter().map(grown_json).collect(),
+        functions: compared.sizes.functions.iter().map(grown_json).collect(),
+        functions_compared: compared.sizes.compared,
+        functions_promoted: compared.sizes.promoted,
+    })
+}
+
+fn tree_json<'a>(dir: &'a str, identity: &'a Identity) -> Tree<'a> {
+    Tree {
+        dir,
+        arch: &identity.arch,
+        lto: identity.mode.name(),
+        kernel: &identity.kernel,
+        compiler: &identity.compiler,
+    }
+}
+
+fn difference_json(difference: &Difference) -> DifferenceJson<'_> {
+    DifferenceJson {
+        key: difference.rule.key,
+        severity: difference.rule.severity,
+        item: &difference.item,
+        how: &difference.how,
+        cause: difference.cause.as_deref(),
+    }
+}
+
+fn grown_json(grown: &Grown) -> GrownJson<'_> {
+    GrownJson {
+        name: &grown.name,
+        first: grown.bytes[0],
+        second: grown.bytes[1],
+    }
+}
+
+/// A test a rule.
+fn ktap(compared: &Compared) -> String {
+    let mut out = format!("KTAP version 1\n1..{}\n", rules().len());
+    for (n, rule) in rules().enumerate() {
+        let of_rule = |d: &&Difference| d.rule.key == rule.key;
+        let mut differences = compared.differences.iter().filter(of_rule).peekable();
+        let result = match differences.peek() {
+            Some(_) => "not ok",
+            None => "ok",
+        };
+        for difference in differences {
+            let line = format!("{}: {}", difference.item, difference.how);
+            let _ = writeln!(out, "# {}", printable(&line));
+        }
+        let _ = writeln!(out, "{result} {} {}", n + 1, rule.key);
+    }
+    out
+}
