@@ -23,7 +23,7 @@ const LINE: &str = "klto: init runs on Linux ";
 
 /// How long a kernel may take until its init has run. Emulated, the smallest take
 /// seconds; this is for a machine that does much besides.
-const LIMIT: Duration = Duration::from_secs(180);
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// The same with the hardware's help, which a machine that is itself virtual may offer and
 /// not give.
@@ -50,6 +50,9 @@ pub struct Boot<'a> {
     pub scratch: &'a Path,
     /// Where all that the console shows goes.
     pub console: &'a Path,
+    /// How long it may take, such as [`LIMIT`].
+    pub limit: Duration,
+    /// When the time of the cell is over.
     pub deadline: Option<Instant>,
     pub cancel: &'a Cancel,
 }
@@ -80,7 +83,10 @@ impl Boot<'_> {
         );
         std::fs::copy(&image, &kernel).map_err(Error::io(&image, "read"))?;
         if can_virtualise(emulator) {
-            let seen = self.attempt(&command(emulator, &kernel, &initrd, true), VIRTUAL_LIMIT);
+            let seen = self.attempt(
+                &command(emulator, &kernel, &initrd, true),
+                VIRTUAL_LIMIT.min(self.limit),
+            );
             match seen {
                 Ok(wrong) if wrong.is_empty() => return Ok(wrong),
                 Err(Error::Cancelled) => return seen,
@@ -88,7 +94,7 @@ impl Boot<'_> {
                 Ok(_) | Err(_) => VIRTUAL_FAILS.store(true, Ordering::Relaxed),
             }
         }
-        self.attempt(&command(emulator, &kernel, &initrd, false), LIMIT)
+        self.attempt(&command(emulator, &kernel, &initrd, false), self.limit)
     }
 
     fn attempt(
@@ -110,7 +116,7 @@ impl Boot<'_> {
             }
         })
         .map_err(process_error)?;
-        let text = std::fs::read(self.console).map_err(Error::io(self.console, "read"))?;
+        let text = self.read_console()?;
         let is_over = |deadline: Instant| Instant::now() >= deadline;
         let end = match exit {
             Exit::Success => End::Itself,
@@ -128,6 +134,17 @@ impl Boot<'_> {
             }
         };
         Ok(console::scan(&text, end, LINE, self.release))
+    }
+
+    /// What the console showed; of a flood, as much as says enough, and the rest is dropped.
+    fn read_console(&self) -> Result<Vec<u8>, Error> {
+        let file = std::fs::File::options().write(true).open(self.console);
+        file.and_then(|file| match file.metadata()?.len() {
+            0..=FLOOD => Ok(()),
+            _ => file.set_len(FLOOD),
+        })
+        .and_then(|()| std::fs::read(self.console))
+        .map_err(Error::io(self.console, "read"))
     }
 
     /// Builds the init and packs it into the archive that the kernel unpacks.

@@ -98,13 +98,35 @@ fn llvm_tools(llvm: Option<&str>) -> Vec<Tool> {
     .collect()
 }
 
+/// The tools of a GNU toolchain, as `CROSS_COMPILE=` names them.
+fn gnu_tools(prefix: Option<&String>) -> Vec<Tool> {
+    let prefix = prefix.map_or("", String::as_str);
+    // Debian's packages: gcc-powerpc64le-linux-gnu has powerpc64le-linux-gnu-gcc.
+    let of = |package: &str| match prefix.trim_end_matches('-') {
+        "" => package.to_owned(),
+        machine => format!("{package}-{}", machine.replace('_', "-")),
+    };
+    [
+        ("gcc", "gcc"),
+        ("ld", "binutils"),
+        ("ar", "binutils"),
+        ("nm", "binutils"),
+    ]
+    .map(|(tool, package)| Tool {
+        program: format!("{prefix}{tool}"),
+        package: of(package),
+    })
+    .into()
+}
+
 /// What a cell needs and the machine has not, as one sentence.
 #[must_use]
 pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
     let variables = variables(cell);
     let mut tools = build_tools();
-    if let Some(llvm) = variables.get("LLVM") {
-        tools.extend(llvm_tools(Some(llvm)));
+    match variables.get("LLVM") {
+        Some(llvm) => tools.extend(llvm_tools(Some(llvm))),
+        None => tools.extend(gnu_tools(variables.get("CROSS_COMPILE"))),
     }
     if ccache {
         tools.push(Tool {

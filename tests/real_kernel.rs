@@ -76,6 +76,12 @@ fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
     let report = report(&work);
     assert_clean(&report, "x86_64/tiny/thin-dist/llvm-22");
     assert_clean(&report, "x86_64/tiny/thin/llvm-22");
+    assert_eq!(
+        played(&report, "x86_64/tiny/thin/llvm-22"),
+        ["idle", "clean"]
+    );
+    let distributed = played(&report, "x86_64/tiny/thin-dist/llvm-22");
+    assert_eq!(distributed, ["idle", "clean", "compare with thin"]);
     let thin = &report["cells"][0];
     assert_eq!(thin["cell"], "x86_64/tiny/thin/llvm-22", "matrix order");
     assert_eq!(thin["derived_from"], "x86_64/tiny/thin-dist/llvm-22");
@@ -126,13 +132,46 @@ fn record_string(dump: &str, record: &str) -> String {
 }
 
 #[test]
-fn a_cross_architecture_is_clean_in_distributed_mode() {
+fn a_cross_architecture_is_clean_in_distributed_mode_and_boots() {
+    const CELL: &str = "riscv/boot/thin-dist/llvm-22";
     let Some(kernel) = kernel() else { return };
 
-    let (work, output) = run("full", "riscv/*/thin-dist", &kernel, &[]);
+    let (work, output) = run("boot", CELL, &kernel, &[]);
 
     assert_eq!(output.status.code(), Some(0));
-    assert_clean(&report(&work), "riscv/tiny/thin-dist/llvm-22");
+    let report = report(&work);
+    assert_clean(&report, CELL);
+    assert_eq!(played(&report, CELL), ["idle", "clean", "boot"]);
+    let console = work
+        .path()
+        .join("cells")
+        .join(CELL)
+        .join("scenarios/console.log");
+    let console = std::fs::read_to_string(console).unwrap();
+    assert!(console.contains("\nklto: init runs on Linux "), "{console}");
+}
+
+/// The scenarios that a cell was played, all whole and none with a finding, allowed or not.
+fn played(report: &Value, cell: &str) -> Vec<String> {
+    let cells = report["cells"].as_array().unwrap();
+    let found = cells.iter().find(|c| c["cell"] == cell).expect(cell);
+    let scenarios = found["scenarios"].as_array().unwrap();
+    for scenario in scenarios {
+        assert_eq!(
+            scenario["findings"],
+            Value::Array(Vec::new()),
+            "{scenario:#}"
+        );
+        assert_eq!(
+            scenario["left_out"],
+            Value::Array(Vec::new()),
+            "{scenario:#}"
+        );
+    }
+    let names = scenarios
+        .iter()
+        .map(|scenario| scenario["scenario"].as_str().unwrap());
+    names.map(str::to_owned).collect()
 }
 
 /// The defect of 7.2 that `docs/known-defects.md` describes: after a switch of

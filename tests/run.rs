@@ -48,6 +48,160 @@ fn a_kernel_without_fault_holds_in_both_modes() {
     assert!(tests.iter().all(|test| test.subtests.len() > 40));
 }
 
+/// The fake kernel's make writes everything anew, which is what `idle` is about.
+#[test]
+fn the_scenarios_of_a_matrix_are_played_behind_the_build() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin-dist, thin]", "10min");
+    kernel.add_to_matrix("scenarios: [build, { name: idle, cells: \"*/thin-dist\" }]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(1));
+    let report = kernel.report();
+    let (distributed, thin) = (&report["cells"][0], &report["cells"][1]);
+    assert_eq!(thin["scenarios"], serde_json::json!([]));
+    let idle = &distributed["scenarios"][0];
+    assert_eq!(idle["scenario"], "idle");
+    assert_eq!(distributed["broken"], true);
+    assert_eq!(distributed["checked"]["findings"], serde_json::json!([]));
+    let rewritten: Vec<&str> = idle["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["key"] == "rebuild.rewritten")
+        .map(|finding| finding["object"].as_str().unwrap())
+        .collect();
+    assert!(rewritten.contains(&"init/main.o"), "{rewritten:?}");
+    assert!(
+        ended.stdout.contains("\nscenario idle\n"),
+        "{}",
+        ended.stdout
+    );
+    // The tree is left as the build made it, and no copy of it.
+    let cell = kernel.cell_dir(CELL);
+    assert!(cell.join("build/vmlinux").is_file());
+    assert!(!cell.join("built").exists());
+
+    let allow = kernel.dir().join("allow.yaml");
+    let entry = "- { key: rebuild, cells: \"*\", scenario: idle, reason: known, until: \"9.0\" }\n";
+    fs::write(&allow, entry).unwrap();
+    let mut run = kernel.run(&[]);
+    assert_eq!(finish(run.arg("--allow").arg(&allow)).code, Some(0));
+}
+
+#[test]
+fn the_modes_that_a_matrix_names_are_compared() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report = kernel.report();
+    assert_eq!(report["cells"][0]["scenarios"], serde_json::json!([]));
+    let compared = &report["cells"][1]["scenarios"][0];
+    assert_eq!(compared["scenario"], "compare with thin");
+    assert_eq!(compared["left_out"], serde_json::json!([]));
+
+    // Where one has no kernel there is nothing to compare, and nothing that holds.
+    kernel.set_fault("no-vmlinux");
+    assert_eq!(finish(&mut kernel.run(&[])).code, Some(1));
+    let compared = &kernel.report()["cells"][1]["scenarios"][0];
+    let left_out = serde_json::json!(["there is no finished tree in mode thin"]);
+    assert_eq!(compared["left_out"], left_out);
+}
+
+/// Bytes of the entry point in an ELF header: one mode's kernel is entered elsewhere.
+#[test]
+fn what_differs_between_the_modes_is_a_finding() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\n");
+    let script = kernel.source().join("scripts/fake-kbuild");
+    let text = fs::read_to_string(&script).unwrap();
+    let (_, body) = text.split_once("elf() {\n").unwrap();
+    let (body, _) = body.split_once("}\n").unwrap();
+    let elsewhere = body.replacen("printf '\\0\\0", "printf '\\1\\0", 1);
+    let elsewhere = format!(
+        "elf >\"$out/vmlinux\"\n\tif grep -q THIN_DIST=y \"$out/.config\"; then\n\
+         {{\n{elsewhere}}} >\"$out/vmlinux\"\n\tfi\n"
+    );
+    assert!(text.contains("elf >\"$out/vmlinux\"\n"));
+    fs::write(&script, text.replace("elf >\"$out/vmlinux\"\n", &elsewhere)).unwrap();
+
+    let ended = finish(&mut kernel.run(&["--git-bisect"]));
+
+    let compared = &kernel.report()["cells"][1]["scenarios"][0];
+    let findings = compared["findings"].as_array().unwrap();
+    let keys: Vec<&str> = findings
+        .iter()
+        .map(|f| f["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (ended.code, keys),
+        (Some(1), vec!["diff.entry"]),
+        "{compared:#}"
+    );
+}
+
+#[test]
+fn a_mode_that_is_switched_to_is_built_from_nothing() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.add_to_matrix("scenarios: [build, switch]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    let report = kernel.report();
+    assert_eq!(report["cells"][0]["derived_from"], Value::Null);
+    let switch = &report["cells"][1]["scenarios"][0];
+    assert_eq!(
+        switch["findings"],
+        serde_json::json!([]),
+        "{}",
+        ended.stdout
+    );
+    let left_out: Vec<String> = serde_json::from_value(switch["left_out"].clone()).unwrap();
+    assert_eq!(
+        left_out,
+        [
+            "switch from thin to full: there is no clean build in mode full to compare with",
+            "switch to none: there is no clean build in mode none to compare with",
+        ]
+    );
+    let logs = fs::read_dir(kernel.cell_dir(CELL).join("scenarios")).unwrap();
+    let logs = logs.filter(|log| log.as_ref().unwrap().path().extension() == Some("log".as_ref()));
+    assert_eq!(logs.count(), 2, "to thin, and back");
+}
+
+#[test]
+fn a_mistake_is_made_in_a_copy_of_the_sources() {
+    let kernel = FakeKernel::new();
+    let before = listing(&kernel.source());
+    let mistake = kernel.dir().join("mistake.yaml");
+    let text = "name: mistake\nabout: an object is empty\nscenario: build\nexpect: [elf.empty]\nedits:\n  \
+                - { file: fault, match: \"word\", replace: \"empty-object\" }\n";
+    fs::write(&mistake, text).unwrap();
+
+    // The file holds no such word.
+    let ended = finish(kernel.run(&[]).arg("--mutate").arg(&mistake));
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+
+    let text = text.replace("file: fault", "file: scripts/fake-kbuild");
+    let text = text.replace("match: \"word\"", "match: \"*) elf >\"");
+    let text = text.replace("replace: \"empty-object\"", "replace: \"*) : >\"");
+    fs::write(&mistake, text).unwrap();
+    let ended = finish(kernel.run(&[]).arg("--mutate").arg(&mistake));
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(keys(&kernel.cell()).contains(&"elf.empty"));
+    assert_eq!(listing(&kernel.source()), before);
+
+    // The next run has sources without it again.
+    assert_eq!(finish(&mut kernel.run(&[])).code, Some(0));
+}
+
 #[rstest]
 #[case::nothing_made("does-nothing", "build.failed")]
 #[case::no_vmlinux("no-vmlinux", "build.failed")]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use object::elf::{
     FileHeader32, FileHeader64, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_RELA,
-    SHT_SYMTAB, STT_FILE, STT_FUNC, STT_OBJECT, SectionFlags,
+    SHT_SYMTAB, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT, SectionFlags,
 };
 use object::read::elf::{FileHeader, Rela as _, SectionHeader, Sym};
 use object::{Endianness, SectionIndex};
@@ -97,7 +97,13 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
             file = Some(full);
             continue;
         }
-        if symbol.is_undefined(endian) || kind != STT_FUNC && kind != STT_OBJECT {
+        if symbol.is_undefined(endian) {
+            continue;
+        }
+        if kind == STT_NOTYPE && !symbol.is_local() {
+            linked.labels.insert(full.into());
+        }
+        if kind != STT_FUNC && kind != STT_OBJECT {
             continue;
         }
         let (name, promoted) = match full.split_once(PROMOTED) {

@@ -25,7 +25,7 @@ pub const EXPORTS: Rule = Rule {
 pub const SYMBOLS: Rule = Rule {
     key: "diff.symbols",
     severity: Severity::Error,
-    holds: "both kernels define the same global functions and variables, up to promotion",
+    holds: "both kernels define the same global symbols, up to promotion",
     why: "an object is missing, or the link dropped what it must keep",
     fix: "look which archive member defines it: `klto check` compares members and index",
 };
@@ -193,9 +193,9 @@ fn exported(facts: &Facts, export: &Export) -> (String, [String; 3]) {
 fn symbols(pair: &Pair) -> Vec<Found> {
     let globals = |side: &'_ Side| -> BTreeSet<Box<str>> {
         let all = side.linked.functions.iter().chain(&side.linked.variables);
-        all.filter(|(_, symbol)| symbol.global)
-            .map(|(name, _)| name.clone())
-            .collect()
+        let global = all.filter(|(_, symbol)| symbol.global);
+        let global = global.map(|(name, _)| name);
+        global.chain(&side.linked.labels).cloned().collect()
     };
     let (a, b) = (globals(pair.a), globals(pair.b));
     alone(&a, &b)

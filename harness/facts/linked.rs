@@ -10,6 +10,8 @@ pub struct Linked {
     pub functions: BTreeMap<Box<str>, Symbol>,
     /// Variables of `vmlinux.o`, by name.
     pub variables: BTreeMap<Box<str>, Symbol>,
+    /// Global symbols of `vmlinux.o` that are said to be neither: labels of assembly.
+    pub labels: BTreeSet<Box<str>>,
     /// Sections of `vmlinux` that are loaded, by name; empty ones are left out.
     pub sections: BTreeMap<Box<str>, Section>,
     /// Calls at start, in the order in which they are made.

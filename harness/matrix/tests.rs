@@ -53,6 +53,92 @@ fn the_cells_are_the_product_of_the_axes_less_what_is_excluded() {
     assert_eq!(matrix.allow[0].key, "compdb.lost-entries");
 }
 
+#[test]
+fn a_scenario_is_played_on_the_cells_it_names_in_the_order_of_playing() {
+    let played = NIGHTLY.replace(
+        "scenarios: [build]",
+        "scenarios: [idle, build, { name: switch, cells: \"*/thin-dist\" }]",
+    );
+    let matrix = parse(&played).unwrap();
+    for cell in matrix.cells() {
+        let expected: &[&str] = match cell.lto {
+            LtoMode::ThinDist => &["build", "idle", "switch"],
+            _ => &["build", "idle"],
+        };
+        assert_eq!(cell.scenarios, expected, "{}", cell.name());
+    }
+}
+
+#[test]
+fn a_cell_that_boots_has_what_its_architecture_needs_for_that() {
+    let matrix = parse(&NIGHTLY.replace("[build]", "[build, boot]")).unwrap();
+    let cells = matrix.cells();
+    for (cell, symbol, value) in [
+        (&cells[0], "CONFIG_SERIAL_8250_CONSOLE", "y"),
+        (&cells[4], "CONFIG_SERIAL_OF_PLATFORM", "y"),
+        (&cells[4], "CONFIG_SERIO", "n"),
+    ] {
+        assert_eq!(cell.requested()[symbol], value, "{}", cell.name());
+    }
+    let without = parse(NIGHTLY).unwrap();
+    assert!(
+        !without.cells()[0]
+            .requested()
+            .contains_key("CONFIG_SERIAL_8250_CONSOLE")
+    );
+}
+
+#[test]
+fn a_config_has_more_for_one_architecture_and_goals_of_its_own() {
+    let more = NIGHTLY.replace(
+        "set: { NR: 0x10 } }",
+        "set: { NR: 0x10 }, goals: [vmlinux, modules],\n    \
+         arch: { x86_64: { enable: [KVM_AMD], disable: [KVM_XEN], set: { X: m } } } }",
+    );
+    let matrix = parse(&more).unwrap();
+    let [x86, .., loongarch] = matrix.cells() else {
+        panic!("two cells at least")
+    };
+    let requested = x86.requested();
+    let values =
+        ["KVM_AMD", "KVM_XEN", "X", "MODULES"].map(|s| &*requested[&format!("CONFIG_{s}")]);
+    assert_eq!(values, ["y", "n", "m", "y"]);
+    assert!(!loongarch.requested().contains_key("CONFIG_KVM_AMD"));
+    assert_eq!(x86.goals, ["vmlinux", "modules"]);
+    assert_eq!(parse(NIGHTLY).unwrap().cells()[0].goals, ["vmlinux"]);
+}
+
+#[test]
+fn a_toolchain_names_the_gnu_tools_of_each_architecture() {
+    let gnu = NIGHTLY.replace("{ LLVM: \"-17\" }", "{ CROSS_COMPILE: \"{gnu}\" }");
+    let matrix = parse(&gnu.replace("llvm-17, reason", "llvm-22, reason")).unwrap();
+    let of = |name: &str| {
+        let mut cells = matrix.cells().iter();
+        cells
+            .find(|cell| cell.name().starts_with(name))
+            .unwrap()
+            .make
+            .clone()
+    };
+    let expected = BTreeMap::from([(
+        "CROSS_COMPILE".to_owned(),
+        "loongarch64-linux-gnu-".to_owned(),
+    )]);
+    assert_eq!(of("loongarch"), expected);
+}
+
+#[test]
+fn the_modes_to_compare_come_with_their_tolerances() {
+    let compared = format!(
+        "{NIGHTLY}compare: [thin, thin-dist]\n\
+         tolerances: {{ function-bytes: 1, function-percent: 2, total-percent: 3 }}\n"
+    );
+    let matrix = parse(&compared).unwrap();
+    assert_eq!(matrix.compare, [LtoMode::Thin, LtoMode::ThinDist]);
+    assert_eq!(matrix.tolerances.unwrap().function_percent, 2);
+    assert_eq!(parse(NIGHTLY).unwrap().compare, []);
+}
+
 #[rstest]
 #[case::whole_architecture(&["loongarch"], 2)]
 #[case::mode(&["*/thin-dist"], 3)]
@@ -100,6 +186,64 @@ fn a_pattern_without_a_cell_lists_the_cells() {
 #[case::unknown_mode("[thin, ", "[thn, ", "10:9", "did you mean `thin`?")]
 #[case::unknown_toolchain("[llvm-22,", "[llvm22,", "11:15", "did you mean `llvm-22`?")]
 #[case::unknown_scenario("[build]", "[biuld]", "14:13", "did you mean `build`?")]
+#[case::scenario_without_a_name("[build]", "[{ cells: x86_64 }]", "14:13", "missing field `name`")]
+#[case::scenario_nowhere(
+    "[build]",
+    "[build, { name: idle, cells: riscv }]",
+    "14:34",
+    "matches no cell"
+)]
+#[case::scenario_typo(
+    "[build]",
+    "[build, { name: idel, cells: x86_64 }]",
+    "14:20",
+    "did you mean `idle`?"
+)]
+#[case::scenario_twice("[build]", "[build, build]", "14:20", "names this twice")]
+#[case::compare_one("timeout: 2h", "compare: [thin]", "15:1", "names one mode")]
+#[case::compare_twice("timeout: 2h", "compare: [thin, thin]", "15:17", "names this twice")]
+#[case::compare_absent(
+    "timeout: 2h",
+    "compare: [thin, full]",
+    "15:17",
+    "not on the axis `lto`"
+)]
+#[case::tolerances_for_nothing(
+    "timeout: 2h",
+    "tolerances: { function-bytes: 1, function-percent: 2, total-percent: 3 }",
+    "15:1",
+    "nothing is compared"
+)]
+#[case::tolerance_typo(
+    "timeout: 2h",
+    "tolerances: { function-byte: 1, function-percent: 2, total-percent: 3 }",
+    "15:15",
+    "did you mean `function-bytes`?"
+)]
+#[case::goal_is_a_variable(
+    "set: { NR",
+    "goals: [\"V=1\", vmlinux], set: { NR",
+    "6:85",
+    "is no goal of make"
+)]
+#[case::goals_without_a_kernel(
+    "set: { NR",
+    "goals: [modules], set: { NR",
+    "6:77",
+    "leave vmlinux out"
+)]
+#[case::arch_typo(
+    "set: { NR",
+    "arch: { x86: {} }, set: { NR",
+    "6:85",
+    "did you mean `x86_64`?"
+)]
+#[case::arch_gives_a_symbol_again(
+    "set: { NR",
+    "arch: { x86_64: { enable: [SMP] } }, set: { NR",
+    "6:104",
+    "is given twice in this config"
+)]
 #[case::empty_axis("[thin, thin-dist]", "[]", "10:3", "`axes: lto` is empty")]
 #[case::twice("[thin, ", "[thin-dist, ", "10:20", "names this twice")]
 #[case::prefix("[MODULES", "[CONFIG_MODULES", "6:38", "write `MODULES`")]

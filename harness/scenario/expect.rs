@@ -9,7 +9,7 @@ use super::play::{Play, Report};
 use super::rules;
 use super::same::{Contents, different_facets, different_files, without_place};
 use super::{Expectation, Step};
-use crate::boot::Boot;
+use crate::boot::{self, Boot};
 use crate::error::Error;
 use crate::finding::Rule;
 use crate::kbuild::Build;
@@ -95,6 +95,7 @@ impl Play<'_> {
             release: release.trim(),
             scratch: self.stage.scratch,
             console: &self.stage.scratch.join("console.log"),
+            limit: boot::LIMIT,
             deadline: build.deadline,
             cancel: build.cancel,
         };

@@ -81,6 +81,12 @@ impl FakeKernel {
         fs::write(self.matrix_file(), text).unwrap();
     }
 
+    /// Adds lines to the matrix.
+    pub fn add_to_matrix(&self, lines: &str) {
+        let text = fs::read_to_string(self.matrix_file()).unwrap();
+        fs::write(self.matrix_file(), text + lines).unwrap();
+    }
+
     pub fn matrix_file(&self) -> PathBuf {
         self.dir().join("matrices/fake.yaml")
     }
