@@ -14,7 +14,7 @@ use crate::cell::{Cell, Emulator, MachineEnd, SystemCall};
 use crate::doctor;
 use crate::error::Error;
 use crate::finding::Rule;
-use crate::kbuild::{llvm_tool, process_error, variables};
+use crate::kbuild::{compiler, llvm_tool, process_error, variables};
 use crate::process::{self, Cancel, Command, Exit};
 use console::End;
 
@@ -237,16 +237,13 @@ fn compile(cell: &Cell, call: &SystemCall, source: &Path, init: &Path) -> Comman
         ("END", end.to_owned()),
     ];
     let variables = variables(cell);
-    let compiler = match variables.get("LLVM") {
-        Some(llvm) => Command::new(llvm_tool("clang", Some(llvm)))
+    let mut command = Command::new(compiler(&variables));
+    if let Some(llvm) = variables.get("LLVM") {
+        command = command
             .arg(format!("--target={}", cell.arch.target))
-            .arg(format!("--ld-path={}", llvm_tool("ld.lld", Some(llvm)))),
-        None => {
-            let prefix = variables.get("CROSS_COMPILE").map_or("", String::as_str);
-            Command::new(format!("{prefix}gcc"))
-        }
-    };
-    compiler
+            .arg(format!("--ld-path={}", llvm_tool("ld.lld", Some(llvm))));
+    }
+    command
         .args(["-O1", "-static", "-nostdlib", "-ffreestanding", "-fno-pie"])
         .args(["-fno-stack-protector", "-fno-asynchronous-unwind-tables"])
         .args(macros.map(|(name, value)| format!("-DKLTO_{name}={value}")))

@@ -333,14 +333,11 @@ impl Build<'_> {
     fn make<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut variables = variables(self.cell);
         if self.ccache.is_some() {
-            let clang = variables
-                .get("CC")
-                .cloned()
-                .unwrap_or_else(|| llvm_tool("clang", variables.get("LLVM").map(String::as_str)));
+            let (compiler, host) = (compiler(&variables), host_compiler(&variables));
             variables
                 .entry("HOSTCC".to_owned())
-                .or_insert_with(|| format!("ccache {clang}"));
-            variables.insert("CC".to_owned(), format!("ccache {clang}"));
+                .or_insert_with(|| format!("ccache {host}"));
+            variables.insert("CC".to_owned(), format!("ccache {compiler}"));
         }
         let mut command = Command::new("make").arg("-C").arg(self.source);
         let mut out = OsString::from("O=");
@@ -416,6 +413,28 @@ pub fn no_shuffle(cancel: &Cancel) -> Result<Option<String>, Error> {
     let help = process::capture(&help, None, cancel).map_err(process_error)?;
     let known = help.stdout.contains("--shuffle");
     Ok((!known).then(|| "this make has no --shuffle, which came with 4.4".to_owned()))
+}
+
+/// The compiler that the top Makefile takes for these variables.
+#[must_use]
+pub fn compiler(variables: &BTreeMap<String, String>) -> String {
+    let gcc = || {
+        let prefix = variables.get("CROSS_COMPILE").map_or("", String::as_str);
+        format!("{prefix}gcc")
+    };
+    match (variables.get("CC"), variables.get("LLVM")) {
+        (Some(compiler), _) => compiler.clone(),
+        (None, Some(llvm)) => llvm_tool("clang", Some(llvm)),
+        (None, None) => gcc(),
+    }
+}
+
+/// The same for programs that run while the kernel is built.
+fn host_compiler(variables: &BTreeMap<String, String>) -> String {
+    match variables.get("LLVM") {
+        Some(llvm) => llvm_tool("clang", Some(llvm)),
+        None => "gcc".to_owned(),
+    }
 }
 
 /// The program that `LLVM=` gives for a tool, by the rules of the top Makefile:
@@ -557,6 +576,26 @@ mod tests {
     #[case(None, "clang")]
     fn llvm_names_its_tools(#[case] llvm: Option<&str>, #[case] tool: &str) {
         assert_eq!(llvm_tool("clang", llvm), tool);
+    }
+
+    #[rstest]
+    #[case::llvm(&[("LLVM", "-22")], "clang-22", "clang-22")]
+    #[case::gnu(&[("CROSS_COMPILE", "a-linux-gnu-")], "a-linux-gnu-gcc", "gcc")]
+    #[case::native(&[], "gcc", "gcc")]
+    #[case::own(&[("CC", "cc"), ("LLVM", "-22")], "cc", "clang-22")]
+    fn variables_name_the_compilers(
+        #[case] variables: &[(&str, &str)],
+        #[case] own: &str,
+        #[case] host: &str,
+    ) {
+        let variables = variables
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let variables: BTreeMap<String, String> = variables.collect();
+        assert_eq!(
+            (&*compiler(&variables), &*host_compiler(&variables)),
+            (own, host)
+        );
     }
 
     #[test]

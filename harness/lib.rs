@@ -11,12 +11,14 @@
 //! Facts + Findings ── snapshot ──▶ text
 //! text × accepted text ── compare ──▶ Verdict
 //! everything ── store ──▶ work directory ── report ──▶ text KTAP JSON
+//! two build trees ── collect ──▶ Facts × Facts ── diff ──▶ Differences
 //! ```
 //!
 //! [`verify`] is that flow for one cell; [`commands`] are short drivers over
-//! it. [`probe`] has the same makefiles build a miniature, in a copy of the
-//! source tree ([`source_copy`]), and plays scenarios on it ([`scenario`]). `DESIGN.md` says why, `CONTRIBUTING.md` how to add a rule or an
-//! architecture.
+//! it. [`scenario`] is what is done to a finished tree and what must hold then,
+//! [`boot`] what becomes of the kernel in an emulator. [`probe`] has the same
+//! makefiles build a miniature, in a copy of the source tree ([`source_copy`]).
+//! `DESIGN.md` says why, `CONTRIBUTING.md` how to add a rule or an architecture.
 
 #![forbid(unsafe_code)]
 
