@@ -157,10 +157,9 @@ fn check_header(
     let flags = elf.flags & expected.flags_mask;
     let evidence = match (&expected.flags_allowed, usual_flags) {
         (Some(allowed), _) if !allowed.contains(&flags) => {
-            format!(
-                "e_flags are {flags:#x}, {} has {allowed:#x?}",
-                subject.arch.name
-            )
+            let allowed: Vec<String> = allowed.iter().map(|flags| format!("{flags:#x}")).collect();
+            let (arch, allowed) = (&subject.arch.name, allowed.join(" or "));
+            format!("e_flags are {flags:#x}, {arch} has {allowed}")
         }
         (_, Some(usual)) if flags != usual => {
             format!("e_flags are {flags:#x}, those of most objects {usual:#x}")
