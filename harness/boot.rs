@@ -65,15 +65,12 @@ impl Boot<'_> {
     /// cannot be built, the time of the cell over. Never for what the kernel does.
     pub fn run(&self) -> Result<Vec<(&'static Rule, String)>, Error> {
         let arch = &self.cell.arch;
-        let cannot = |why: &str| {
-            let name = &arch.name;
-            Error::Machine(format!("no kernel of {name} can be booted here: {why}"))
-        };
-        if let Some(why) = doctor::cannot_boot(arch) {
-            return Err(cannot(&why));
-        }
-        let Some(emulator) = &arch.emulator else {
-            return Err(cannot("klto knows no emulator for it"));
+        let emulator = match (doctor::cannot_boot(arch), &arch.emulator) {
+            (None, Some(emulator)) => emulator,
+            (why, _) => {
+                let why = why.unwrap_or_default();
+                return Err(Error::Machine(doctor::no_boot(arch)(why)));
+            }
         };
         let initrd = self.initrd(emulator)?;
         // Kept with the console: the build tree's own goes with the scenario.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::arch::{self, ArchError};
-use crate::cell::{Arch, Cell};
+use crate::cell::{Arch, BOOT, Cell};
 use crate::kbuild::{llvm_tool, variables};
 use crate::process::{Cancel, Command, Exit, capture};
 
@@ -139,8 +139,20 @@ pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
         .filter(|tool| find(&tool.program).is_none())
         .collect();
     let programs: Vec<&str> = missing.iter().map(|t| t.program.as_str()).collect();
+    let boots = cell.scenarios.iter().any(|name| name == BOOT);
     install_hint(missing.iter())
         .map(|hint| format!("not installed: {}; on Debian: {hint}", programs.join(", ")))
+        .or_else(|| {
+            cannot_boot(&cell.arch)
+                .filter(|_| boots)
+                .map(no_boot(&cell.arch))
+        })
+}
+
+/// Says of which architecture no kernel can be booted, and why.
+pub fn no_boot(arch: &Arch) -> impl Fn(String) -> String {
+    let name = arch.name.clone();
+    move |why| format!("no kernel of {name} can be booted here: {why}")
 }
 
 /// Whether a shell would find a program.

@@ -113,6 +113,14 @@ pub fn all() -> Result<Vec<Mutation>, Error> {
     Ok(table)
 }
 
+/// The mutations of these names, in their order.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_all(names: &[String]) -> Result<Vec<Mutation>, Error> {
+    names.iter().map(|name| load(name)).collect()
+}
+
 /// The mutation of that name, or the one in a file of the user's: a name that ends in
 /// `.yaml` is a path.
 ///

@@ -118,6 +118,9 @@ pub struct CellResult {
     pub scenarios: Vec<ScenarioResult>,
 }
 
+/// How the reason begins where a scenario is none for the cell's mode.
+pub const NOT_IN_MODE: &str = "not played in mode";
+
 /// What came of one scenario on a cell's build tree.
 #[derive(Debug, Clone)]
 pub struct ScenarioResult {

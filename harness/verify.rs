@@ -1,8 +1,9 @@
 //! One question, one answer: is this build tree right? Every command asks
 //! through here. Collects, checks, applies the allow entries, and renders the
-//! facets. [`cell`] builds first, [`pair`] compares two trees.
+//! facets. [`cell`] builds first, [`cells`] all of a run, [`pair`] compares two trees.
 
 pub mod cell;
+pub mod cells;
 pub mod pair;
 
 use std::collections::BTreeMap;

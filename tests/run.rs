@@ -171,9 +171,32 @@ fn a_mode_that_is_switched_to_is_built_from_nothing() {
             "switch to none: there is no clean build in mode none to compare with",
         ]
     );
+    assert!(
+        ended
+            .stdout
+            .contains("2 steps of scenarios left out; --all shows them"),
+        "{}",
+        ended.stdout
+    );
     let logs = fs::read_dir(kernel.cell_dir(CELL).join("scenarios")).unwrap();
     let logs = logs.filter(|log| log.as_ref().unwrap().path().extension() == Some("log".as_ref()));
     assert_eq!(logs.count(), 2, "to thin, and back");
+}
+
+/// The tools of the fake kernel have no emulator.
+#[test]
+fn a_cell_that_cannot_boot_here_is_not_built() {
+    let kernel = FakeKernel::new();
+    kernel.add_to_matrix("scenarios: [build, boot]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(125));
+    let cell = kernel.cell();
+    assert_eq!(cell["verdict"], "infra");
+    let reason = "no kernel of x86_64 can be booted here: apt-get install qemu-system-x86";
+    assert_eq!(cell["reason"], reason);
+    assert!(!kernel.cell_dir(CELL).exists());
 }
 
 #[test]

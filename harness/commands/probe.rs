@@ -24,11 +24,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         return Ok(Exit::Holds);
     }
     let cells = cells(args)?;
-    let mutations: Vec<Mutation> = args
-        .mutate
-        .iter()
-        .map(|name| mutation::load(name))
-        .collect::<Result<_, _>>()?;
+    let mutations = mutation::load_all(&args.mutate)?;
     let mut allows = load_allows(&args.allow)?;
     if !args.known_defects_count {
         allows.extend(known_defects()?);

@@ -17,7 +17,7 @@ use crate::finding::Finding;
 use crate::kbuild::{Build, Failure, Outcome};
 use crate::outcome::{BuildFailure, CellResult, ScenarioResult};
 use crate::process::Command;
-use crate::scenario::play::{Stage, lay_out_gitignore};
+use crate::scenario::play::Stage;
 use crate::tree_state::{TreeState, create_dir, mirror, remove_file};
 use crate::verify::{Question, check_tree};
 
@@ -360,8 +360,6 @@ fn play_scenario(
         cell: None,
     })?
     .facets;
-    let gitignore = slot.path("gitignore");
-    lay_out_gitignore(&probe.request.work.path().join("source"), &gitignore)?;
     let empty = Vec::new();
     let stage = Stage {
         build: *build,
@@ -377,7 +375,7 @@ fn play_scenario(
         others: &BTreeMap::new(),
         builds_others: true,
         scratch: &slot.path("scratch"),
-        gitignore: &gitignore,
+        gitignore: &probe.request.work.path().join("source"),
         no_shuffle: probe.no_shuffle.as_deref(),
     };
     stage.play_named(name)

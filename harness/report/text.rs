@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::{Group, Plural, groups, printable};
 use crate::compare::Verdict;
 use crate::finding::{Finding, Severity};
-use crate::outcome::{CellResult, Checked, RunResult};
+use crate::outcome::{CellResult, Checked, NOT_IN_MODE, RunResult};
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
@@ -152,8 +152,32 @@ pub fn run(result: &RunResult, all: bool) -> String {
     for cell in &result.cells {
         write_cell(&mut out, cell, all);
     }
+    out.push_str(&left_out(result, all));
     out.push_str(&table(result));
     out
+}
+
+/// Steps of scenarios that were not played, for a reason other than the mode.
+fn left_out(result: &RunResult, all: bool) -> String {
+    let mut lines = Vec::new();
+    for cell in &result.cells {
+        for scenario in &cell.scenarios {
+            let reasons = scenario.left_out.iter();
+            let told = reasons.filter(|reason| !reason.starts_with(NOT_IN_MODE));
+            lines.extend(told.map(|reason| {
+                let (cell, scenario) = (&cell.name, &scenario.name);
+                format!("    {cell}: {scenario}: {}", printable(reason))
+            }));
+        }
+    }
+    match (lines.len(), all) {
+        (0, _) => String::new(),
+        (_, true) => format!("left out:\n{}\n\n", lines.join("\n")),
+        (n, false) => format!(
+            "{} of scenarios left out; --all shows them\n\n",
+            Plural(n, "step")
+        ),
+    }
 }
 
 fn write_cell(out: &mut String, cell: &CellResult, all: bool) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::files::{compiled_since, products};
+use super::files::{compiled_since, lay_out_gitignore, products};
 use super::play::{Play, Report};
 use super::rules;
 use super::same::{Contents, different_facets, different_files, without_place};
@@ -179,7 +179,9 @@ impl Play<'_> {
             .map(PathBuf::as_path)
             .filter(|path| !OUTPUT_DIRECTORY.iter().any(|name| *path == Path::new(name)))
             .collect();
-        for path in crate::git::not_ignored(self.stage.gitignore, &made, self.stage.build.cancel)? {
+        let gitignore = self.stage.scratch.join("gitignore");
+        lay_out_gitignore(self.stage.gitignore, &gitignore)?;
+        for path in crate::git::not_ignored(&gitignore, &made, self.stage.build.cancel)? {
             self.find(
                 &rules::CLEAN_NOT_IGNORED,
                 path,

@@ -54,6 +54,29 @@ pub(super) fn copy_source(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Copies the `.gitignore` files of a source tree, without a line that covers everything:
+/// a packaged source, such as Debian's, ends the kernel's own file with one.
+pub(super) fn lay_out_gitignore(source: &Path, to: &Path) -> Result<(), Error> {
+    remove_file(to)?;
+    create_dir(to)?;
+    for path in TreeState::of(source)?.0.keys() {
+        if path.file_name().is_none_or(|name| name != ".gitignore") {
+            continue;
+        }
+        let (from, file) = (source.join(path), to.join(path));
+        let text = std::fs::read(&from).map_err(Error::io(&from, "read"))?;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let lines: Vec<u8> = lines
+            .filter(|line| line.trim_ascii() != b"/*")
+            .flatten()
+            .copied()
+            .collect();
+        create_dir(file.parent().unwrap_or(to))?;
+        std::fs::write(&file, lines).map_err(Error::io(&file, "write"))?;
+    }
+    Ok(())
+}
+
 /// Objects that have been compiled from a source since.
 pub(super) fn compiled_since(dir: &Path, before: &TreeState) -> Result<BTreeSet<String>, Error> {
     let after = TreeState::of(dir)?;

@@ -13,9 +13,9 @@ use crate::check;
 use crate::error::Error;
 use crate::finding::{Finding, Rule};
 use crate::kbuild::{Build, Failure, Outcome};
-use crate::outcome::ScenarioResult;
+use crate::outcome::{NOT_IN_MODE, ScenarioResult};
 use crate::snapshot::Facets;
-use crate::tree_state::{SOURCE_TIME, TreeState, create_dir, mirror, remove_file, set_modified};
+use crate::tree_state::{SOURCE_TIME, TreeState, mirror, remove_file, set_modified};
 use crate::verify::{Answer, Question, check_tree};
 
 /// A finished build, and everything that a scenario needs to know of it.
@@ -37,7 +37,7 @@ pub struct Stage<'a> {
     pub builds_others: bool,
     /// A folder for other build trees and logs, ours alone.
     pub scratch: &'a Path,
-    /// A copy of the source tree's `.gitignore` files.
+    /// The tree whose `.gitignore` files count.
     pub gitignore: &'a Path,
     /// Why `make --shuffle` cannot be had, if it cannot.
     pub no_shuffle: Option<&'a str>,
@@ -63,7 +63,7 @@ impl Stage<'_> {
             true => self.play(&scenario)?,
             false => Played {
                 findings: Vec::new(),
-                left_out: vec![format!("not played in mode {mode}")],
+                left_out: vec![format!("{NOT_IN_MODE} {mode}")],
             },
         };
         Ok(ScenarioResult {
@@ -102,31 +102,6 @@ impl Stage<'_> {
         let own = [(self.build.cell.lto, self.facets.clone())];
         self.others.clone().into_iter().chain(own).collect()
     }
-}
-
-/// Copies the `.gitignore` files of a source tree, without a line that covers everything:
-/// a packaged source, such as Debian's, ends the kernel's own file with one.
-///
-/// # Errors
-/// Where one cannot be read or written.
-pub fn lay_out_gitignore(source: &Path, to: &Path) -> Result<(), Error> {
-    remove_file(to)?;
-    for path in TreeState::of(source)?.0.keys() {
-        if path.file_name().is_none_or(|name| name != ".gitignore") {
-            continue;
-        }
-        let (from, file) = (source.join(path), to.join(path));
-        let text = std::fs::read(&from).map_err(Error::io(&from, "read"))?;
-        let lines = text.split_inclusive(|byte| *byte == b'\n');
-        let lines: Vec<u8> = lines
-            .filter(|line| line.trim_ascii() != b"/*")
-            .flatten()
-            .copied()
-            .collect();
-        create_dir(file.parent().unwrap_or(to))?;
-        std::fs::write(&file, lines).map_err(Error::io(&file, "write"))?;
-    }
-    Ok(())
 }
 
 pub(super) struct Play<'a> {

@@ -18,7 +18,7 @@ use crate::outcome::{BuildFailure, CellResult, Checked};
 use crate::process::{self, Cancel, Command, Exit};
 use crate::progress::{Progress, say};
 use crate::scenario::Site;
-use crate::scenario::play::{Stage, lay_out_gitignore};
+use crate::scenario::play::Stage;
 use crate::snapshot::Facets;
 use crate::store::{CellDir, SnapshotDir, WorkDir};
 use crate::tree_state::{TreeState, create_dir, mirror, remove_file};
@@ -72,16 +72,8 @@ pub fn verify(run: &Run, cell: &Cell, others: &Others) -> (CellResult, Option<Fi
             None,
         );
     }
-    let (mut result, finished) = build_and_check(run, cell, others).unwrap_or_else(|error| {
-        let reason = match error {
-            Error::Cancelled => "interrupted".to_owned(),
-            error => error.to_string().replace("\n  ", "; "),
-        };
-        (
-            CellResult::without_build(name, Verdict::Infra(reason)),
-            None,
-        )
-    });
+    let (mut result, finished) = build_and_check(run, cell, others)
+        .unwrap_or_else(|error| (CellResult::without_build(name, cannot_tell(&error)), None));
     result.seconds = started.elapsed().as_secs_f64();
     (result, finished)
 }
@@ -188,8 +180,19 @@ fn build_and_check(
         facets: answer.facets.clone(),
     };
     judge(run, &name, accepted.as_ref(), answer, &mut result)?;
-    play_scenarios(run, &build, &cell_dir, others, &finished, &mut result)?;
+    if let Err(error) = play_scenarios(run, &build, &cell_dir, others, &finished, &mut result) {
+        // What the build itself showed is still so.
+        result.verdict = cannot_tell(&error);
+        return Ok((result, None));
+    }
     Ok((result, Some(finished)))
+}
+
+fn cannot_tell(error: &Error) -> Verdict {
+    Verdict::Infra(match error {
+        Error::Cancelled => "interrupted".to_owned(),
+        error => error.to_string().replace("\n  ", "; "),
+    })
 }
 
 /// Plays the scenarios behind the build, each on the tree that the build left.
@@ -206,10 +209,8 @@ fn play_scenarios(
         return Ok(());
     }
     let (built, scratch) = (cell_dir.built(), cell_dir.scratch());
-    let gitignore = scratch.join("gitignore");
     create_dir(&scratch)?;
     mirror(build.dir, &built)?;
-    lay_out_gitignore(build.source, &gitignore)?;
     let findings = result
         .checked
         .as_ref()
@@ -225,7 +226,7 @@ fn play_scenarios(
         others: &others.clean,
         builds_others: false,
         scratch: &scratch,
-        gitignore: &gitignore,
+        gitignore: build.source,
         no_shuffle: run.no_shuffle,
     };
     for name in names() {

@@ -173,12 +173,6 @@ impl Stand {
         let scenario: Scenario = yaml::parse(&text, Path::new("case.yaml")).unwrap();
         let mut site: Site = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
         site.each_link.clone_from(&self.each_link);
-        let gitignore = self.path("gitignore");
-        fs::create_dir_all(&gitignore).unwrap();
-        let lines = self.path("source/.gitignore");
-        if lines.is_file() {
-            fs::copy(lines, gitignore.join(".gitignore")).unwrap();
-        }
         let before = self.everything();
         let played = self.with_build(&self.path("last.log"), |build| {
             let stage = Stage {
@@ -192,7 +186,7 @@ impl Stand {
                 others: &self.others,
                 builds_others: self.builds_others,
                 scratch: &self.path("scratch"),
-                gitignore: &gitignore,
+                gitignore: &self.path("source"),
                 no_shuffle: Some("no shuffle here"),
             };
             stage.play(&scenario)
