@@ -277,4 +277,34 @@ mod tests {
     fn levels_have_their_marks(#[case] symbol: &str, #[case] name: Option<&str>) {
         assert_eq!(level(symbol), name);
     }
+
+    /// This test program itself: a real ELF file, with symbols and relocations.
+    fn real_elf() -> &'static [u8] {
+        static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+        BYTES.get_or_init(|| {
+            let mut bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+            bytes.truncate(256 * 1024);
+            bytes
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn flipped_bytes_never_panic(at in 0..8192usize, byte: u8) {
+            let mut bytes = real_elf().to_vec();
+            bytes[at] = byte;
+            let mut linked = Linked::default();
+            let _ = read_object(&bytes, &mut linked);
+            let _ = read_kernel(&bytes, &mut linked);
+        }
+    }
+
+    #[test]
+    fn what_is_no_elf_file_is_said_to_be_none() {
+        let mut linked = Linked::default();
+        for bytes in [&b""[..], b"\x7fELF", b"a kernel", &[0; 64]] {
+            assert!(read_object(bytes, &mut linked).is_err());
+            assert!(read_kernel(bytes, &mut linked).is_err());
+        }
+    }
 }
