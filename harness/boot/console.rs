@@ -151,7 +151,12 @@ pub fn scan(console: &[u8], end: End, line: &str, release: &str) -> Vec<(&'stati
         }
         last = Some(at);
     }
-    let last = lines.iter().rev().find(|line| !line.trim().is_empty());
+    // The command and the emulator's own words are no words of the kernel.
+    let is_kernel = |line: &&String| {
+        let own = line.starts_with("+ ") || line.starts_with("qemu-system-");
+        !own && !line.trim().is_empty()
+    };
+    let last = lines.iter().rev().find(is_kernel);
     let last = last.map_or_else(
         || "the console shows nothing".to_owned(),
         |line| format!("the last line is «{}»", line.trim()),
@@ -234,6 +239,20 @@ mod tests {
         let seen = scan(console.as_bytes(), End::Itself, LINE, "7.2");
         assert_eq!(keys(&seen), ["boot.warning", "boot.bug"]);
         assert_eq!(seen[1].1, format!("line {}: kernel BUG at a", NEAR + 2));
+    }
+
+    #[rstest]
+    #[case::emulator(
+        "+ qemu -M virt\nbooting\n\nqemu-system-arm: terminating on signal 15\n",
+        "the last line is «booting»"
+    )]
+    #[case::nothing(
+        "+ qemu -M virt\nqemu-system-arm: terminating\n",
+        "the console shows nothing"
+    )]
+    fn the_last_line_is_the_kernel_s(#[case] console: &str, #[case] evidence: &str) {
+        let seen = scan(console.as_bytes(), End::Itself, LINE, "7.2");
+        assert_eq!(seen[0].1, evidence);
     }
 
     #[test]
