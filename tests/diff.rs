@@ -63,6 +63,23 @@ fn the_modes_of_one_kernel_are_equal(
     assert!(compared.sizes.promoted > 0, "ring_step() is promoted");
 }
 
+/// Which local names another module refers to may differ from mode to mode.
+#[test]
+fn a_name_that_is_promoted_in_one_tree_alone_is_no_difference() {
+    let whole = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let changed = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let names = changed.shell("llvm-nm-22 vmlinux.o | sed -n 's/.* \\(ring_step.llvm.*\\)/\\1/p'");
+    let promoted = names.stdout.trim();
+    assert!(!promoted.is_empty());
+    objcopy(
+        &changed,
+        "vmlinux.o",
+        &format!("--redefine-sym={promoted}=ring_step"),
+    );
+    objcopy(&changed, "vmlinux.o", "--localize-symbol=ring_step");
+    assert_eq!(compare(&whole, &changed).differences, []);
+}
+
 /// What is done to the second tree, the key, the item and the difference.
 #[rstest]
 #[case::crc(

@@ -149,14 +149,14 @@ fn what_differs_between_the_modes_is_a_finding() {
 #[test]
 fn a_mode_that_is_switched_to_is_built_from_nothing() {
     let kernel = FakeKernel::new();
-    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.matrix("[thin-dist, thin]", "10min");
     kernel.add_to_matrix("scenarios: [build, switch]\n");
 
     let ended = finish(&mut kernel.run(&[]));
 
     let report = kernel.report();
-    assert_eq!(report["cells"][0]["derived_from"], Value::Null);
-    let switch = &report["cells"][1]["scenarios"][0];
+    assert_eq!(report["cells"][1]["derived_from"], Value::Null);
+    let switch = &report["cells"][0]["scenarios"][0];
     assert_eq!(
         switch["findings"],
         serde_json::json!([]),
