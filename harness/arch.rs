@@ -87,6 +87,15 @@ pub fn names() -> Result<Vec<&'static str>, ArchError> {
     Ok(all()?.keys().map(String::as_str).collect())
 }
 
+/// The names of those whose kernels can be built with Clang's LTO, sorted.
+///
+/// # Errors
+/// As [`all`].
+pub fn names_with_lto() -> Result<Vec<&'static str>, ArchError> {
+    let with_lto = all()?.values().filter(|arch| arch.lto);
+    Ok(with_lto.map(|arch| arch.name.as_str()).collect())
+}
+
 fn parse_table(files: &Dir<'_>) -> Result<BTreeMap<String, Arc<Arch>>, ArchError> {
     let mut table = BTreeMap::new();
     for file in files.files() {
@@ -140,6 +149,12 @@ mod tests {
         let config = BTreeMap::from([(symbol.to_owned(), "y".to_owned())]);
         let found = of_config(&config).unwrap();
         assert_eq!(found.map(|arch| arch.name.as_str()), name);
+    }
+
+    #[test]
+    fn the_architectures_with_lto_are_those_that_the_makefiles_know() {
+        let names = names_with_lto().unwrap();
+        assert_eq!(names, ["arm64", "loongarch", "riscv", "x86_64"]);
     }
 
     #[test]

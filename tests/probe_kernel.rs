@@ -55,7 +55,7 @@ fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
     let (code, cells) = probe(&kernel, &work, &[]);
 
     assert_eq!(code, Some(0));
-    assert_eq!(cells.len(), 2 * arch::names().unwrap().len());
+    assert_eq!(cells.len(), 2 * arch::names_with_lto().unwrap().len());
     for cell in &cells {
         assert_eq!(keys(cell), BTreeSet::new(), "{cell:#}");
         assert!(cell["checked"]["objects"].as_u64() > Some(50), "{cell:#}");
@@ -83,7 +83,7 @@ fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
 /// Where a mutation is tried: v11's on every architecture, since that is what it is about.
 fn arches(mutation: &Mutation) -> Vec<String> {
     let known = || {
-        arch::names()
+        arch::names_with_lto()
             .unwrap()
             .into_iter()
             .map(str::to_owned)

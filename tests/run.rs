@@ -105,6 +105,10 @@ fn the_modes_that_a_matrix_names_are_compared() {
     assert_eq!(compared["scenario"], "compare with thin");
     assert_eq!(compared["left_out"], serde_json::json!([]));
 
+    // Who asks for one of them alone asks for no comparison.
+    assert_eq!(finish(&mut kernel.run_cell("*/thin-dist")).code, Some(0));
+    assert_eq!(kernel.cell()["scenarios"], serde_json::json!([]));
+
     // Where one has no kernel there is nothing to compare, and nothing that holds.
     kernel.set_fault("no-vmlinux");
     assert_eq!(finish(&mut kernel.run(&[])).code, Some(1));

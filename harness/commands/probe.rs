@@ -80,8 +80,7 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
     let usage = |e: arch::ArchError| Error::Usage(e.to_string());
     let mut names = args.arch.iter().map(String::as_str).collect::<Vec<_>>();
     if names.is_empty() {
-        let with_lto = arch::all().map_err(usage)?.values().filter(|arch| arch.lto);
-        names = with_lto.map(|arch| arch.name.as_str()).collect();
+        names = arch::names_with_lto().map_err(usage)?;
     }
     let scenarios = scenarios(&args.scenario)?;
     let mut make = miniature::adding(&args.add);

@@ -98,6 +98,13 @@ impl FakeKernel {
         command
     }
 
+    /// `klto run` of the cells that a pattern matches.
+    pub fn run_cell(&self, pattern: &str) -> Command {
+        let mut command = self.run(&[]);
+        command.args(["--cell", pattern]);
+        command
+    }
+
     /// `klto run` with the same matrix, elsewhere.
     pub fn run_in(&self, source: &Path, work: &Path) -> Command {
         let mut command = klto([""; 0]);
