@@ -279,6 +279,12 @@ impl SourceCopy {
         Ok(links)
     }
 
+    /// Where the copies of the `.gitignore` files lie, by their paths in the source tree.
+    #[must_use]
+    pub fn gitignore(&self) -> PathBuf {
+        self.part(Part::of(".gitignore"))
+    }
+
     /// The content of a file of the copy.
     ///
     /// # Errors

@@ -375,7 +375,7 @@ fn play_scenario(
         others: &BTreeMap::new(),
         builds_others: true,
         scratch: &slot.path("scratch"),
-        gitignore: &probe.request.work.path().join("source"),
+        gitignore: &probe.copy.gitignore(),
         no_shuffle: probe.no_shuffle.as_deref(),
     };
     stage.play_named(name)
