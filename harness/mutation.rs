@@ -73,6 +73,16 @@ impl Mutation {
         self.edits.iter().map(|edit| edit.file.as_str())
     }
 
+    /// What to say where a kernel has no `file` to make the mistake in.
+    #[must_use]
+    pub fn no_file(&self, kernel: &Path, file: &str) -> Error {
+        Error::Usage(format!(
+            "{}: there is no {file}, which the mutation {} changes\n  this kernel keeps it elsewhere; choose another mutation, or another kernel",
+            kernel.display(),
+            self.name
+        ))
+    }
+
     /// The text of `file` with the mistake in it.
     ///
     /// # Errors

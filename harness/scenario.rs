@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::cell::LtoMode;
 use crate::error::Error;
+use crate::outcome::{NOT_IN_MODE, ScenarioResult};
 use crate::yaml;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/scenarios");
@@ -241,6 +242,17 @@ pub enum Rebuilds {
 }
 
 impl Scenario {
+    /// What came of it in a mode that it is not played in.
+    #[must_use]
+    pub fn not_for(&self, mode: LtoMode) -> Option<ScenarioResult> {
+        (!self.lto.contains(&mode)).then(|| ScenarioResult {
+            name: self.name.clone(),
+            findings: Vec::new(),
+            left_out: vec![format!("{NOT_IN_MODE} {mode}")],
+            seconds: 0.0,
+        })
+    }
+
     /// Whether a step changes the sources.
     #[must_use]
     pub fn edits_sources(&self) -> bool {

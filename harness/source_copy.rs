@@ -133,15 +133,10 @@ impl SourceCopy {
                 }
             }
         }
-        if let Some(file) = mutations
-            .iter()
-            .flat_map(Mutation::files)
-            .find(|f| !found.contains_key(*f))
-        {
-            return Err(Error::Usage(format!(
-                "{}: there is no {file}, which the mutation changes\n  this kernel keeps it elsewhere; choose another mutation, or another kernel",
-                source.display()
-            )));
+        for mutation in mutations {
+            if let Some(file) = mutation.files().find(|file| !found.contains_key(*file)) {
+                return Err(mutation.no_file(source, file));
+            }
         }
         let one = |(path, seen): (String, Seen)| {
             let part = Part::of(&path);

@@ -100,11 +100,7 @@ fn copy_sources(kernel: &Path, copy: &Path, mutations: &[Mutation]) -> Result<Pa
         for file in mutation.files().collect::<BTreeSet<_>>() {
             let path = copy.join(file);
             if !stays_inside(file) || !path.is_file() {
-                return Err(Error::Usage(format!(
-                    "{}: there is no {file}, which the mutation {} changes\n  this kernel keeps it elsewhere; choose another mutation, or another kernel",
-                    kernel.display(),
-                    mutation.name
-                )));
+                return Err(mutation.no_file(kernel, file));
             }
             let text = std::fs::read(&path).map_err(Error::io(&path, "read"))?;
             let text = mutation.apply(file, &text).map_err(Error::Usage)?;

@@ -17,6 +17,7 @@ use crate::finding::Finding;
 use crate::kbuild::{Build, Failure, Outcome};
 use crate::outcome::{BuildFailure, CellResult, ScenarioResult};
 use crate::process::Command;
+use crate::scenario;
 use crate::scenario::play::Stage;
 use crate::tree_state::{TreeState, create_dir, mirror, remove_file};
 use crate::verify::{Question, check_tree};
@@ -342,6 +343,9 @@ fn play_scenario(
     result: &CellResult,
     name: &str,
 ) -> Result<ScenarioResult, Error> {
+    if let Some(result) = scenario::by_name(name)?.not_for(build.cell.lto) {
+        return Ok(result);
+    }
     let key = slot.path("prepared.key");
     let key = std::fs::read_to_string(&key).map_err(Error::io(&key, "read"))?;
     let prepared = TreeState::of(&slot.path("prepared").join(key))?;

@@ -13,7 +13,7 @@ use crate::check;
 use crate::error::Error;
 use crate::finding::{Finding, Rule};
 use crate::kbuild::{Build, Failure, Outcome};
-use crate::outcome::{NOT_IN_MODE, ScenarioResult};
+use crate::outcome::ScenarioResult;
 use crate::snapshot::Facets;
 use crate::tree_state::{SOURCE_TIME, TreeState, mirror, remove_file, set_modified};
 use crate::verify::{Answer, Question, check_tree};
@@ -58,14 +58,11 @@ impl Stage<'_> {
     /// As [`Stage::play`].
     pub fn play_named(&self, name: &str) -> Result<ScenarioResult, Error> {
         let started = Instant::now();
-        let (scenario, mode) = (by_name(name)?, self.build.cell.lto);
-        let played = match scenario.lto.contains(&mode) {
-            true => self.play(&scenario)?,
-            false => Played {
-                findings: Vec::new(),
-                left_out: vec![format!("{NOT_IN_MODE} {mode}")],
-            },
-        };
+        let scenario = by_name(name)?;
+        if let Some(result) = scenario.not_for(self.build.cell.lto) {
+            return Ok(result);
+        }
+        let played = self.play(&scenario)?;
         Ok(ScenarioResult {
             name: name.to_owned(),
             findings: played.findings,

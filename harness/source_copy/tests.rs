@@ -426,3 +426,17 @@ fn damage_that_keeps_size_and_time_is_not_seen() {
 
     assert_eq!(kernel.sync().read(HEADER).unwrap(), b"int ?;\n");
 }
+
+/// Where a scenario looks for what git ignores: all of them lie there, by their own paths.
+#[test]
+fn every_gitignore_file_is_found_where_the_copy_says() {
+    let kernel = Kernel::new();
+    let copy = kernel.sync();
+    let files = copy.paths().filter(|path| path.ends_with(".gitignore"));
+    let files: Vec<&str> = files.collect();
+    assert_eq!(files, [".gitignore", "drivers/.gitignore"]);
+    for file in files {
+        let text = fs::read(copy.gitignore().join(file)).unwrap();
+        assert_eq!(text, copy.read(file).unwrap(), "{file}");
+    }
+}
