@@ -46,9 +46,9 @@ fn all_modes() -> Vec<LtoMode> {
 pub struct Step {
     /// What happens, for people.
     pub name: String,
-    /// The change of the sources, by its name in [`Edits`].
+    /// The changes of the sources, by their names in [`Site::edits`].
     #[serde(default)]
-    pub edit: Option<String>,
+    pub edits: Vec<String>,
     /// The mode that the tree is configured for.
     #[serde(default)]
     pub lto: Option<LtoMode>,
@@ -256,7 +256,7 @@ impl Scenario {
     /// Whether a step changes the sources.
     #[must_use]
     pub fn edits_sources(&self) -> bool {
-        self.steps.iter().any(|step| step.edit.is_some())
+        self.steps.iter().any(|step| !step.edits.is_empty())
     }
 }
 
@@ -306,7 +306,7 @@ mod tests {
                 .unwrap()
                 .steps
                 .iter()
-                .filter_map(|s| s.edit.as_ref())
+                .flat_map(|step| &step.edits)
             {
                 assert!(site.edits.contains_key(edit), "{edit}");
             }

@@ -52,12 +52,15 @@ fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
     let Some(kernel) = kernel() else { return };
     let work = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
 
-    let (code, cells) = probe(&kernel, &work, &[]);
+    let (code, cells) = probe(&kernel, &work, &["--scenario", "build,idle,clean"]);
 
     assert_eq!(code, Some(0));
     assert_eq!(cells.len(), 2 * arch::names_with_lto().unwrap().len());
     for cell in &cells {
         assert_eq!(keys(cell), BTreeSet::new(), "{cell:#}");
+        let played = cell["scenarios"].as_array().unwrap().iter();
+        let played: Vec<&Value> = played.map(|s| &s["name"]).collect();
+        assert_eq!(played, ["idle", "clean"], "{cell:#}");
         assert!(cell["checked"]["objects"].as_u64() > Some(50), "{cell:#}");
         assert!(
             cell["checked"]["exported_symbols"].as_u64() > Some(10),

@@ -58,23 +58,23 @@ const CASES: &[Case] = &[
     Case {
         key: "rebuild.missed",
         kernel: Kernel::Tiny,
-        steps: "- { name: s, edit: source, expect: [dependants-rebuilt] }\n\
-                - { name: h, edit: header, expect: [dependants-rebuilt] }",
+        steps: "- { name: s, edits: [source], expect: [dependants-rebuilt] }\n\
+                - { name: h, edits: [header], expect: [dependants-rebuilt] }",
         breaks: &[("Makefile", "one.o: one.c shared.h\n", "one.o: one.c\n")],
         objects: &["one.o"],
     },
     Case {
         key: "rebuild.extra",
         kernel: Kernel::Tiny,
-        steps: "- { name: s, edit: source, expect: [dependants-rebuilt] }\n\
-                - { name: h, edit: header, expect: [dependants-rebuilt] }",
+        steps: "- { name: s, edits: [source], expect: [dependants-rebuilt] }\n\
+                - { name: h, edits: [header], expect: [dependants-rebuilt] }",
         breaks: &[("Makefile", "two.o: two.c\n", "two.o: two.c shared.h\n")],
         objects: &["two.o"],
     },
     Case {
         key: "rebuild.differs",
         kernel: Kernel::Tiny,
-        steps: "- { name: h, edit: header, expect: [bytes-of-clean-build] }",
+        steps: "- { name: h, edits: [header], expect: [bytes-of-clean-build] }",
         breaks: &[("Makefile", "one.o: one.c shared.h\n", "one.o: one.c\n")],
         objects: &["one.o", "sum"],
     },
@@ -234,13 +234,24 @@ fn what_a_failed_make_leaves_besides_is_seen() {
     3 + 1
 )]
 #[case::a_clean_build_of_changed_sources(
-    "- { name: edit, edit: fault, expect: [facts-of-clean-build] }",
+    "- { name: edit, edits: [fault], expect: [facts-of-clean-build] }",
     1 + 1
 )]
 fn no_make_is_spent_on_what_is_known(#[case] steps: &str, #[case] makes: usize) {
     let stand = Stand::new(Kernel::Fake, &[]);
     assert_eq!(shown(&stand.play(steps).unwrap().findings), []);
     assert_eq!(stand.makes(), makes);
+}
+
+/// So that a difference to a clean build is never one of the configuration.
+#[test]
+fn a_mode_is_configured_once() {
+    const STEPS: &str = "- { name: thin, lto: thin, expect: [rules] }\n\
+                         - { name: back, lto: thin-dist, expect: [rules] }\n\
+                         - { name: thin again, lto: thin, expect: [rules] }";
+    let stand = Stand::new(Kernel::Fake, &[]);
+    assert_eq!(shown(&stand.play(STEPS).unwrap().findings), []);
+    assert_eq!(stand.logged(" olddefconfig\n"), 1);
 }
 
 /// That the steps behind a failed one did not run is no finding of its own.
@@ -290,7 +301,7 @@ fn a_mode_without_a_clean_build_is_left_out_where_none_is_worth_it() {
 #[test]
 fn what_each_link_makes_is_expected_of_each_edit() {
     let mut stand = Stand::new(Kernel::Tiny, &[]);
-    let step = "- { name: s, edit: source, expect: [dependants-rebuilt] }";
+    let step = "- { name: s, edits: [source], expect: [dependants-rebuilt] }";
     assert_eq!(shown(&stand.play(step).unwrap().findings), []);
     stand.each_link = vec!["one.o".to_owned()];
     let missed = [("rebuild.missed", "one.o")];
@@ -300,7 +311,7 @@ fn what_each_link_makes_is_expected_of_each_edit() {
 #[test]
 fn every_object_of_a_folder_is_expected_where_an_edit_names_one() {
     let stand = Stand::new(Kernel::Tiny, &[]);
-    let step = "- { name: s, edit: folder, expect: [dependants-rebuilt] }";
+    let step = "- { name: s, edits: [folder], expect: [dependants-rebuilt] }";
     let missed = [("rebuild.missed", "one.o")];
     assert_eq!(shown(&stand.play(step).unwrap().findings), missed);
 }
@@ -309,7 +320,7 @@ fn every_object_of_a_folder_is_expected_where_an_edit_names_one() {
 fn objects_that_an_edit_names_are_the_ones_that_are_expected() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let played = stand
-        .play("- { name: o, edit: object, expect: [dependants-rebuilt] }")
+        .play("- { name: o, edits: [object], expect: [dependants-rebuilt] }")
         .unwrap();
     assert_eq!(shown(&played.findings), [("rebuild.missed", "one.o")]);
 }
@@ -317,7 +328,7 @@ fn objects_that_an_edit_names_are_the_ones_that_are_expected() {
 #[test]
 fn a_rule_that_a_step_breaks_is_told_with_the_step_unless_it_was_broken_before() {
     let mut stand = Stand::new(Kernel::Fake, &[]);
-    let steps = "- { name: the fault comes, edit: fault, expect: [rules] }";
+    let steps = "- { name: the fault comes, edits: [fault], expect: [rules] }";
 
     let played = stand.play(steps).unwrap();
 
@@ -383,7 +394,7 @@ fn what_was_edited_is_brought_back_after_a_failure() {
         &[("Makefile", CHECK, "\t@grep -qv more $^\n")],
     );
     let played = stand
-        .play("- { name: h, edit: header, goals: [nothing], expect: [no-command] }")
+        .play("- { name: h, edits: [header], goals: [nothing], expect: [no-command] }")
         .unwrap();
     assert_eq!(played.findings.len(), 1, "{:#?}", played.findings);
     assert_eq!(played.findings[0].rule.key, "rebuild.failed");
@@ -405,7 +416,7 @@ fn a_step_that_cannot_be_played_is_left_out_with_the_reason() {
 fn an_edit_that_nobody_knows_is_not_the_kernels_fault() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let error = stand
-        .play("- { name: e, edit: nonsense, expect: [no-command] }")
+        .play("- { name: e, edits: [nonsense], expect: [no-command] }")
         .unwrap_err();
     assert!(matches!(error, Error::Machine(_)), "{error}");
 }
@@ -415,7 +426,7 @@ fn an_interrupt_is_no_finding_and_leaves_everything_as_it_was() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     stand.cancel.cancel();
     let error = stand
-        .play("- { name: h, edit: header, expect: [dependants-rebuilt] }")
+        .play("- { name: h, edits: [header], expect: [dependants-rebuilt] }")
         .unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
 }

@@ -25,7 +25,7 @@ impl Play<'_> {
         build: &Build,
         log: &Path,
         before: &TreeState,
-        dependants: Option<&BTreeSet<String>>,
+        must_rebuild: &BTreeSet<String>,
     ) -> Result<bool, Error> {
         let (dir, prepared) = (build.dir, self.stage.prepared);
         match expectation {
@@ -42,7 +42,7 @@ impl Play<'_> {
             }
             Expectation::DependantsRebuilt => {
                 let rebuilt = compiled_since(dir, before)?;
-                self.expect_rebuilt(&rebuilt, dependants);
+                self.expect_rebuilt(&rebuilt, must_rebuild);
             }
             Expectation::Rules => {
                 self.answer(build, log, Report::Yes)?;
@@ -120,17 +120,11 @@ impl Play<'_> {
         Ok(())
     }
 
-    fn expect_rebuilt(
-        &mut self,
-        rebuilt: &BTreeSet<String>,
-        dependants: Option<&BTreeSet<String>>,
-    ) {
-        let nothing = BTreeSet::new();
-        let dependants = dependants.unwrap_or(&nothing);
-        for object in dependants.difference(rebuilt) {
+    fn expect_rebuilt(&mut self, rebuilt: &BTreeSet<String>, wanted: &BTreeSet<String>) {
+        for object in wanted.difference(rebuilt) {
             self.find(&rules::MISSED, object, "was not compiled again");
         }
-        for object in rebuilt.difference(dependants) {
+        for object in rebuilt.difference(wanted) {
             self.find(&rules::EXTRA, object, "was compiled again");
         }
     }

@@ -1,7 +1,7 @@
 //! The engine: plays a scenario on a finished build tree, step by step, and brings the
 //! tree and the sources back to what they were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -85,6 +85,7 @@ impl Stage<'_> {
             edited: Vec::new(),
             lto: self.build.cell.lto,
             clean_facts: self.clean_facts(),
+            configs: BTreeMap::new(),
             played: Played::default(),
         };
         let result = play.steps();
@@ -113,6 +114,8 @@ pub(super) struct Play<'a> {
     pub(super) lto: LtoMode,
     /// The facts of clean builds of the sources as they are, by mode.
     pub(super) clean_facts: BTreeMap<LtoMode, Facets>,
+    /// The configurations that the tree had, by mode.
+    configs: BTreeMap<LtoMode, Vec<u8>>,
     played: Played,
 }
 
@@ -182,20 +185,21 @@ impl<'a> Play<'a> {
     /// A step in the tree itself. Gives whether the scenario can go on.
     fn step(&mut self, step: &Step) -> Result<bool, Error> {
         let dir = self.stage.build.dir;
-        let edit = match &step.edit {
-            Some(name) => Some(self.edit(name)?),
-            None => None,
-        };
+        let edits: Vec<&Edit> = step
+            .edits
+            .iter()
+            .map(|name| self.edit(name))
+            .collect::<Result<_, _>>()?;
         self.lto = step.lto.unwrap_or(self.lto);
         if step.fresh {
             remove_products(dir, self.stage.prepared)?;
         }
         let before = TreeState::of(dir)?;
-        let dependants = edit.map(|edit| {
-            let mut objects = dependants(dir, &before, edit);
-            objects.extend(self.stage.site.each_link.iter().cloned());
-            objects
-        });
+        let mut must_rebuild: BTreeSet<String> = edits
+            .iter()
+            .flat_map(|edit| dependants(dir, &before, edit))
+            .collect();
+        must_rebuild.extend(self.stage.site.each_link.iter().cloned());
         let cell = self.cell();
         let build = Build {
             cell: &cell,
@@ -217,7 +221,7 @@ impl<'a> Play<'a> {
                 &build,
                 &made.log,
                 &before,
-                dependants.as_ref(),
+                &must_rebuild,
             )? {
                 return Ok(false);
             }
@@ -272,7 +276,7 @@ impl<'a> Play<'a> {
         }
         let nothing = TreeState::default();
         for expectation in &step.expect {
-            self.expect(*expectation, step, &build, &log, &nothing, None)?;
+            self.expect(*expectation, step, &build, &log, &nothing, &BTreeSet::new())?;
         }
         Ok(())
     }
@@ -332,7 +336,7 @@ impl<'a> Play<'a> {
             jobs: step.jobs.map_or(build.jobs, |jobs| jobs.number(build.jobs)),
             ..*build
         };
-        if configure && let Err(failure) = build.configure(false)? {
+        if configure && let Some(failure) = self.configure(&build)? {
             return Ok(Made {
                 log,
                 failure: Some(failure),
@@ -356,6 +360,27 @@ impl<'a> Play<'a> {
             Outcome::Failed(failure) => Some(failure),
         };
         Ok(Made { log, failure })
+    }
+
+    /// Configures the tree for the mode of the step; with what it had, where it was in that
+    /// mode before, so that a difference is never one of the configuration.
+    fn configure(&mut self, build: &Build) -> Result<Option<Failure>, Error> {
+        let file = build.dir.join(".config");
+        let first = self.stage.built.join(".config");
+        let read = |file: &Path| std::fs::read(file).map_err(Error::io(file, "read"));
+        if self.configs.is_empty() {
+            self.configs
+                .insert(self.stage.build.cell.lto, read(&first)?);
+        }
+        if let Some(config) = self.configs.get(&self.lto) {
+            std::fs::write(&file, config).map_err(Error::io(&file, "write"))?;
+            return Ok(None);
+        }
+        if let Err(failure) = build.configure(false)? {
+            return Ok(Some(failure));
+        }
+        self.configs.insert(self.lto, read(&file)?);
+        Ok(None)
     }
 
     /// Builds again from nothing but what was prepared. Gives the log, `None` where that

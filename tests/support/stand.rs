@@ -197,9 +197,22 @@ impl Stand {
 
     /// How often make ran for the steps that were played.
     pub fn makes(&self) -> usize {
-        let logs = fs::read_dir(self.path("scratch")).unwrap();
-        logs.filter(|log| log.as_ref().unwrap().path().extension() == Some("log".as_ref()))
-            .count()
+        self.logs().len()
+    }
+
+    /// How often their logs have a text.
+    pub fn logged(&self, text: &str) -> usize {
+        let logs = self.logs().into_iter();
+        logs.map(|log| log.matches(text).count()).sum()
+    }
+
+    fn logs(&self) -> Vec<String> {
+        let files = fs::read_dir(self.path("scratch")).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        files
+            .filter(|file| file.extension() == Some("log".as_ref()))
+            .map(|log| fs::read_to_string(log).unwrap())
+            .collect()
     }
 
     /// Sources, the build tree and its copy: stamps and contents.
