@@ -15,6 +15,7 @@ pub mod elf;
 pub mod kconfig;
 pub mod linked;
 mod member;
+mod modules;
 pub mod shell_words;
 pub mod symvers;
 
@@ -31,8 +32,9 @@ use crate::error::Error;
 use crate::facts::{
     Archive, Export, Facts, Goal, Log, Module, Name, NameTable, Object, Step, StepState,
 };
-use crate::tree_path::{normalise, stays_inside};
-use member::{read_cmd, read_object};
+use crate::tree_path::normalise;
+use member::read_object;
+use modules::read_modules;
 
 /// Where to read from.
 #[derive(Debug)]
@@ -460,31 +462,6 @@ fn keep_or_note<T>(
     damaged: &mut Vec<(&'static str, String)>,
 ) -> Option<T> {
     read.map_err(|why| damaged.push((file, why))).ok()
-}
-
-fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Module>, Error> {
-    let Some(order) = read_list(&tree.build, "modules.order", names)? else {
-        return Ok(Vec::new());
-    };
-    let mut modules = Vec::new();
-    for module in order {
-        let Some(stem) = names.resolve(&module).strip_suffix(".o") else {
-            continue;
-        };
-        let objects = match stays_inside(stem) {
-            true => read_list(&tree.build, &format!("{stem}.mod"), names)?,
-            false => None,
-        };
-        modules.push(Module {
-            name: names.get_or_intern(stem),
-            objects: objects
-                .unwrap_or_default()
-                .into_iter()
-                .map(|object| (object, read_cmd(tree, names.resolve(&object), names)))
-                .collect(),
-        });
-    }
-    Ok(modules)
 }
 
 fn read_steps(

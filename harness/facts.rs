@@ -327,13 +327,24 @@ pub struct Export {
     pub namespace: Name,
 }
 
-/// A loadable module: the objects it is linked from.
+/// A loadable module, and the objects it is linked from.
 #[derive(Debug)]
 pub struct Module {
     /// Path without suffix, such as `drivers/foo/foo`.
     pub name: Name,
     /// Objects of its `.mod` file, each with its `.cmd` file.
     pub objects: Vec<(Name, CmdFile)>,
+    /// The `.ko` file; missing too where it is older than what modpost wrote for it.
+    pub file: ObjectFile,
+    pub imports: Vec<Import>,
+}
+
+/// A symbol that a module takes from elsewhere.
+#[derive(Debug)]
+pub struct Import {
+    pub symbol: Name,
+    /// Its CRC in the module's table of versions.
+    pub crc: Option<u32>,
 }
 
 /// The file that clangd and other tools of clang read: how each source is compiled.

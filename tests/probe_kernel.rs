@@ -59,7 +59,7 @@ fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
     for cell in &cells {
         assert_eq!(keys(cell), BTreeSet::new(), "{cell:#}");
         let played = cell["scenarios"].as_array().unwrap().iter();
-        let played: Vec<&Value> = played.map(|s| &s["name"]).collect();
+        let played: Vec<&Value> = played.map(|s| &s["scenario"]).collect();
         assert_eq!(played, ["idle", "clean"], "{cell:#}");
         assert!(cell["checked"]["objects"].as_u64() > Some(50), "{cell:#}");
         assert!(

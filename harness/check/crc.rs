@@ -4,7 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{Family, Findings, Subject};
-use crate::facts::{Cmd, CmdFile, Export, Facts, Name};
+use crate::facts::{Cmd, CmdFile, Export, Facts, Module, Name};
 use crate::finding::{Rule, Severity};
 use crate::tree_path::{cmd_file, ir_object};
 
@@ -50,7 +50,7 @@ const ZERO: Rule = Rule {
 const DIFFERS: Rule = Rule {
     key: "crc.differs",
     severity: Severity::Error,
-    holds: "a symbol's CRC is the same in the .cmd file, vmlinux.symvers (Module.symvers), .vmlinux.export.c and __kcrctab of vmlinux",
+    holds: "a symbol's CRC is the same in the .cmd file, vmlinux.symvers (Module.symvers), .vmlinux.export.c, __kcrctab of vmlinux, and the table of versions of each module that uses it",
     why: "modules are built against the one and checked against the other: they do not load, or load when they must not",
     fix: "the later file is stale or was made from other objects: delete it and run make again",
 };
@@ -246,6 +246,7 @@ fn check_modules(facts: &Facts, exports: &[Export], findings: &mut Findings) {
             );
         }
     }
+    let crcs: FxHashMap<Name, u32> = all.iter().map(|e| (e.symbol, e.crc)).collect();
     for module in &facts.modules {
         let mut computed = Computed::default();
         for (object, cmd) in &module.objects {
@@ -260,5 +261,35 @@ fn check_modules(facts: &Facts, exports: &[Export], findings: &mut Findings) {
         }
         let own = all.iter().filter(|e| e.module == module.name);
         check_exports(facts, "Module.symvers", own, &computed, findings);
+        check_imports(facts, module, &crcs, findings);
+    }
+}
+
+/// A module asks for each symbol by the CRC that it is exported with.
+fn check_imports(
+    facts: &Facts,
+    module: &Module,
+    exported: &FxHashMap<Name, u32>,
+    findings: &mut Findings,
+) {
+    for import in &module.imports {
+        let evidence = match (exported.get(&import.symbol), import.crc) {
+            (Some(crc), Some(asked)) if *crc == asked => continue,
+            // What is exported by nothing, modpost tells where it matters; what is exported
+            // without a CRC is told as such.
+            (None | Some(0), _) => continue,
+            (Some(crc), Some(asked)) => {
+                format!("its table of versions has {asked:#010x}, Module.symvers {crc:#010x}")
+            }
+            (Some(crc), None) => {
+                format!("its table of versions has no CRC, Module.symvers {crc:#010x}")
+            }
+        };
+        let (symbol, module) = (facts.text(import.symbol), facts.text(module.name));
+        findings.add(
+            &DIFFERS,
+            format!("{module}.ko"),
+            format!("{symbol}: {evidence}"),
+        );
     }
 }

@@ -34,9 +34,9 @@ const DAMAGED: Rule = Rule {
 const NOT_NATIVE: Rule = Rule {
     key: "elf.not-native",
     severity: Severity::Error,
-    holds: "what the back end writes is machine code",
-    why: "bitcode under the name of a native object is compiled once more at the final link, without its flags",
-    fix: "the back-end command must turn LTO off (-fno-lto)",
+    holds: "what the back end writes is machine code, and so is each loadable module",
+    why: "bitcode under the name of a native object is compiled once more at the final link, without its flags; no kernel loads a module of bitcode",
+    fix: "the back-end command must turn LTO off (-fno-lto); a module is linked by ld -r into machine code before modpost runs",
 };
 
 const MACHINE: Rule = Rule {
@@ -107,6 +107,20 @@ fn check(subject: &Subject, findings: &mut Findings) {
                 }
             }
             _ => {}
+        }
+    }
+    check_modules(subject, findings, usual_flags);
+}
+
+/// Loadable modules are linked to machine code in every mode.
+fn check_modules(subject: &Subject, findings: &mut Findings, usual_flags: Option<u32>) {
+    let facts = subject.facts;
+    for module in &facts.modules {
+        let name = format!("{}.ko", facts.text(module.name));
+        check_file(subject, findings, &name, &module.file, usual_flags);
+        if let ObjectFile::Ir(ir) = &module.file {
+            let evidence = format!("holds bitcode for «{}»", facts.text(ir.triple));
+            findings.add(&NOT_NATIVE, &name, evidence);
         }
     }
 }

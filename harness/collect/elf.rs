@@ -6,7 +6,9 @@ use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadRef};
 
-use crate::facts::{Elf, Name, NameTable, ObjectFile};
+use rustc_hash::FxHashMap;
+
+use crate::facts::{Elf, Import, Name, NameTable, ObjectFile};
 
 /// The first bytes of every ELF file.
 pub const MAGIC: &[u8] = b"\x7fELF";
@@ -131,6 +133,56 @@ fn linked_crcs_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     Ok(Some(crcs))
 }
 
+/// The length of an entry of `__versions`: an `unsigned long` and a name (`struct
+/// modversion_info` of `include/linux/module.h`).
+const VERSION_LEN: usize = 64;
+
+/// The symbols that a loadable module takes from elsewhere, each with the CRC that its table
+/// of versions has for it (`add_versions` and `add_extended_versions` of
+/// `scripts/mod/modpost.c`), in the order of its symbol table.
+///
+/// # Errors
+/// Why the file is no ELF file that can be read.
+pub fn imports(bytes: &[u8], names: &NameTable) -> Result<Vec<Import>, String> {
+    let damaged = |error: object::read::Error| format!("damaged ELF file: {error}");
+    let file = object::File::parse(bytes).map_err(damaged)?;
+    let section = |name: &str| -> Result<&[u8], String> {
+        let section = file.section_by_name(name);
+        section.map_or(Ok(&[][..]), |section| section.data().map_err(damaged))
+    };
+    let little = file.is_little_endian();
+    let crc = |bytes: [u8; 4]| match little {
+        true => u32::from_le_bytes(bytes),
+        false => u32::from_be_bytes(bytes),
+    };
+    // The CRC is the low half of an `unsigned long` of 64 bits.
+    let (crc_at, name_at) = match (file.is_64(), little) {
+        (true, true) => (0, 8),
+        (true, false) => (4, 8),
+        (false, _) => (0, 4),
+    };
+    let mut versions: FxHashMap<&[u8], u32> = FxHashMap::default();
+    for entry in section("__versions")?.chunks_exact(VERSION_LEN) {
+        if let Some((bytes, _)) = entry[crc_at..].split_first_chunk() {
+            let name = entry[name_at..].split(|byte| *byte == 0).next();
+            versions.insert(name.unwrap_or_default(), crc(*bytes));
+        }
+    }
+    let (crcs, _) = section("__version_ext_crcs")?.as_chunks();
+    let long_names = section("__version_ext_names")?.split(|byte| *byte == 0);
+    versions.extend(long_names.zip(crcs.iter().map(|bytes| crc(*bytes))));
+
+    let undefined = file.symbols().filter(object::ObjectSymbol::is_undefined);
+    let undefined = undefined.filter_map(|symbol| symbol.name().ok());
+    Ok(undefined
+        .filter(|name| !name.is_empty())
+        .map(|name| Import {
+            symbol: names.get_or_intern(name),
+            crc: versions.get(name.as_bytes()).copied(),
+        })
+        .collect())
+}
+
 /// The undefined promoted names of a linked object: each is a reference that
 /// the final link cannot resolve.
 ///
@@ -182,6 +234,7 @@ mod tests {
             let names = NameTable::with_hasher(Default::default());
             let _ = parse_object(&bytes, &names);
             let _ = linked_crcs(&bytes[..], &names);
+            let _ = imports(&bytes, &names);
             let _ = unresolved_promotions(&bytes[..], &names);
         }
     }

@@ -83,7 +83,7 @@ fn read_object_file(
     }
 }
 
-fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
+pub(super) fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
     if bytes.is_empty() {
         ObjectFile::Empty
     } else if bytes.starts_with(elf::MAGIC) {

@@ -45,6 +45,10 @@ broken! {
         at "ring_next" saying "Module.symvers has 0x00000007, vmlinux.symvers 0x1a289255";
     a_module_is_of_an_earlier_build: X86_64 ThinDist => ["crc.differs"]
         at "m_register" saying "Module.symvers has 0x00000007, the .cmd file of drivers/m/one.o";
+    a_module_asks_for_an_earlier_crc: RISCV ThinDist => ["crc.differs"]
+        at "drivers/m/m.ko" saying "ring_next: its table of versions has 0x00000007, Module.symvers 0x1a289255";
+    a_module_has_no_version_of_a_symbol: X86_64 None => ["crc.differs"]
+        at "drivers/m/m.ko" saying "schedule_hint: its table of versions has no CRC";
     two_objects_disagree: RISCV Thin => ["crc.differs"]
         at "ring_next" saying "in the .cmd file of kernel/sched/core.o, 0x1a289255 in that of lib/ring.o";
 }
@@ -176,6 +180,22 @@ fn a_module_is_of_an_earlier_build(tree: &mut Tree) {
             &before[..before.len() - 10]
         )
     });
+}
+
+fn a_module_asks_for_an_earlier_crc(tree: &mut Tree) {
+    let whole = tree.text("Module.symvers");
+    modules_are_built_against_earlier_crcs(tree);
+    tree.make(Step::Modules, Recipes::default());
+    tree.write("Module.symvers", whole);
+}
+
+fn a_module_has_no_version_of_a_symbol(tree: &mut Tree) {
+    let whole = tree.text("Module.symvers");
+    tree.edit("Module.symvers", |text| {
+        text.replace("\tschedule_hint\t", "\tscheduled_hint\t")
+    });
+    tree.make(Step::Modules, Recipes::default());
+    tree.write("Module.symvers", whole);
 }
 
 fn two_objects_disagree(tree: &mut Tree) {

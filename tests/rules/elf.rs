@@ -25,6 +25,10 @@ broken! {
         at "vmlinux.o" saying "ELF file";
     a_text_file_under_the_name_of_an_object: LOONGARCH None => ["elf.damaged"]
         at "lib/ring.o" saying "the file begins with 3c 68 74 6d 6c 3e";
+    the_disk_is_full_during_the_link_of_a_module: LOONGARCH Thin => ["elf.damaged"]
+        at "drivers/m/m.ko" saying "ELF file";
+    a_module_is_packed_and_not_linked: ARM64 Thin => ["elf.not-native"]
+        at "drivers/m/m.ko" saying "holds bitcode for «aarch64-unknown-linux-gnu»";
     the_back_end_does_not_turn_lto_off: X86_64 ThinDist => ["elf.not-native"]
         at "lib/ring.thinlto-native.o" saying "holds bitcode for «x86_64-unknown-linux-gnu»";
     one_object_is_compiled_for_the_build_machine: ARM64 None => ["elf.machine"]
@@ -95,6 +99,14 @@ fn the_disk_is_full_during_the_link_of_vmlinux_o(tree: &mut Tree) {
 /// A download that a proxy answered.
 fn a_text_file_under_the_name_of_an_object(tree: &mut Tree) {
     tree.write("lib/ring.o", "<html>not found</html>\n");
+}
+
+fn the_disk_is_full_during_the_link_of_a_module(tree: &mut Tree) {
+    tree.truncate("drivers/m/m.ko", 512);
+}
+
+fn a_module_is_packed_and_not_linked(tree: &mut Tree) {
+    tree.replace("drivers/m/m.ko", "drivers/m/one.o");
 }
 
 fn the_back_end_does_not_turn_lto_off(tree: &mut Tree) {

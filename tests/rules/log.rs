@@ -10,23 +10,23 @@ use crate::tree::toolchain::shell;
 
 broken! {
     an_object_of_another_target_is_linked: X86_64 Thin => ["log.target-triple"]
-        at "line 23" saying "Linking two modules of different target triples";
+        at "line 25" saying "Linking two modules of different target triples";
     the_back_end_does_not_know_a_feature: ARM64 ThinDist => ["log.target-feature"]
-        at "line 31" saying "is not a recognized feature for this target";
+        at "line 33" saying "is not a recognized feature for this target";
     the_back_end_overrides_the_target: ARM64 ThinDist => ["log.override-module"]
-        at "line 31" saying "overriding the module target triple with x86_64";
+        at "line 33" saying "overriding the module target triple with x86_64";
     the_back_end_cannot_load_an_index: RISCV ThinDist => ["log.index-load"]
-        at "line 31" saying "Error loading index file";
+        at "line 33" saying "Error loading index file";
     modpost_finds_no_crc: X86_64 None => ["log.modversions"]
-        at "line 23" saying "EXPORT symbol \"ring_next\" [vmlinux] version generation failed";
+        at "line 25" saying "EXPORT symbol \"ring_next\" [vmlinux] version generation failed";
     modpost_of_7_3_finds_no_crc: LOONGARCH ThinDist => ["log.modversions"]
-        at "line 31" saying "vmlinux: EXPORT symbol 'ring_next' version generation failed";
+        at "line 33" saying "vmlinux: EXPORT symbol 'ring_next' version generation failed";
     sed_finds_no_file: X86_64 ThinDist => ["log.shell-tool"]
-        at "line 31" saying "sed: can't read kvm/.vcpu.o.cmd: No such file or directory";
+        at "line 33" saying "sed: can't read kvm/.vcpu.o.cmd: No such file or directory";
     the_archiver_does_not_know_thin: LOONGARCH ThinDist => ["log.shell-tool"]
-        at "line 31" saying "ar: unrecognized option '--thin'";
+        at "line 33" saying "ar: unrecognized option '--thin'";
     grep_is_given_a_bad_pattern: RISCV Thin => ["log.shell-tool"]
-        at "line 23" saying "grep: ";
+        at "line 25" saying "grep: ";
 }
 
 /// Runs what make would have run, leaving nothing but the message.

@@ -38,10 +38,12 @@ pub enum Step {
     Modpost,
     /// `vmlinux`.
     Vmlinux,
+    /// The module's `.ko` file.
+    Modules,
 }
 
 impl Step {
-    pub const ALL: [Step; 9] = [
+    pub const ALL: [Step; 10] = [
         Step::Objects,
         Step::Fixup,
         Step::Order,
@@ -51,6 +53,7 @@ impl Step {
         Step::VmlinuxO,
         Step::Modpost,
         Step::Vmlinux,
+        Step::Modules,
     ];
 }
 
@@ -164,6 +167,7 @@ impl Kbuild {
             Step::VmlinuxO => self.vmlinux_o(),
             Step::Modpost => self.modpost(),
             Step::Vmlinux => self.vmlinux(),
+            Step::Modules => self.modules(),
         }
     }
 

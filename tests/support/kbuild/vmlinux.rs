@@ -194,23 +194,50 @@ impl Kbuild {
         Ok(crcs)
     }
 
-    pub(super) fn vmlinux(&self) -> Result<(), String> {
-        let out = &self.out;
-        self.say("  CC      .vmlinux.export.o");
+    /// Compiles what modpost wrote, without LTO.
+    fn compile_generated(&self, stem: &str) -> Result<(), String> {
         let target = format!("--target={}", self.target.clang);
         let include = format!("-I{}/include", self.srctree);
+        let (source, object) = (format!("{stem}.c"), format!("{stem}.o"));
+        self.say(&format!("  CC      {object}"));
         let mut args = vec![target.as_str()];
         args.extend(self.target.aflags.split(' '));
-        args.extend([
-            "-nostdinc",
-            &include,
-            "-fno-PIE",
-            "-c",
-            "-o",
-            ".vmlinux.export.o",
-            ".vmlinux.export.c",
-        ]);
-        self.done(run(out, CLANG, &args))?;
+        args.extend(["-nostdinc", &include, "-fno-PIE", "-c", "-o"]);
+        args.extend([object.as_str(), source.as_str()]);
+        self.done(run(&self.out, CLANG, &args)).map(|_| ())
+    }
+
+    /// What `scripts/Makefile.modfinal` does, behind modpost's table of versions.
+    pub(super) fn modules(&self) -> Result<(), String> {
+        let out = &self.out;
+        let mut versions = String::new();
+        for line in self.listed("Module.symvers") {
+            let fields: Vec<&str> = line.split('\t').collect();
+            if let [crc, symbol, "vmlinux", ..] = fields[..] {
+                let _ = writeln!(versions, "\t{{ {crc}, \"{symbol}\" }},");
+            }
+        }
+        let mod_c = format!(
+            "struct version {{ unsigned long crc; char name[64 - sizeof(long)]; }};\n\
+             static const struct version versions[]\n\
+             __attribute__((used, section(\"__versions\"))) = {{\n{versions}}};\n"
+        );
+        write(&out.join(format!("{MODULE}.mod.c")), &mod_c);
+        self.compile_generated(&format!("{MODULE}.mod"))?;
+        self.say(&format!("  LD [M]  {MODULE}.ko"));
+        let (ko, own, generated) = (
+            format!("{MODULE}.ko"),
+            format!("{MODULE}.o"),
+            format!("{MODULE}.mod.o"),
+        );
+        let mut args = self.ldflags();
+        args.extend(["-r".to_owned(), "-o".to_owned(), ko, own, generated]);
+        self.done(run(out, LLD, &args)).map(|_| ())
+    }
+
+    pub(super) fn vmlinux(&self) -> Result<(), String> {
+        let out = &self.out;
+        self.compile_generated(".vmlinux.export")?;
         self.say("  LD      vmlinux");
         let mut args = self.ldflags();
         args.extend(
