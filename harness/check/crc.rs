@@ -246,7 +246,8 @@ fn check_modules(facts: &Facts, exports: &[Export], findings: &mut Findings) {
             );
         }
     }
-    let crcs: FxHashMap<Name, u32> = all.iter().map(|e| (e.symbol, e.crc)).collect();
+    let exported = exports.iter().chain(all).map(|e| (e.symbol, e.crc));
+    let exported: FxHashMap<Name, u32> = exported.collect();
     for module in &facts.modules {
         let mut computed = Computed::default();
         for (object, cmd) in &module.objects {
@@ -261,7 +262,7 @@ fn check_modules(facts: &Facts, exports: &[Export], findings: &mut Findings) {
         }
         let own = all.iter().filter(|e| e.module == module.name);
         check_exports(facts, "Module.symvers", own, &computed, findings);
-        check_imports(facts, module, &crcs, findings);
+        check_imports(facts, module, &exported, findings);
     }
 }
 
