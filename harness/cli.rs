@@ -113,16 +113,8 @@ pub struct Probe {
     /// length of a command line), or an object that a released kernel gets wrong.
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = additions())]
     pub add: Vec<String>,
-    /// Make a known mistake in the copy first: a name, or a file (.yaml). Repeatable;
-    /// `list` shows every name.
-    #[arg(long, value_name = "NAME")]
-    pub mutate: Vec<String>,
-    /// Known findings besides the defects of released kernels (YAML). Repeatable.
-    #[arg(long, value_name = "FILE")]
-    pub allow: Vec<PathBuf>,
-    /// Count the known defects of released kernels like any other finding.
-    #[arg(long)]
-    pub known_defects_count: bool,
+    #[command(flatten)]
+    pub known: Known,
     /// Where to keep copies and build trees from one probe to the next; by default
     /// `klto/probe` in the user's cache.
     #[arg(long, value_name = "DIR", env = "KLTO_PROBE_WORK")]
@@ -145,6 +137,22 @@ fn additions() -> PossibleValuesParser {
     PossibleValuesParser::new([miniature::LONG].into_iter().chain(miniature::HARSH))
 }
 
+/// Mistakes that are made on purpose, and findings that do not count.
+#[derive(Debug, Args)]
+pub struct Known {
+    /// Make a known mistake in a copy of the sources first: a name, or a file (.yaml).
+    /// Repeatable; `klto probe --mutate list` shows every name.
+    #[arg(long, value_name = "NAME")]
+    pub mutate: Vec<String>,
+    /// Known findings besides the defects of released kernels and those of a matrix
+    /// (YAML). Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Vec<PathBuf>,
+    /// Count the known defects of released kernels like any other finding.
+    #[arg(long)]
+    pub known_defects_count: bool,
+}
+
 /// `klto run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -161,16 +169,8 @@ pub struct Run {
     /// Jobs of each make; by default one a processor.
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Make a known mistake in a copy of the sources first: a name, or a file (.yaml).
-    /// Repeatable; `klto probe --mutate list` shows every name.
-    #[arg(long, value_name = "NAME")]
-    pub mutate: Vec<String>,
-    /// Known findings besides those of the matrix (YAML). Repeatable.
-    #[arg(long, value_name = "FILE")]
-    pub allow: Vec<PathBuf>,
-    /// Count the known defects of released kernels like any other finding.
-    #[arg(long)]
-    pub known_defects_count: bool,
+    #[command(flatten)]
+    pub known: Known,
     /// Build each cell from nothing, even where the finished tree of another
     /// mode could be its start.
     #[arg(long)]

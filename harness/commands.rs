@@ -15,7 +15,7 @@ use std::thread::available_parallelism;
 
 use crate::allow::Allow;
 use crate::cell::Cell;
-use crate::cli::{Cells, Cli, Command};
+use crate::cli::{Cells, Cli, Command, Known};
 use crate::compare::Verdict;
 use crate::doctor;
 use crate::error::{Error, Exit};
@@ -73,10 +73,16 @@ fn load_allows(files: &[PathBuf]) -> Result<Vec<Allow>, Error> {
     Ok(allows)
 }
 
-/// The defects of released kernels that scenarios find: reported, and not counted.
-fn known_defects() -> Result<Vec<Allow>, Error> {
-    let text = include_str!("known-defects.yaml");
-    Allow::parse(text, Path::new("known-defects.yaml")).map_err(|e| Error::Usage(e.to_string()))
+/// What is reported and does not count: what the user names, and the defects of released
+/// kernels.
+fn known_findings(known: &Known) -> Result<Vec<Allow>, Error> {
+    let mut allows = load_allows(&known.allow)?;
+    if !known.known_defects_count {
+        let text = include_str!("known-defects.yaml");
+        let defects = Allow::parse(text, Path::new("known-defects.yaml"));
+        allows.extend(defects.map_err(|e| Error::Usage(e.to_string()))?);
+    }
+    Ok(allows)
 }
 
 fn load_matrix(file: &Path) -> Result<Matrix, Error> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{exit, jobs, known_defects, load_allows, print, source_dir};
+use super::{exit, jobs, known_findings, print, source_dir};
 use crate::arch;
 use crate::cell::{BOOT, Cell, SCENARIOS};
 use crate::cli::Probe as Args;
@@ -19,16 +19,13 @@ use crate::report::{Format, json, ktap, text};
 use crate::store::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
-    if args.mutate.iter().any(|name| name == "list") {
+    if args.known.mutate.iter().any(|name| name == "list") {
         print(&table(&mutation::all()?))?;
         return Ok(Exit::Holds);
     }
     let cells = cells(args)?;
-    let mutations = mutation::load_all(&args.mutate)?;
-    let mut allows = load_allows(&args.allow)?;
-    if !args.known_defects_count {
-        allows.extend(known_defects()?);
-    }
+    let mutations = mutation::load_all(&args.known.mutate)?;
+    let allows = known_findings(&args.known)?;
     let kernel = source_dir(&args.kernel)?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
     let source = SourceTree::open(&kernel, &arches)?;

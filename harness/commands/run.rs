@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{
-    check_place, exit, jobs, known_defects, load_allows, load_matrix, print, select, source_dir,
-};
+use super::{check_place, exit, jobs, known_findings, load_matrix, print, select, source_dir};
 use crate::cell::Cell;
 use crate::cli::Run as Args;
 use crate::compare::Verdict;
@@ -27,11 +25,8 @@ use crate::verify::pair::usual_tolerances;
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
     let cells = select(&matrix, &args.cells)?;
-    let mutations = mutation::load_all(&args.mutate)?;
-    let mut allows = load_allows(&args.allow)?;
-    if !args.known_defects_count {
-        allows.extend(known_defects()?);
-    }
+    let mutations = mutation::load_all(&args.known.mutate)?;
+    let mut allows = known_findings(&args.known)?;
     allows.extend(matrix.allow.iter().cloned());
     let mut kernel = source_dir(&args.kernel)?;
     let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
