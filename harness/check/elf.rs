@@ -115,7 +115,9 @@ fn check(subject: &Subject, findings: &mut Findings) {
 /// Loadable modules are linked to machine code in every mode.
 fn check_modules(subject: &Subject, findings: &mut Findings, usual_flags: Option<u32>) {
     let facts = subject.facts;
-    for module in &facts.modules {
+    // Those of an earlier build stay where vmlinux alone is made.
+    let of_this_build = facts.module_exports.as_ref().map(|_| &facts.modules);
+    for module in of_this_build.into_iter().flatten() {
         let name = format!("{}.ko", facts.text(module.name));
         check_file(subject, findings, &name, &module.file, usual_flags);
         if let ObjectFile::Ir(ir) = &module.file {

@@ -1,13 +1,15 @@
 //! What a build in another mode left behind is not judged: stale files are normal, the
 //! archives say what counts.
 
+use std::collections::BTreeSet;
+
 use klto::cell::LtoMode;
 use rstest::rstest;
 
-use crate::tree::Tree;
 use crate::tree::kbuild::Step;
 use crate::tree::layout::{ARM64, RISCV, Target, X86_64};
 use crate::tree::recipes::{Recipes, native};
+use crate::tree::{Tree, keys};
 
 /// Files that distributed mode makes and nobody deletes.
 const DISTRIBUTED: [&str; 6] = [
@@ -101,5 +103,32 @@ fn a_kernel_without_modversions_has_no_crc(#[case] mode: LtoMode) {
             .map(|line| format!("{line}\n"))
             .collect()
     });
+    assert_eq!(tree.findings(), []);
+}
+
+/// Where vmlinux alone is made, modules of an earlier build stay, maybe of another one.
+#[test]
+fn modules_of_an_earlier_build_are_not_judged() {
+    let tree = Tree::pristine(ARM64, LtoMode::Thin);
+    tree.truncate("drivers/m/m.ko", 512);
+    for file in [
+        "vmlinux.o",
+        "vmlinux.symvers",
+        ".vmlinux.export.c",
+        "vmlinux",
+    ] {
+        tree.touch(file);
+    }
+    assert_eq!(tree.findings(), []);
+    tree.touch("Module.symvers");
+    assert_eq!(keys(&tree.findings()), BTreeSet::from(["elf.damaged"]));
+}
+
+/// modpost has written a new table of versions, and make stopped before the link.
+#[test]
+fn a_module_that_is_not_linked_again_yet_is_not_judged() {
+    let tree = Tree::pristine(RISCV, LtoMode::ThinDist);
+    tree.truncate("drivers/m/m.ko", 512);
+    tree.touch("drivers/m/m.mod.c");
     assert_eq!(tree.findings(), []);
 }
