@@ -185,9 +185,6 @@ pub struct Site {
     pub edits: BTreeMap<String, Edit>,
     /// Intermediate files of a build, one of each kind.
     pub intermediates: Vec<Intermediate>,
-    /// Objects that each link compiles again, whatever was changed.
-    #[serde(default)]
-    pub each_link: Vec<String>,
 }
 
 impl Site {

@@ -187,7 +187,7 @@ fn a_tree_switched_from_thin_to_distributed_is_broken() {
     let switch = format!(
         "set -x; exec >switch.log 2>&1
          {kernel}/scripts/config --file .config -d LTO_CLANG_THIN -e LTO_CLANG_THIN_DIST
-         make='make ARCH=x86_64 LLVM=-22 KBUILD_BUILD_USER=klto KBUILD_BUILD_HOST=klto'
+         make='make ARCH=x86_64 LLVM=-22 KBUILD_BUILD_VERSION=1 KBUILD_BUILD_USER=klto KBUILD_BUILD_HOST=klto'
          time='KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 2026'
          cc='CC=ccache clang-22' host='HOSTCC=ccache clang-22'
          $make \"$cc\" \"$host\" \"$time\" olddefconfig &&

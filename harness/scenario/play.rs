@@ -195,11 +195,10 @@ impl<'a> Play<'a> {
             remove_products(dir, self.stage.prepared)?;
         }
         let before = TreeState::of(dir)?;
-        let mut must_rebuild: BTreeSet<String> = edits
+        let must_rebuild: BTreeSet<String> = edits
             .iter()
             .flat_map(|edit| dependants(dir, &before, edit))
             .collect();
-        must_rebuild.extend(self.stage.site.each_link.iter().cloned());
         let cell = self.cell();
         let build = Build {
             cell: &cell,

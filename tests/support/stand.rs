@@ -62,7 +62,6 @@ pub struct Stand {
     /// Facts of clean builds of other modes.
     pub others: BTreeMap<LtoMode, Facets>,
     pub builds_others: bool,
-    pub each_link: Vec<String>,
     pub cancel: Cancel,
 }
 
@@ -103,7 +102,6 @@ impl Stand {
             facets: Facets::new(),
             others: BTreeMap::new(),
             builds_others: true,
-            each_link: Vec::new(),
             cancel: Cancel::new(),
         };
         stand.build_first(kernel);
@@ -171,8 +169,7 @@ impl Stand {
     pub fn play(&self, steps: &str) -> Result<Played, Error> {
         let text = format!("name: case\nabout: a case\nsteps:\n{steps}");
         let scenario: Scenario = yaml::parse(&text, Path::new("case.yaml")).unwrap();
-        let mut site: Site = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
-        site.each_link.clone_from(&self.each_link);
+        let site: Site = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
         let before = self.everything();
         let played = self.with_build(&self.path("last.log"), |build| {
             let stage = Stage {
