@@ -12,7 +12,7 @@ use klto::facts::{NameTable, ObjectFile};
 use rstest::rstest;
 use tree::Tree;
 use tree::layout::{ARM64, LOONGARCH, RISCV, Target, X86_64};
-use tree::toolchain::run;
+use tree::toolchain::{CLANG, run};
 
 /// What a tool of LLVM prints about a file of the tree.
 fn tool(tree: &Tree, program: &str, args: &[&str], file: &str) -> String {
@@ -214,4 +214,48 @@ fn an_archive_lists_what_llvm_ar_lists(
     assert_eq!(members, expected);
     assert!(read.thin);
     assert_eq!((read.damaged, read.nondeterministic), (None, None));
+}
+
+const BASIC: &str = "struct version { unsigned long crc; char name[64 - sizeof(long)]; };\n\
+                     struct version table[] __attribute__((section(\"__versions\"))) = {\n\
+                     { 0x01020304, \"one\" }, { 0x05060708, \"two\" } };\n";
+const EXTENDED: &str = "unsigned int crcs[] __attribute__((section(\"__version_ext_crcs\"))) = { 0x01020304, 0x05060708 };\n\
+     char names[] __attribute__((section(\"__version_ext_names\"))) = \"one\\0\" \"two\\0\";\n";
+
+/// As modpost writes them, for each width and byte order.
+#[rstest]
+fn a_table_of_versions_is_read(
+    #[values(
+        "x86_64-linux-gnu",
+        "powerpc64-linux-gnu",
+        "powerpc-linux-gnu",
+        "i386-linux-gnu"
+    )]
+    target: &str,
+    #[values(BASIC, EXTENDED)] table: &str,
+) {
+    let dir = tempfile::tempdir().unwrap();
+    let uses = "extern int one, two, three; int *uses[] = { &three, &two, &one };\n";
+    std::fs::write(dir.path().join("m.c"), format!("{table}{uses}")).unwrap();
+    let target = format!("--target={target}");
+    let ran = run(dir.path(), CLANG, [&target, "-c", "-o", "m.ko", "m.c"]);
+    assert!(ran.ok, "{}", ran.stderr);
+    let bytes = std::fs::read(dir.path().join("m.ko")).unwrap();
+    let names = NameTable::with_hasher(Default::default());
+
+    let imports = elf::imports(&bytes, &names).unwrap();
+
+    let mut imports: Vec<(&str, Option<u32>)> = imports
+        .iter()
+        .map(|import| (names.resolve(&import.symbol), import.crc))
+        .collect();
+    imports.sort_unstable();
+    assert_eq!(
+        imports,
+        [
+            ("one", Some(0x0102_0304)),
+            ("three", None),
+            ("two", Some(0x0506_0708))
+        ]
+    );
 }

@@ -185,17 +185,21 @@ fn a_module_is_of_an_earlier_build(tree: &mut Tree) {
 }
 
 fn a_module_asks_for_an_earlier_crc(tree: &mut Tree) {
-    let whole = tree.text("Module.symvers");
-    modules_are_built_against_earlier_crcs(tree);
-    tree.make(Step::Modules, Recipes::default());
-    tree.write("Module.symvers", whole);
+    link_modules_after(tree, modules_are_built_against_earlier_crcs);
 }
 
 fn a_module_has_no_version_of_a_symbol(tree: &mut Tree) {
-    let whole = tree.text("Module.symvers");
-    tree.edit("Module.symvers", |text| {
-        text.replace("\tschedule_hint\t", "\tscheduled_hint\t")
+    link_modules_after(tree, |tree| {
+        tree.edit("Module.symvers", |text| {
+            text.replace("\tschedule_hint\t", "\tscheduled_hint\t")
+        });
     });
+}
+
+/// Links modules with a `Module.symvers` that is not the one that stays.
+fn link_modules_after(tree: &mut Tree, change: impl FnOnce(&mut Tree)) {
+    let whole = tree.text("Module.symvers");
+    change(tree);
     tree.make(Step::Modules, Recipes::default());
     tree.write("Module.symvers", whole);
 }
