@@ -71,6 +71,19 @@ fn objects_come_from_ccache_where_there_is_one() {
     );
 }
 
+/// make writes the version of what RUSTC names into the configuration.
+#[test]
+fn a_probe_does_not_hang_on_the_machines_rust() {
+    let probed = Probed::new();
+    probed.append(
+        "Makefile",
+        "\nmodpost: note\nnote:\n\t@echo rust=$(RUSTC) >$(AROUND)/rust\n",
+    );
+    assert_eq!(probed.code(&[]), 0);
+    let rust = fs::read_to_string(probed.kernel.dir().join("rust")).unwrap();
+    assert_eq!(rust, "rust=false\n");
+}
+
 #[test]
 fn the_command_that_probes_again_asks_for_the_same() {
     let probed = Probed::new();
