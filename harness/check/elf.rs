@@ -83,30 +83,22 @@ fn check(subject: &Subject, findings: &mut Findings) {
             continue;
         };
         let native = facts.text(backend.native);
-        check_file(subject, findings, native, &backend.file, usual_flags);
-        match (&backend.file, &object.file) {
-            (ObjectFile::Ir(ir), _) => findings.add(
-                &NOT_NATIVE,
-                native,
-                format!("holds bitcode for «{}»", facts.text(ir.triple)),
-            ),
-            (ObjectFile::Elf(elf), ObjectFile::Ir(ir)) => {
-                let defined = ir.defined.as_deref().unwrap_or_default();
-                if let Some(first) = defined.first()
-                    && elf.defined.is_empty()
-                {
-                    findings.add(
-                        &NO_SYMBOLS,
-                        native,
-                        format!(
-                            "no global symbol, where its IR defines {}, «{}» first",
-                            defined.len(),
-                            facts.text(*first)
-                        ),
-                    );
-                }
+        check_native(subject, findings, native, &backend.file, usual_flags);
+        if let (ObjectFile::Elf(elf), ObjectFile::Ir(ir)) = (&backend.file, &object.file) {
+            let defined = ir.defined.as_deref().unwrap_or_default();
+            if let Some(first) = defined.first()
+                && elf.defined.is_empty()
+            {
+                findings.add(
+                    &NO_SYMBOLS,
+                    native,
+                    format!(
+                        "no global symbol, where its IR defines {}, «{}» first",
+                        defined.len(),
+                        facts.text(*first)
+                    ),
+                );
             }
-            _ => {}
         }
     }
     check_modules(subject, findings, usual_flags);
@@ -119,11 +111,22 @@ fn check_modules(subject: &Subject, findings: &mut Findings, usual_flags: Option
     let of_this_build = facts.module_exports.as_ref().map(|_| &facts.modules);
     for module in of_this_build.into_iter().flatten() {
         let name = format!("{}.ko", facts.text(module.name));
-        check_file(subject, findings, &name, &module.file, usual_flags);
-        if let ObjectFile::Ir(ir) = &module.file {
-            let evidence = format!("holds bitcode for «{}»", facts.text(ir.triple));
-            findings.add(&NOT_NATIVE, &name, evidence);
-        }
+        check_native(subject, findings, &name, &module.file, usual_flags);
+    }
+}
+
+/// What must be machine code, whatever its name says.
+fn check_native(
+    subject: &Subject,
+    findings: &mut Findings,
+    name: &str,
+    file: &ObjectFile,
+    usual_flags: Option<u32>,
+) {
+    check_file(subject, findings, name, file, usual_flags);
+    if let ObjectFile::Ir(ir) = file {
+        let evidence = format!("holds bitcode for «{}»", subject.facts.text(ir.triple));
+        findings.add(&NOT_NATIVE, name, evidence);
     }
 }
 

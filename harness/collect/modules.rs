@@ -51,9 +51,11 @@ fn read_ko(
         return Ok((ObjectFile::Missing, Vec::new()));
     };
     let object = parse_object(&bytes, names);
-    Ok(match (&object, elf::imports(&bytes, names)) {
-        (ObjectFile::Elf(_), Ok(imports)) => (object, imports),
-        (ObjectFile::Elf(_), Err(why)) => (ObjectFile::Damaged(why), Vec::new()),
-        _ => (object, Vec::new()),
+    if !matches!(object, ObjectFile::Elf(_)) {
+        return Ok((object, Vec::new()));
+    }
+    Ok(match elf::imports(&bytes, names) {
+        Ok(imports) => (object, imports),
+        Err(why) => (ObjectFile::Damaged(why), Vec::new()),
     })
 }

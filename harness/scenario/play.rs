@@ -114,7 +114,7 @@ pub(super) struct Play<'a> {
     pub(super) lto: LtoMode,
     /// The facts of clean builds of the sources as they are, by mode.
     pub(super) clean_facts: BTreeMap<LtoMode, Facets>,
-    /// The configurations that the tree had, by mode.
+    /// The configurations that the tree had in other modes than the build's own.
     configs: BTreeMap<LtoMode, Vec<u8>>,
     played: Played,
 }
@@ -365,13 +365,12 @@ impl<'a> Play<'a> {
     /// mode before, so that a difference is never one of the configuration.
     fn configure(&mut self, build: &Build) -> Result<Option<Failure>, Error> {
         let file = build.dir.join(".config");
-        let first = self.stage.built.join(".config");
         let read = |file: &Path| std::fs::read(file).map_err(Error::io(file, "read"));
-        if self.configs.is_empty() {
-            self.configs
-                .insert(self.stage.build.cell.lto, read(&first)?);
-        }
-        if let Some(config) = self.configs.get(&self.lto) {
+        let known = match self.lto == self.stage.build.cell.lto {
+            true => Some(read(&self.stage.built.join(".config"))?),
+            false => self.configs.get(&self.lto).cloned(),
+        };
+        if let Some(config) = known {
             std::fs::write(&file, config).map_err(Error::io(&file, "write"))?;
             return Ok(None);
         }
