@@ -31,8 +31,8 @@ pub struct Stage<'a> {
     /// What was found after the first build: not reported again.
     pub findings: &'a [Finding],
     pub facets: &'a Facets,
-    /// The facts of clean builds of other modes, where there are some.
-    pub others: &'a BTreeMap<LtoMode, Facets>,
+    /// Clean builds of other modes, where there are some.
+    pub others: &'a BTreeMap<LtoMode, CleanBuild<'a>>,
     /// Whether a mode without is worth a clean build; else it is left out.
     pub builds_others: bool,
     /// A folder for other build trees and logs, ours alone.
@@ -41,6 +41,13 @@ pub struct Stage<'a> {
     pub gitignore: &'a Path,
     /// Why `make --shuffle` cannot be had, if it cannot.
     pub no_shuffle: Option<&'a str>,
+}
+
+/// A clean build of the same sources in another mode.
+#[derive(Debug, Clone, Copy)]
+pub struct CleanBuild<'a> {
+    pub dir: &'a Path,
+    pub facets: &'a Facets,
 }
 
 /// What came of a scenario.
@@ -97,8 +104,13 @@ impl Stage<'_> {
     }
 
     fn clean_facts(&self) -> BTreeMap<LtoMode, Facets> {
-        let own = [(self.build.cell.lto, self.facets.clone())];
-        self.others.clone().into_iter().chain(own).collect()
+        let others = self
+            .others
+            .iter()
+            .map(|(mode, clean)| (*mode, clean.facets));
+        let own = [(self.build.cell.lto, self.facets)];
+        let all = others.chain(own);
+        all.map(|(mode, facets)| (mode, facets.clone())).collect()
     }
 }
 
@@ -160,7 +172,11 @@ impl<'a> Play<'a> {
                 continue;
             }
             if step.lto == Some(self.lto) {
-                // The steps between were left out.
+                // The steps between were left out. Behind them, as in a clean build, no object
+                // would be one that another mode has made.
+                if let Some(clean) = self.stage.others.get(&self.lto) {
+                    mirror(clean.dir, self.stage.build.dir)?;
+                }
                 continue;
             }
             if step.fresh && step.jobs == Some(Jobs::of(self.stage.build.jobs)) {

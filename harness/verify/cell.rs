@@ -18,7 +18,7 @@ use crate::outcome::{BuildFailure, CellResult, Checked};
 use crate::process::{self, Cancel, Command, Exit};
 use crate::progress::{Progress, say};
 use crate::scenario::Site;
-use crate::scenario::play::Stage;
+use crate::scenario::play::{CleanBuild, Stage};
 use crate::snapshot::Facets;
 use crate::store::{CellDir, SnapshotDir, WorkDir};
 use crate::tree_state::{TreeState, create_dir, mirror, remove_file};
@@ -48,13 +48,24 @@ pub struct Finished {
     pub facets: Facets,
 }
 
+impl Finished {
+    /// For another mode to be compared with.
+    #[must_use]
+    pub fn clean_build(&self) -> CleanBuild<'_> {
+        CleanBuild {
+            dir: &self.dir,
+            facets: &self.facets,
+        }
+    }
+}
+
 /// What other cells have left that one cell can use.
 #[derive(Debug, Default)]
 pub struct Others<'a> {
     /// The tree to start from, in place of nothing.
     pub from: Option<&'a Finished>,
-    /// The facts of clean builds of the other modes.
-    pub clean: BTreeMap<LtoMode, Facets>,
+    /// Clean builds of the other modes.
+    pub clean: BTreeMap<LtoMode, CleanBuild<'a>>,
 }
 
 /// Builds and checks one cell; also gives its build tree, where that is whole.

@@ -40,9 +40,7 @@ pub fn verify_all(run: &Run, cells: &[Cell], wanted: &Wanted) -> Vec<CellResult>
             .any(|other| beside(other) == beside(cell) && switches(other))
         {
             // Each is built clean, for the tree that switches to be compared with.
-            let clean = group
-                .iter()
-                .map(|(mode, tree)| (*mode, tree.facets.clone()));
+            let clean = group.iter().map(|(mode, tree)| (*mode, tree.clean_build()));
             others.clean = clean.collect();
         } else if wanted.reuse && cell.lto == LtoMode::Thin {
             let distributed = group.iter().find(|(mode, _)| *mode == LtoMode::ThinDist);

@@ -14,7 +14,7 @@ use klto::facts::Goal;
 use klto::finding::Finding;
 use klto::kbuild::{Build, KERNEL, Outcome, Target};
 use klto::process::Cancel;
-use klto::scenario::play::{Played, Stage};
+use klto::scenario::play::{CleanBuild, Played, Stage};
 use klto::scenario::{Scenario, Site};
 use klto::snapshot::Facets;
 use klto::tree_state::{TreeState, mirror, set_modified};
@@ -59,7 +59,7 @@ pub struct Stand {
     built_state: TreeState,
     pub findings: Vec<Finding>,
     facets: Facets,
-    /// Facts of clean builds of other modes.
+    /// Facts of clean builds of other modes; their tree is in `clean`.
     pub others: BTreeMap<LtoMode, Facets>,
     pub builds_others: bool,
     pub cancel: Cancel,
@@ -171,6 +171,12 @@ impl Stand {
         let scenario: Scenario = yaml::parse(&text, Path::new("case.yaml")).unwrap();
         let site: Site = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
         let before = self.everything();
+        let clean = self.path("clean");
+        let others = self.others.iter().map(|(mode, facets)| {
+            let dir = &*clean;
+            (*mode, CleanBuild { dir, facets })
+        });
+        let others = others.collect();
         let played = self.with_build(&self.path("last.log"), |build| {
             let stage = Stage {
                 build,
@@ -180,7 +186,7 @@ impl Stand {
                 site: &site,
                 findings: &self.findings,
                 facets: &self.facets,
-                others: &self.others,
+                others: &others,
                 builds_others: self.builds_others,
                 scratch: &self.path("scratch"),
                 gitignore: &self.path("source"),
@@ -212,9 +218,9 @@ impl Stand {
             .collect()
     }
 
-    /// Sources, the build tree and its copy: stamps and contents.
+    /// Sources, the build tree, its copy and the clean build of another mode: stamps and contents.
     fn everything(&self) -> Vec<(TreeState, BTreeMap<PathBuf, String>)> {
-        ["source", "build", "built"]
+        ["source", "build", "built", "clean"]
             .map(|name| {
                 let dir = self.path(name);
                 let state = TreeState::of(&dir).unwrap();
