@@ -7,7 +7,7 @@ pub mod rules;
 
 use serde::Deserialize;
 
-use crate::cell::Arch;
+use crate::cell::{Arch, LtoMode};
 use crate::facts::Facts;
 use crate::facts::linked::Linked;
 use crate::finding::{Finding, Rule};
@@ -57,6 +57,8 @@ impl Difference {
 #[derive(Debug)]
 pub struct Compared {
     pub identities: [Identity; 2],
+    /// Whether a function that both have was optimised alike: if not, its code may differ.
+    pub optimised_alike: bool,
     /// Symbols of the configuration that differ, other than by the LTO mode.
     pub config: Vec<String>,
     /// In the order of the rules.
@@ -120,9 +122,11 @@ pub struct Tolerances {
 pub fn compare(a: &Side, b: &Side, tolerances: &Tolerances) -> Compared {
     let sizes = rules::sizes(a, b);
     let causes = Causes::of(a, b);
+    let optimised_alike = are_optimised_alike(&a.identity, &b.identity);
     let pair = rules::Pair {
         a,
         b,
+        optimised_alike,
         causes: &causes,
         sizes: &sizes,
         tolerances,
@@ -140,10 +144,20 @@ pub fn compare(a: &Side, b: &Side, tolerances: &Tolerances) -> Compared {
         .collect();
     Compared {
         identities: [a, b].map(|side| side.identity.clone()),
+        optimised_alike,
         config: rules::config(a, b),
         differences,
         sizes,
     }
+}
+
+/// Whether one compiler made both, and saw as much of the kernel at a time.
+fn are_optimised_alike(a: &Identity, b: &Identity) -> bool {
+    let scope = |mode| match mode {
+        LtoMode::ThinDist => LtoMode::Thin,
+        LtoMode::None | LtoMode::Thin | LtoMode::Full => mode,
+    };
+    a.compiler == b.compiler && scope(a.mode) == scope(b.mode)
 }
 
 /// Differences of one rule that come from one thing.

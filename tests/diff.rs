@@ -215,6 +215,17 @@ fn another_code_model_is_told_by_its_relocations_and_its_flag(
         "{compared:#?}"
     );
     assert!(first(&compared).1.contains(relocation), "{compared:#?}");
+
+    changed.edit("include/config/auto.conf", |text| {
+        text.replace("clang version", "another version")
+    });
+    let compared = compare_with(&whole, &changed, &LOOSE);
+    assert!(!compared.optimised_alike);
+    let [all] = &*compared.differences else {
+        panic!("{compared:#?}");
+    };
+    assert_eq!(all.item, "all functions");
+    assert!(all.how.contains(relocation), "{compared:#?}");
 }
 
 #[test]
@@ -248,6 +259,43 @@ fn a_function_that_grows_is_told_with_the_option_that_is_gone() {
     };
     let compared = compare_with(&whole, &changed, &total);
     assert_eq!(first(&compared).0, "all functions", "{compared:#?}");
+}
+
+/// Without LTO each function is another one, rightly, and the kernel makes no stubs.
+#[test]
+fn what_was_optimised_differently_is_not_compared_function_by_function() {
+    let plain = Tree::pristine(X86_64, LtoMode::None);
+    let thin = Tree::pristine(X86_64, LtoMode::Thin);
+    let stubs = ["__initstub__kmod_a__1_2_three6", "__UNIQUE_ID_hook_1"];
+    for stub in stubs {
+        let symbol = format!("--add-symbol={stub}=.text:0,function,global");
+        objcopy(&thin, "vmlinux.o", &symbol);
+    }
+    let compared = compare_with(&plain, &thin, &STRICT);
+    assert_eq!(compared.differences, []);
+    assert!(!compared.optimised_alike);
+    assert!(!compared.sizes.functions.is_empty(), "{compared:#?}");
+
+    let distributed = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let compared = compare(&thin, &distributed);
+    assert!(compared.optimised_alike);
+    let items: Vec<&str> = compared.differences.iter().map(|d| &*d.item).collect();
+    assert_eq!(
+        items,
+        ["__UNIQUE_ID_hook_1", "__initstub__kmod_a__1_2_three6"]
+    );
+    let report = finish(&mut klto([
+        &"diff".into(),
+        &plain.path().into_os_string(),
+        &thin.path().into_os_string(),
+    ]));
+    assert!(
+        report
+            .stdout
+            .contains("\noptimised differently, by mode or compiler: "),
+        "{}",
+        report.stdout
+    );
 }
 
 #[test]

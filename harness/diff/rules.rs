@@ -25,7 +25,8 @@ pub const EXPORTS: Rule = Rule {
 pub const SYMBOLS: Rule = Rule {
     key: "diff.symbols",
     severity: Severity::Error,
-    holds: "both kernels define the same global symbols, up to promotion",
+    holds: "both kernels define the same global symbols, up to promotion and to the stubs \
+            that the kernel makes for LTO",
     why: "an object is missing, or the link dropped what it must keep",
     fix: "look which archive member defines it: `klto check` compares members and index",
 };
@@ -49,7 +50,8 @@ pub const SECTIONS: Rule = Rule {
 pub const RELOCATIONS: Rule = Rule {
     key: "diff.relocations",
     severity: Severity::Error,
-    holds: "a function has absolute and GOT relocations of the same types in both kernels",
+    holds: "a function has absolute and GOT relocations of the same types in both kernels; all \
+            functions together, where the two were optimised differently",
     why: "one of the two was compiled for another code model: it may run at one address only, \
           or through a table that no kernel has",
     fix: "compare the back-end command with the front-end command of its object: -mcmodel, \
@@ -75,8 +77,8 @@ pub const MODINFO: Rule = Rule {
 pub const SIZES: Rule = Rule {
     key: "diff.size",
     severity: Severity::Warning,
-    holds: "each function, and all functions and all variables together, are of about the \
-            same size in both kernels",
+    holds: "all functions and all variables together, and each function where the two were \
+            optimised alike, are of about the same size in both kernels",
     why: "an option that one of the two lacks (-O2, loop alignment, inlining limits) shows in \
           nothing else",
     fix: "compare the commands of its object in both trees; allow for a known change with \
@@ -107,6 +109,8 @@ pub fn rules() -> impl ExactSizeIterator<Item = &'static Rule> {
 pub(super) struct Pair<'a> {
     pub a: &'a Side,
     pub b: &'a Side,
+    /// As [`super::Compared::optimised_alike`].
+    pub optimised_alike: bool,
     pub causes: &'a Causes<'a>,
     pub sizes: &'a Sizes,
     pub tolerances: &'a Tolerances,
@@ -190,7 +194,14 @@ fn exported(facts: &Facts, export: &Export) -> (String, [String; 3]) {
     (text(export.symbol), of)
 }
 
+/// How the names of functions begin that the kernel makes for Clang's LTO alone: for the
+/// calls at start (`include/linux/init.h`) and PCI's fixups (`include/linux/pci.h`).
+const LTO_STUBS: [&str; 2] = ["__initstub__", "__UNIQUE_ID_"];
+
 fn symbols(pair: &Pair) -> Vec<Found> {
+    let [a_lto, b_lto] = [pair.a, pair.b].map(|side| side.identity.mode != LtoMode::None);
+    let is_stub =
+        |name: &str| a_lto != b_lto && LTO_STUBS.iter().any(|start| name.starts_with(start));
     let globals = |side: &'_ Side| -> BTreeSet<Box<str>> {
         let all = side.linked.functions.iter().chain(&side.linked.variables);
         let global = all.filter(|(_, symbol)| symbol.global);
@@ -199,6 +210,7 @@ fn symbols(pair: &Pair) -> Vec<Found> {
     };
     let (a, b) = (globals(pair.a), globals(pair.b));
     alone(&a, &b)
+        .filter(|(name, _)| !is_stub(name))
         .map(|(name, how)| Found {
             item: name.to_string(),
             how: how.to_owned(),
@@ -283,23 +295,36 @@ fn relocations(pair: &Pair) -> Vec<Found> {
         let numbers = symbol.relocations.iter();
         numbers.filter_map(|n| names.get(n).copied()).collect()
     };
+    if !pair.optimised_alike {
+        let all = |side: &'_ Side| side.linked.functions.values().flat_map(told).collect();
+        let how = other_types([all(pair.a), all(pair.b)]);
+        return how
+            .map(|how| Found::new("all functions", how))
+            .into_iter()
+            .collect();
+    }
     in_both(pair.a, pair.b)
         .filter_map(|(name, one, other)| {
-            let sets = [told(one), told(other)];
-            let mut how: Vec<String> = Vec::new();
-            for (which, this, that) in [("first", 0, 1), ("second", 1, 0)] {
-                let more: Vec<&str> = sets[this].difference(&sets[that]).copied().collect();
-                if !more.is_empty() {
-                    how.push(format!("{} only in the {which} tree", more.join(", ")));
-                }
-            }
-            (!how.is_empty()).then(|| Found {
+            Some(Found {
+                how: other_types([told(one), told(other)])?,
                 item: name.to_owned(),
-                how: how.join("; "),
                 cause: pair.causes.of_symbol(name, one.file.as_deref()),
             })
         })
         .collect()
+}
+
+/// The types of relocations that one of two has alone, if any.
+fn other_types([a, b]: [BTreeSet<&str>; 2]) -> Option<String> {
+    let more = |which, this: &BTreeSet<&str>, that| {
+        let more: Vec<&str> = this.difference(that).copied().collect();
+        (!more.is_empty()).then(|| format!("{} only in the {which} tree", more.join(", ")))
+    };
+    let how: Vec<String> = [more("first", &a, &b), more("second", &b, &a)]
+        .into_iter()
+        .flatten()
+        .collect();
+    (!how.is_empty()).then(|| how.join("; "))
 }
 
 fn entry(pair: &Pair) -> Vec<Found> {
@@ -324,7 +349,8 @@ fn size(pair: &Pair) -> Vec<Found> {
         .filter(|total| total.exceeds(tolerances.total_percent))
         .map(|total| Found::new(&*total.name, grown(total)));
     let functions = pair.sizes.functions.iter().filter(|function| {
-        function.growth().unsigned_abs() > tolerances.function_bytes
+        pair.optimised_alike
+            && function.growth().unsigned_abs() > tolerances.function_bytes
             && function.exceeds(tolerances.function_percent)
     });
     let functions = functions.map(|function| {

@@ -40,6 +40,12 @@ fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
             printable(&identity.compiler)
         );
     }
+    if !compared.optimised_alike {
+        let _ = writeln!(
+            out,
+            "optimised differently, by mode or compiler: functions are not compared one by one"
+        );
+    }
     if !compared.config.is_empty() {
         let _ = writeln!(
             out,
@@ -134,6 +140,7 @@ struct Trees<'a> {
     schema: u32,
     first: Tree<'a>,
     second: Tree<'a>,
+    optimised_alike: bool,
     config: &'a [String],
     differences: Vec<DifferenceJson<'a>>,
     totals: Vec<GrownJson<'a>>,
@@ -176,6 +183,7 @@ fn json(names: &[String; 2], compared: &Compared) -> String {
         schema: json::SCHEMA,
         first: tree_json(a, of_a),
         second: tree_json(b, of_b),
+        optimised_alike: compared.optimised_alike,
         config: &compared.config,
         differences: compared.differences.iter().map(difference_json).collect(),
         totals: compared.sizes.totals.iter().map(grown_json).collect(),
