@@ -307,10 +307,16 @@ fn a_mode_without_a_clean_build_is_left_out_where_none_is_worth_it() {
     let found: Vec<_> = played
         .findings
         .iter()
-        .map(|f| (f.step.as_deref().unwrap(), &*f.object))
+        .map(|f| (f.step.as_deref().unwrap(), f.rule.key, &*f.object))
         .collect();
     // The third is the mode that it is in, and stands on the clean build.
-    assert_eq!(found, [("to thin", "archive"), ("back", "config")]);
+    assert_eq!(
+        found,
+        [
+            ("to thin", "rebuild.differs", "archive"),
+            ("back", "rebuild.differs", "config"),
+        ]
+    );
     assert_eq!(stand.makes(), 2);
 }
 
