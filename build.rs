@@ -1,6 +1,13 @@
-//! Has cargo rebuild when an architecture file is added: `include_dir!` alone
-//! sees changes of the files that it knows.
+//! Has cargo rebuild when a file is added to a folder that is embedded in the program:
+//! `include_dir!` itself sees only changes of the files that it knows.
 
 fn main() {
-    println!("cargo:rerun-if-changed=harness/arch");
+    for folder in [
+        "harness/input/arch",
+        "harness/input/mutations",
+        "harness/run/scenarios",
+        "harness/run/probe/miniature",
+    ] {
+        println!("cargo:rerun-if-changed={folder}");
+    }
 }

@@ -22,36 +22,13 @@
 
 #![forbid(unsafe_code)]
 
-pub mod allow;
-pub mod arch;
-pub mod boot;
-pub mod cell;
-pub mod check;
-pub mod clang_options;
+pub mod build;
 pub mod cli;
-pub mod collect;
-pub mod commands;
-pub mod compare;
-pub mod diff;
-pub mod doctor;
-pub mod error;
-pub mod facts;
-pub mod finding;
-pub mod git;
-pub mod kbuild;
-pub mod matrix;
-pub mod mutation;
-pub mod nearest;
-pub mod outcome;
-pub mod probe;
-pub mod process;
-pub mod progress;
+pub mod input;
+pub mod judge;
+pub mod model;
 pub mod report;
-pub mod scenario;
-pub mod snapshot;
-pub mod source_copy;
+pub mod run;
+pub mod source;
 pub mod store;
-pub mod tree_path;
-pub mod tree_state;
-pub mod verify;
-pub mod yaml;
+pub mod tree;

@@ -8,7 +8,7 @@ pub mod text;
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::finding::{Finding, Rule};
+use crate::model::finding::{Finding, Rule};
 
 /// The formats that every checking command can speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use crate::compare::Accepted;
-use crate::error::Error;
-use crate::snapshot::{self, FACETS, Facets, Taken};
+use crate::judge::baseline::Accepted;
+use crate::judge::snapshot::{self, BuildId, FACETS, Snapshot};
+use crate::model::error::Error;
 
 /// Marks a directory as ours, so that nothing of the user's is ever deleted.
 const MARKER: &str = ".klto-work";
@@ -173,7 +173,7 @@ impl SnapshotDir {
             accepted
                 .get_or_insert_with(|| Accepted {
                     taken,
-                    facets: Facets::new(),
+                    facets: Snapshot::new(),
                 })
                 .facets
                 .insert(facet, body.to_owned());
@@ -189,8 +189,8 @@ impl SnapshotDir {
     pub fn propose(
         &self,
         cell: &str,
-        taken: &Taken,
-        facets: &Facets,
+        taken: &BuildId,
+        facets: &Snapshot,
         accepted: Option<&Accepted>,
     ) -> Result<(), Error> {
         for (facet, body) in facets {
@@ -317,11 +317,11 @@ mod tests {
     fn what_is_proposed_is_accepted_and_then_no_longer_proposed() {
         let dir = tempfile::tempdir().unwrap();
         let snapshots = SnapshotDir::find(Some(dir.path()), Path::new("m.yaml"), "m").unwrap();
-        let taken = Taken {
+        let taken = BuildId {
             kernel: "7.2".to_owned(),
             toolchain: "cc".to_owned(),
         };
-        let facets = Facets::from([("flags", "-O2".to_owned()), ("index", String::new())]);
+        let facets = Snapshot::from([("flags", "-O2".to_owned()), ("index", String::new())]);
         assert!(snapshots.accepted("a/b").unwrap().is_none());
 
         snapshots.propose("a/b", &taken, &facets, None).unwrap();

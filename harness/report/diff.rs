@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::text::{BOLD, GREEN, RED, SHOWN, YELLOW};
 use super::{Format, Plural, json, printable};
-use crate::diff::{Compared, Difference, Grown, groups, rules::rules};
-use crate::finding::Severity;
-use crate::outcome::Identity;
+use crate::judge::diff::{Compared, Difference, SizeChange, groups, rules::rules};
+use crate::model::finding::Severity;
+use crate::model::outcome::Identity;
 
 /// Functions shown of the table, unless all are asked for.
 const ROWS: usize = 10;
@@ -64,7 +64,7 @@ fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
             "\n{style}{severity}[{}]{style:#}: {}: {}",
             group.rule.key,
             Plural(group.differences.len(), "difference"),
-            group.rule.holds
+            group.rule.invariant
         );
         if let Some(cause) = group.cause {
             let _ = writeln!(out, "  cause: {}", printable(cause));
@@ -106,7 +106,7 @@ fn sizes(compared: &Compared, all: bool) -> String {
         "\n{BOLD}{:>10}  {:>10}  {:>8}{BOLD:#}\n",
         "first", "second", "growth"
     );
-    let mut row = |grown: &Grown, name: &str| {
+    let mut row = |grown: &SizeChange, name: &str| {
         let [first, second] = grown.bytes;
         let growth = grown.growth();
         let _ = writeln!(
@@ -214,7 +214,7 @@ fn difference_json(difference: &Difference) -> DifferenceJson<'_> {
     }
 }
 
-fn grown_json(grown: &Grown) -> GrownJson<'_> {
+fn grown_json(grown: &SizeChange) -> GrownJson<'_> {
     GrownJson {
         name: &grown.name,
         first: grown.bytes[0],

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::compare::{Difference, Verdict};
-use crate::finding::{Finding, Severity};
-use crate::outcome::{CellResult, Checked, RunResult, ScenarioResult};
+use crate::model::finding::{Finding, Severity};
+use crate::model::outcome::{CellResult, Checked, RunResult, ScenarioResult};
+use crate::model::outcome::{Difference, Verdict};
 
 /// Counts up when a key changes its meaning.
 pub(super) const SCHEMA: u32 = 1;
@@ -160,7 +160,7 @@ fn finding_json(finding: &Finding) -> FindingJson<'_> {
         object: &finding.object,
         evidence: &finding.evidence,
         step: finding.step.as_deref(),
-        holds: finding.rule.holds,
+        holds: finding.rule.invariant,
         why: finding.rule.why,
         fix: finding.rule.fix,
         allowed: finding.suppressed.as_deref(),

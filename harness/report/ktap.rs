@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 
 use super::{groups, printable};
-use crate::check;
-use crate::compare::Verdict;
-use crate::finding::Finding;
-use crate::outcome::{CellResult, Checked, RunResult, ScenarioResult};
+use crate::judge::check;
+use crate::model::finding::Finding;
+use crate::model::outcome::Verdict;
+use crate::model::outcome::{CellResult, Checked, RunResult, ScenarioResult};
 
 /// What `klto check` says, a test a rule.
 #[must_use]

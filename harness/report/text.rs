@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{Group, Plural, groups, printable};
-use crate::compare::Verdict;
-use crate::finding::{Finding, Severity};
-use crate::outcome::{CellResult, Checked, NOT_IN_MODE, RunResult};
+use crate::model::finding::{Finding, Severity};
+use crate::model::outcome::Verdict;
+use crate::model::outcome::{CellResult, Checked, NOT_IN_MODE, RunResult};
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
@@ -81,7 +81,7 @@ fn write_group(out: &mut String, group: &Group, all: bool) {
         "{style}{label}[{}]{style:#}: broken for {}: {}",
         rule.key,
         Plural(group.findings.len(), "object"),
-        rule.holds
+        rule.invariant
     );
     let shown = if all { group.findings.len() } else { SHOWN };
     for finding in group.findings.iter().take(shown) {

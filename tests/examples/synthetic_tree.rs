@@ -8,16 +8,16 @@
 
 // The tests use what this program does not.
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../support/kbuild.rs"]
+#[path = "../it/support/tree/kbuild.rs"]
 mod kbuild;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../support/layout.rs"]
+#[path = "../it/support/tree/layout.rs"]
 mod layout;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../support/recipes.rs"]
+#[path = "../it/support/tree/recipes.rs"]
 mod recipes;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../support/toolchain.rs"]
+#[path = "../it/support/tree/toolchain.rs"]
 mod toolchain;
 
 use std::borrow::Cow;
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use klto::cell::LtoMode;
+use klto::model::cell::LtoMode;
 use memchr::memmem;
 use rayon::prelude::*;
 
@@ -95,7 +95,14 @@ fn build(dir: &Path, objects: usize) {
         },
         units: layout::units(X86_64),
     };
-    let clones = clones(objects - real.builtin().count());
+    let clones = clones(
+        objects
+            - real
+                .units
+                .iter()
+                .filter(|unit| unit.place != layout::Place::Module)
+                .count(),
+    );
     let whole = Kbuild {
         units: [&real.units[..], &clones[..]].concat(),
         ..real.clone()

@@ -1,0 +1,10 @@
+//! Everything that reaches out of the program: processes, make, toolchains, emulators,
+//! and folders as make leaves them.
+
+pub mod boot;
+pub mod dir_state;
+pub mod doctor;
+pub mod environment;
+pub mod kbuild;
+pub mod process;
+pub mod toolchain;

@@ -1,0 +1,272 @@
+//! Boots a kernel in an emulator, into an init of our own that says one line and ends the
+//! machine, and reads from the console what became of it ([`console`]).
+
+pub mod console;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cpio::newc;
+
+use crate::build::doctor;
+use crate::build::kbuild::process_error;
+use crate::build::process::{self, Cancel, Command, Exit};
+use crate::build::toolchain::{compiler, llvm_tool, variables};
+use crate::model::arch::{Emulator, MachineEnd, SystemCall};
+use crate::model::cell::Cell;
+use crate::model::error::Error;
+use crate::model::finding::Rule;
+use console::End;
+
+/// What the init says before the kernel's release.
+const LINE: &str = "klto: init runs on Linux ";
+
+/// How long a kernel may take until its init has run. Emulated, the smallest take
+/// seconds; this is for a machine that does much besides.
+pub const LIMIT: Duration = Duration::from_secs(180);
+
+/// The same with the hardware's help, which a machine that is itself virtual may offer and
+/// not give.
+const VIRTUAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whether the hardware's help was tried, and no boot came of it.
+static VIRTUAL_FAILS: AtomicBool = AtomicBool::new(false);
+
+/// What a console may hold, in bytes: a kernel that says more has no end.
+const FLOOD: u64 = 4 << 20;
+
+/// The init's source, and its name where it is written.
+const INIT: (&str, &str) = ("init.c", include_str!("boot/init.c"));
+
+/// A kernel to boot.
+#[derive(Debug)]
+pub struct Boot<'a> {
+    pub cell: &'a Cell,
+    /// The build tree; its boot image has been made.
+    pub build: &'a Path,
+    /// What the kernel must call itself: `kernel.release`.
+    pub release: &'a str,
+    /// A folder for the init and its archive, ours alone.
+    pub scratch: &'a Path,
+    /// Where all that the console shows goes.
+    pub console: &'a Path,
+    /// How long it may take, such as [`LIMIT`].
+    pub limit: Duration,
+    /// When the time of the cell is over.
+    pub deadline: Option<Instant>,
+    pub cancel: &'a Cancel,
+}
+
+impl Boot<'_> {
+    /// Boots the kernel and says which rules it breaks, each with the evidence.
+    ///
+    /// # Errors
+    /// Where the machine is to blame: no emulator or one that is too old, an init that
+    /// cannot be built, the time of the cell over. Never for what the kernel does.
+    pub fn run(&self) -> Result<Vec<(&'static Rule, String)>, Error> {
+        let arch = &self.cell.arch;
+        let emulator = match (doctor::cannot_boot(arch), &arch.emulator) {
+            (None, Some(emulator)) => emulator,
+            (why, _) => {
+                let why = why.unwrap_or_default();
+                return Err(Error::Machine(doctor::no_boot(arch)(why)));
+            }
+        };
+        let initrd = self.initrd(emulator)?;
+        // Kept with the console: the build tree's own goes with the scenario.
+        let (image, kernel) = (
+            self.build.join(&emulator.kernel),
+            self.scratch.join("kernel"),
+        );
+        std::fs::copy(&image, &kernel).map_err(Error::io(&image, "read"))?;
+        if can_virtualise(emulator) {
+            let seen = self.attempt(
+                &command(emulator, &kernel, &initrd, true),
+                VIRTUAL_LIMIT.min(self.limit),
+            );
+            match seen {
+                Ok(wrong) if wrong.is_empty() => return Ok(wrong),
+                Err(Error::Cancelled) => return seen,
+                // Hardware that does not virtualise as it says is no fault of the kernel.
+                Ok(_) | Err(_) => VIRTUAL_FAILS.store(true, Ordering::Relaxed),
+            }
+        }
+        self.attempt(&command(emulator, &kernel, &initrd, false), self.limit)
+    }
+
+    fn attempt(
+        &self,
+        command: &Command,
+        limit: Duration,
+    ) -> Result<Vec<(&'static Rule, String)>, Error> {
+        let line = format!("+ {}\n", command.shell_words());
+        std::fs::write(self.console, line).map_err(Error::io(self.console, "write"))?;
+        let until = Instant::now().checked_add(limit);
+        let deadline = [self.deadline, until].into_iter().flatten().min();
+        let mut written = 0_u64;
+        let exit = process::run_logged(command, self.console, deadline, self.cancel, &mut |tail| {
+            let lines = tail.lines.iter().map(|line| line.len() as u64 + 1);
+            written += tail.skipped + lines.sum::<u64>();
+            match written > FLOOD {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+        .map_err(process_error)?;
+        let text = self.read_console()?;
+        let is_over = |deadline: Instant| Instant::now() >= deadline;
+        let end = match exit {
+            Exit::Success => End::Itself,
+            Exit::Stopped => End::Flood(FLOOD),
+            Exit::TimedOut if !self.deadline.is_some_and(is_over) => End::Hang(limit),
+            Exit::Cancelled => return Err(Error::Cancelled),
+            Exit::TimedOut | Exit::Code(_) | Exit::Signal(_) => {
+                let said = String::from_utf8_lossy(&text);
+                return Err(Error::Machine(format!(
+                    "{} ends with {exit}: {}; see {}",
+                    command.program().display(),
+                    said.lines().last().unwrap_or("it says nothing"),
+                    self.console.display()
+                )));
+            }
+        };
+        Ok(console::scan(&text, end, LINE, self.release))
+    }
+
+    /// What the console showed; of a flood, as much as says enough, and the rest is dropped.
+    fn read_console(&self) -> Result<Vec<u8>, Error> {
+        let file = std::fs::File::options().write(true).open(self.console);
+        file.and_then(|file| match file.metadata()?.len() {
+            0..=FLOOD => Ok(()),
+            _ => file.set_len(FLOOD),
+        })
+        .and_then(|()| std::fs::read(self.console))
+        .map_err(Error::io(self.console, "read"))
+    }
+
+    /// Builds the init and packs it into the archive that the kernel unpacks.
+    fn initrd(&self, emulator: &Emulator) -> Result<PathBuf, Error> {
+        let source = self.scratch.join(INIT.0);
+        std::fs::write(&source, INIT.1).map_err(Error::io(&source, "write"))?;
+        let init = self.scratch.join("init");
+        let compile = compile(self.cell, &emulator.system_call, &source, &init);
+        let done = process::capture(&compile, self.deadline, self.cancel).map_err(process_error)?;
+        match done.status {
+            Exit::Success => {}
+            Exit::Cancelled => return Err(Error::Cancelled),
+            Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut | Exit::Stopped => {
+                return Err(Error::Machine(format!(
+                    "the init cannot be built: `{}`: {}",
+                    compile.shell_words(),
+                    done.stderr.lines().next().unwrap_or("no message")
+                )));
+            }
+        }
+        let archive = self.scratch.join("init.cpio");
+        let program = std::fs::read(&init).map_err(Error::io(&init, "read"))?;
+        std::fs::write(
+            &archive,
+            pack(&program).map_err(Error::io(&archive, "write"))?,
+        )
+        .map_err(Error::io(&archive, "write"))?;
+        Ok(archive)
+    }
+}
+
+/// Whether the machine is of the architecture and has helped before, or not been asked.
+fn can_virtualise(emulator: &Emulator) -> bool {
+    emulator.program.ends_with(std::env::consts::ARCH)
+        && !VIRTUAL_FAILS.load(Ordering::Relaxed)
+        && std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok()
+}
+
+fn command(emulator: &Emulator, kernel: &Path, initrd: &Path, virtual_cpu: bool) -> Command {
+    let (accelerator, cpu) = match virtual_cpu {
+        true => ("kvm", Some("host")),
+        false => ("tcg", emulator.cpu.as_deref()),
+    };
+    let mut command = Command::new(emulator.program.as_str())
+        .args(["-M", emulator.machine.as_str()])
+        .args(["-m", emulator.memory.as_str()])
+        .args(["-accel", accelerator]);
+    if let Some(cpu) = cpu {
+        command = command.args(["-cpu", cpu]);
+    }
+    command
+        .args(["-display", "none", "-nodefaults", "-no-reboot"])
+        .args(["-monitor", "none", "-serial", "stdio"])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initrd)
+        .arg("-append")
+        .arg(format!("{} panic=-1", emulator.console))
+}
+
+fn compile(cell: &Cell, call: &SystemCall, source: &Path, init: &Path) -> Command {
+    let quoted = |text: &str| format!("\"{text}\"");
+    let clobbers: Vec<String> = call.clobbers.iter().map(|name| quoted(name)).collect();
+    let end = match call.end {
+        MachineEnd::PowerOff => "0x4321fedcL",
+        MachineEnd::Restart => "0x1234567L",
+    };
+    let result = match call.result_in_number {
+        true => "number",
+        false => "first",
+    };
+    let [first, second, third] = &call.arguments;
+    let macros = [
+        ("LINE", quoted(LINE)),
+        ("INSTRUCTION", quoted(&call.instruction)),
+        ("NUMBER", quoted(&call.number)),
+        ("FIRST", quoted(first)),
+        ("SECOND", quoted(second)),
+        ("THIRD", quoted(third)),
+        ("CLOBBERS", clobbers.join(",")),
+        ("RESULT", result.to_owned()),
+        ("WRITE", call.write.to_string()),
+        ("UNAME", call.uname.to_string()),
+        ("REBOOT", call.reboot.to_string()),
+        ("END", end.to_owned()),
+    ];
+    let variables = variables(cell);
+    let mut command = Command::new(compiler(&variables));
+    if let Some(llvm) = variables.get("LLVM") {
+        command = command
+            .arg(format!("--target={}", cell.arch.target))
+            .arg(format!("--ld-path={}", llvm_tool("ld.lld", Some(llvm))));
+    }
+    command
+        .args(["-O1", "-static", "-nostdlib", "-ffreestanding", "-fno-pie"])
+        .args(["-fno-stack-protector", "-fno-asynchronous-unwind-tables"])
+        .args(macros.map(|(name, value)| format!("-DKLTO_{name}={value}")))
+        .arg("-o")
+        .arg(init)
+        .arg(source)
+}
+
+/// The archive of an initial file system: the init, and the console that the kernel opens
+/// for it.
+fn pack(init: &[u8]) -> std::io::Result<Vec<u8>> {
+    use newc::{Builder, ModeFileType as Kind};
+
+    let mut archive = Vec::new();
+    let mut add = |entry: Builder, content: &[u8]| {
+        let length = u32::try_from(content.len()).map_err(std::io::Error::other)?;
+        let mut writer = entry.write(&mut archive, length);
+        std::io::Write::write_all(&mut writer, content)?;
+        writer.finish().map(|_| ())
+    };
+    let entry = |name, mode, kind| Builder::new(name).mode(mode).set_mode_file_type(kind);
+    add(entry("dev", 0o755, Kind::Directory), &[])?;
+    let console = entry("dev/console", 0o600, Kind::Char);
+    add(console.rdev_major(5).rdev_minor(1), &[])?;
+    add(entry("init", 0o755, Kind::Regular), init)?;
+    newc::trailer(archive)
+}

@@ -1,0 +1,136 @@
+//! What make and its programs could read of our environment, so that what was made with
+//! one is not given as an answer with another: `LLVM_IAS=0`, `KBUILD_…`, `CPATH`.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+/// Variables of the caller's environment that would change what is built.
+pub const SCRUBBED_ENV: [&str; 18] = [
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+    "ARCH",
+    "CROSS_COMPILE",
+    "LLVM",
+    "CC",
+    "LD",
+    "AR",
+    "KBUILD_OUTPUT",
+    "O",
+    "V",
+    "W",
+    "KCFLAGS",
+    "KAFLAGS",
+    "KCPPFLAGS",
+    "KCONFIG_CONFIG",
+];
+
+/// What every terminal or job has another of, and no makefile reads.
+const OF_A_SESSION: [&str; 24] = [
+    "_",
+    "COLORTERM",
+    "COLUMNS",
+    "DISPLAY",
+    "EDITOR",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "LINES",
+    "LS_COLORS",
+    "MAIL",
+    "NO_COLOR",
+    "OLDPWD",
+    "PAGER",
+    "PS1",
+    "PWD",
+    "SHLVL",
+    "STY",
+    "TERM",
+    "TMUX",
+    "TMUX_PANE",
+    "VISUAL",
+    "WAYLAND_DISPLAY",
+    "WINDOWID",
+    "WINDOWPATH",
+];
+
+/// How the names of more such variables begin.
+const OF_A_SESSION_BY_PREFIX: [&str; 13] = [
+    "BUILDKITE_",
+    "CI_",
+    "DBUS_",
+    "GITHUB_",
+    "GNOME_",
+    "JENKINS_",
+    "KLTO_",
+    "NEXTEST_",
+    "RUNNER_",
+    "SSH_",
+    "SLURM_",
+    "TERM_",
+    "XDG_",
+];
+
+/// Tells one environment from every other.
+#[must_use]
+pub fn fingerprint() -> blake3::Hash {
+    fingerprint_of(std::env::vars_os())
+}
+
+fn fingerprint_of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let seen: BTreeMap<OsString, OsString> = variables
+        .into_iter()
+        .filter(|(name, _)| is_seen(name))
+        .collect();
+    for part in seen.iter().flat_map(|(name, value)| [name, value]) {
+        hasher.update(part.as_encoded_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.finalize()
+}
+
+/// Whether a command could read a variable of that name, as far as anybody knows.
+fn is_seen(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return true;
+    };
+    let is_of_a_session = OF_A_SESSION.contains(&name)
+        || OF_A_SESSION_BY_PREFIX
+            .iter()
+            .any(|start| name.starts_with(start));
+    !is_of_a_session && !SCRUBBED_ENV.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn of(variables: &[(&str, &str)]) -> blake3::Hash {
+        fingerprint_of(variables.iter().map(|(n, v)| (n.into(), v.into())))
+    }
+
+    #[rstest]
+    #[case::value(&[("PATH", "/bin"), ("LLVM_IAS", "0")])]
+    #[case::empty_value(&[("PATH", "/bin"), ("LLVM_IAS", "")])]
+    #[case::missing(&[("PATH", "/bin")])]
+    #[case::other_name(&[("PATH", "/bin"), ("LLVM_IA", "S1")])]
+    #[case::more(&[("PATH", "/bin"), ("LLVM_IAS", "1"), ("CPATH", "/x")])]
+    #[case::in_one(&[("PATH", "/binLLVM_IAS1")])]
+    fn another_environment_shows(#[case] other: &[(&str, &str)]) {
+        assert_ne!(of(other), of(&[("PATH", "/bin"), ("LLVM_IAS", "1")]));
+    }
+
+    #[test]
+    fn the_order_and_the_session_do_not_show() {
+        let one = of(&[
+            ("A", "1"),
+            ("B", "2"),
+            ("TERM", "dumb"),
+            ("SSH_TTY", "/dev/pts/1"),
+        ]);
+        let other = of(&[("V", "1"), ("B", "2"), ("PWD", "/x"), ("A", "1")]);
+        assert_eq!(one, other);
+    }
+}

@@ -1,0 +1,159 @@
+//! Reads from the log of a failed build what failed, and whether the machine did.
+
+use crate::tree::collect::build_log;
+
+/// What a failed build's log says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The target that make could not make, and what make says of it.
+    pub summary: String,
+    /// That target, where make names one.
+    pub target: Option<String>,
+    /// The first lines that are errors.
+    pub first_errors: Vec<String>,
+}
+
+impl Failure {
+    /// The one line that says most: the first error, or else what make says.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        let is_error = |line: &&String| line.to_ascii_lowercase().contains("error");
+        let line = self
+            .first_errors
+            .iter()
+            .find(is_error)
+            .or(self.first_errors.last());
+        line.map_or(self.summary.as_str(), String::as_str)
+    }
+}
+
+/// A line that says that the machine failed, not the kernel.
+pub(super) fn machine_failure(log: &[u8]) -> Option<String> {
+    const SIGNS: [&str; 6] = [
+        "No space left on device",
+        "Cannot allocate memory",
+        "Read-only file system",
+        "Too many open files",
+        "unable to execute command: Killed",
+        "Input/output error",
+    ];
+    // What make says of a tool that was killed: nearly always for want of memory.
+    const KILLED: [&str; 4] = ["] Killed", "] Terminated", "] Error 137", "] Error 143"];
+    let text = String::from_utf8_lossy(log);
+    text.lines()
+        .find(|line| {
+            SIGNS.iter().any(|sign| line.contains(sign))
+                || line.contains("*** [") && KILLED.iter().any(|said| line.ends_with(said))
+                || line.contains(": not found") && line.contains("/bin/sh: ")
+        })
+        .map(|line| line.trim().to_owned())
+}
+
+/// Finds what failed first: make's `*** [makefile:line: target] Error n`, and
+/// the messages before it.
+pub(super) fn failure(log: &[u8]) -> Failure {
+    /// Messages looked at before make's own line, and shown.
+    const BEFORE: usize = 60;
+    const SHOWN: usize = 8;
+
+    // Directories that make enters; what jobserver-exec says with make 4.3, and goes on.
+    const NOISE: [&str; 3] = [
+        ": Entering directory ",
+        ": Leaving directory ",
+        "Unable to reopen jobserver",
+    ];
+
+    let log = build_log::parse(log);
+    let texts: Vec<&str> = log
+        .messages
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .filter(|text| !NOISE.iter().any(|noise| text.contains(noise)))
+        .collect();
+    let Some(stop) = texts.iter().position(|line| line.contains("*** ")) else {
+        let last = texts.len().saturating_sub(SHOWN);
+        return Failure {
+            summary: "make failed without naming a target".to_owned(),
+            target: None,
+            first_errors: texts[last..].iter().map(|s| (*s).to_owned()).collect(),
+        };
+    };
+    let before = &texts[stop.saturating_sub(BEFORE)..stop];
+    let is_error = |line: &&str| {
+        let lower = line.to_ascii_lowercase();
+        lower.contains("error") || lower.contains("undefined") || lower.contains("not a recognized")
+    };
+    let first = before
+        .iter()
+        .position(is_error)
+        .unwrap_or(before.len().saturating_sub(SHOWN));
+    let mut first_errors: Vec<String> = before[first..]
+        .iter()
+        .take(SHOWN)
+        .map(|s| (*s).to_owned())
+        .collect();
+    first_errors.push(texts[stop].to_owned());
+    let bracket = texts[stop]
+        .split_once("*** ")
+        .and_then(|(_, said)| said.split_once('['))
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map(|(inside, _)| inside);
+    let target = bracket
+        .and_then(|inside| inside.rsplit(": ").next())
+        .map(str::to_owned);
+    Failure {
+        summary: match (&target, bracket) {
+            (Some(target), Some(inside)) if inside != target => {
+                let place = &inside[..inside.len() - target.len()];
+                format!("{target} ({})", place.trim_end_matches(": "))
+            }
+            (Some(target), _) => target.clone(),
+            (None, _) => texts[stop].to_owned(),
+        },
+        target,
+        first_errors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[test]
+    fn a_failed_compile_is_named_with_its_first_errors() {
+        let log = b"  CC      init/main.o\nwarning: harmless\ninit/main.c:3:1: error: unknown type name 'x'\n    3 | x y;\n1 error generated.\nmake[3]: *** [scripts/Makefile.build:289: init/main.o] Error 1\nmake[2]: *** [Makefile:2: init] Error 2\n";
+        let failure = failure(log);
+        assert_eq!(failure.target.as_deref(), Some("init/main.o"));
+        assert_eq!(failure.summary, "init/main.o (scripts/Makefile.build:289)");
+        assert_eq!(
+            failure.first_errors[0],
+            "init/main.c:3:1: error: unknown type name 'x'"
+        );
+        assert!(
+            failure
+                .first_errors
+                .last()
+                .unwrap()
+                .contains("init/main.o] Error 1")
+        );
+    }
+
+    #[rstest]
+    #[case::full_disk("fatal error: IO failure on output stream: No space left on device")]
+    #[case::killed("make[3]: *** [scripts/Makefile.build:289: init/main.o] Killed")]
+    #[case::killed_below_a_shell("make[2]: *** [Makefile:2: vmlinux.o] Error 137")]
+    #[case::no_tool("/bin/sh: 1: bc: not found")]
+    fn the_machine_is_to_blame(#[case] line: &str) {
+        let log = format!("  CC      init/main.o\n{line}\nmake: *** [Makefile:2: x] Error 2\n");
+        assert_eq!(machine_failure(log.as_bytes()).as_deref(), Some(line));
+    }
+
+    #[rstest]
+    #[case("a.c:1:1: error: x")]
+    #[case("make[3]: *** [scripts/Makefile.build:289: init/main.o] Error 1")]
+    #[case("a.c:1:1: error: the array has 1 element, expected Error 137")]
+    fn the_machine_is_not_to_blame(#[case] line: &str) {
+        assert_eq!(machine_failure(line.as_bytes()), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! Which programs a build runs, so that what they made is used again only while they are
+//! the same.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::model::cell::Cell;
+
+const LLVM: [&str; 8] = [
+    "clang",
+    "ld.lld",
+    "llvm-ar",
+    "llvm-nm",
+    "llvm-objcopy",
+    "llvm-objdump",
+    "llvm-readelf",
+    "llvm-strip",
+];
+
+const HOST: [&str; 13] = [
+    "make", "sh", "bash", "sed", "awk", "grep", "perl", "python3", "flex", "bison", "bc", "xargs",
+    "ccache",
+];
+
+/// The variables for make's command line that make up the cell.
+#[must_use]
+pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
+    let mut variables = cell.make.clone();
+    variables.insert("ARCH".to_owned(), cell.arch.make.clone());
+    variables
+}
+
+/// The compiler that the top Makefile takes for these variables.
+#[must_use]
+pub fn compiler(variables: &BTreeMap<String, String>) -> String {
+    let gcc = || {
+        let prefix = variables.get("CROSS_COMPILE").map_or("", String::as_str);
+        format!("{prefix}gcc")
+    };
+    match (variables.get("CC"), variables.get("LLVM")) {
+        (Some(compiler), _) => compiler.clone(),
+        (None, Some(llvm)) => llvm_tool("clang", Some(llvm)),
+        (None, None) => gcc(),
+    }
+}
+
+/// The same for programs that run while the kernel is built.
+pub fn host_compiler(variables: &BTreeMap<String, String>) -> String {
+    match variables.get("LLVM") {
+        Some(llvm) => llvm_tool("clang", Some(llvm)),
+        None => "gcc".to_owned(),
+    }
+}
+
+/// The program that `LLVM=` gives for a tool, by the rules of the top Makefile:
+/// `1` is no affix, `-22` a suffix, `/opt/llvm/bin/` a prefix.
+#[must_use]
+pub fn llvm_tool(tool: &str, llvm: Option<&str>) -> String {
+    match llvm {
+        Some(prefix) if prefix.ends_with('/') => format!("{prefix}{tool}"),
+        Some(suffix) if suffix.starts_with('-') => format!("{tool}{suffix}"),
+        Some(_) | None => tool.to_owned(),
+    }
+}
+
+/// Tells the programs of one toolchain and machine from any others: where they are, and
+/// when they were installed.
+#[must_use]
+pub fn fingerprint(cell: &Cell) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let llvm = cell.make.get("LLVM").map(String::as_str);
+    let named = ["CC", "LD", "AR", "HOSTCC"]
+        .into_iter()
+        .filter_map(|name| cell.make.get(name))
+        .cloned();
+    let tools = LLVM.iter().map(|tool| llvm_tool(tool, llvm));
+    for tool in tools.chain(HOST.map(str::to_owned)).chain(named) {
+        hasher.update(tool.as_bytes());
+        let Some(program) = find(&tool) else {
+            continue;
+        };
+        add(&mut hasher, &program);
+        // Most of clang is in a library beside it.
+        if let Some(folder) = program
+            .parent()
+            .and_then(Path::parent)
+            .map(|p| p.join("lib"))
+        {
+            let mut libraries: Vec<PathBuf> = std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| path.to_string_lossy().contains(".so"))
+                .collect();
+            libraries.sort();
+            for library in libraries {
+                add(&mut hasher, &library);
+            }
+        }
+    }
+    hasher.finalize()
+}
+
+/// Where a program lies, behind all links.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = if program.contains('/') {
+        PathBuf::from(program)
+    } else {
+        let folders = std::env::var_os("PATH")?;
+        std::env::split_paths(&folders)
+            .map(|folder| folder.join(program))
+            .find(|path| path.is_file())?
+    };
+    path.canonicalize().ok()
+}
+
+fn add(hasher: &mut blake3::Hasher, file: &Path) {
+    hasher.update(file.as_os_str().as_encoded_bytes());
+    if let Ok(meta) = std::fs::metadata(file) {
+        for number in [
+            meta.len().cast_signed(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec(),
+        ] {
+            hasher.update(&number.to_le_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,396 @@
+//! Reads a matrix file and turns it into cells, the input of every run. What the file
+//! says must hold together before anything is built: the rules are in `matrix/rules.rs`.
+
+mod rules;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use thiserror::Error;
+
+use crate::input::allow::Allow;
+use crate::input::arch_table::ArchError;
+use crate::input::suggest::nearest;
+use crate::input::yaml::{self, Place, YamlError};
+use crate::model::arch::Arch;
+use crate::model::cell::{Cell, CellPattern, LtoMode, PatternError, SCENARIOS};
+use crate::model::tolerances::Tolerances;
+
+/// A matrix whose parts fit together, and its cells.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    /// Its name, which snapshots and runs are filed under.
+    pub name: String,
+    /// The file it was read from, as the user named it.
+    pub file: PathBuf,
+    /// The names of the cells left out, each with its reason.
+    pub excluded: Vec<(String, String)>,
+    /// The suppressions.
+    pub allow: Vec<Allow>,
+    /// The modes whose trees are compared, the others with the first.
+    pub compare: Vec<LtoMode>,
+    /// How far sizes may be apart then.
+    pub tolerances: Option<Tolerances>,
+    cells: Vec<Cell>,
+}
+
+/// The file's own shape.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    name: String,
+    toolchains: BTreeMap<String, Toolchain>,
+    configs: BTreeMap<String, Config>,
+    axes: Axes,
+    #[serde(default)]
+    exclude: Vec<Exclude>,
+    #[serde(default = "build_only")]
+    scenarios: Vec<Played>,
+    #[serde(default)]
+    compare: Vec<LtoMode>,
+    #[serde(default)]
+    tolerances: Option<Tolerances>,
+    #[serde(default = "six_hours", deserialize_with = "duration")]
+    timeout: Duration,
+    #[serde(default)]
+    allow: Vec<Allow>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Toolchain {
+    make: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    base: String,
+    #[serde(default)]
+    enable: Vec<String>,
+    #[serde(default)]
+    disable: Vec<String>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    /// What make is asked for.
+    #[serde(default = "the_kernel")]
+    goals: Vec<String>,
+    /// More symbols, for cells of one architecture.
+    #[serde(default)]
+    arch: BTreeMap<String, Symbols>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Symbols {
+    #[serde(default)]
+    enable: Vec<String>,
+    #[serde(default)]
+    disable: Vec<String>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+}
+
+/// A scenario, and the cells that it is played on: `switch`, or
+/// `{ name: switch, cells: "x86_64" }`.
+#[derive(Debug, Clone, PartialEq)]
+struct Played {
+    name: String,
+    /// All, if `None`.
+    cells: Option<CellPattern>,
+}
+
+impl<'de> Deserialize<'de> for Played {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Played, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct OnSome {
+            name: String,
+            #[serde(deserialize_with = "pattern")]
+            cells: CellPattern,
+        }
+
+        struct WordOrMap;
+
+        impl<'de> Visitor<'de> for WordOrMap {
+            type Value = Played;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a scenario, or `{ name: …, cells: … }`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Played, E> {
+                Ok(Played {
+                    name: name.to_owned(),
+                    cells: None,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Played, A::Error> {
+                let OnSome { name, cells } = OnSome::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Played {
+                    name,
+                    cells: Some(cells),
+                })
+            }
+        }
+
+        deserializer.deserialize_any(WordOrMap)
+    }
+}
+
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CellPattern, D::Error> {
+    yaml::word(deserializer, CellPattern::new)
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Axes {
+    arch: Vec<String>,
+    config: Vec<String>,
+    lto: Vec<LtoMode>,
+    toolchain: Vec<String>,
+}
+
+/// Cells that are not built: those with all the given coordinates.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exclude {
+    /// The architecture's name.
+    #[serde(default)]
+    pub arch: Option<String>,
+    /// The configuration's name.
+    #[serde(default)]
+    pub config: Option<String>,
+    /// The LTO mode.
+    #[serde(default)]
+    pub lto: Option<LtoMode>,
+    /// The toolchain's name.
+    #[serde(default)]
+    pub toolchain: Option<String>,
+    /// Why; never blank.
+    pub reason: String,
+}
+
+impl Exclude {
+    /// Whether it leaves `cell` out.
+    pub fn covers(&self, cell: &Cell) -> bool {
+        let same = |given: &Option<String>, own: &str| given.as_ref().is_none_or(|g| g == own);
+        same(&self.arch, &cell.arch.name)
+            && same(&self.config, &cell.config_name)
+            && self.lto.is_none_or(|lto| lto == cell.lto)
+            && same(&self.toolchain, &cell.toolchain_name)
+    }
+}
+
+fn the_kernel() -> Vec<String> {
+    vec!["vmlinux".to_owned()]
+}
+
+fn build_only() -> Vec<Played> {
+    vec![Played {
+        name: "build".to_owned(),
+        cells: None,
+    }]
+}
+
+/// Nothing runs for ever, not even when the file names no limit.
+fn six_hours() -> Duration {
+    Duration::from_secs(6 * 60 * 60)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    yaml::word(deserializer, |text| match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => {
+            Err("a time limit of zero lets nothing run; write one such as `2h` or `90min`".into())
+        }
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!(
+            "`{text}` is not a time limit ({error}); write one such as `2h` or `90min`"
+        )),
+    })
+}
+
+/// Why a matrix cannot be used. Nothing was built.
+#[derive(Debug, Error)]
+pub enum MatrixError {
+    /// The file cannot be read, or is not of a matrix's shape.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// The architecture table cannot be read.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// A part of the file breaks a rule.
+    #[error("{place}: {message}")]
+    Rule {
+        /// Where.
+        place: Place,
+        /// What was expected, what was found, and what to do.
+        message: String,
+    },
+    /// A pattern given on the command line cannot be read.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A pattern matches no cell of the matrix.
+    #[error("`{pattern}` matches no cell of {}; {hint}", .file.display())]
+    NoCell {
+        /// The pattern.
+        pattern: String,
+        /// The matrix file.
+        file: PathBuf,
+        /// The cells there are, and the nearest of them.
+        hint: String,
+    },
+}
+
+impl Matrix {
+    /// Reads and checks a matrix file.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not hold together; the message has the place.
+    pub fn load(file: &Path) -> Result<Self, MatrixError> {
+        Self::parse(&yaml::read(file)?, file)
+    }
+
+    /// The same from `text`, the contents of `file`.
+    ///
+    /// # Errors
+    /// When it does not hold together; the message has the place.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, MatrixError> {
+        let document: Document = yaml::parse(text, file)?;
+        let check = rules::Check { text, file };
+        let arches = check.definitions(&document)?;
+        let mut cells = document.product(&arches);
+        check.patterns(&document, &cells)?;
+        let mut excluded = Vec::new();
+        cells.retain(|cell| {
+            let by = document.exclude.iter().find(|e| e.covers(cell));
+            excluded.extend(by.map(|e| (cell.name(), e.reason.clone())));
+            by.is_none()
+        });
+        check.some_left(&cells)?;
+        Ok(Self {
+            name: document.name,
+            file: file.to_owned(),
+            excluded,
+            allow: document.allow,
+            compare: document.compare,
+            tolerances: document.tolerances,
+            cells,
+        })
+    }
+
+    /// Every cell that is not excluded; the axes vary in the order architecture,
+    /// config, LTO mode, toolchain, each in the order of the file.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// The cells that at least one of `patterns` matches (see [`CellPattern`]), in
+    /// the matrix's order; all of them if there is no pattern.
+    ///
+    /// # Errors
+    /// When a pattern cannot be read or matches no cell.
+    pub fn select(&self, patterns: &[String]) -> Result<Vec<Cell>, MatrixError> {
+        if patterns.is_empty() {
+            return Ok(self.cells.clone());
+        }
+        let patterns = patterns
+            .iter()
+            .map(|text| self.pattern(text))
+            .collect::<Result<Vec<_>, _>>()?;
+        let selected = |cell: &&Cell| patterns.iter().any(|p| p.matches(&cell.name()));
+        Ok(self.cells.iter().filter(selected).cloned().collect())
+    }
+
+    fn pattern(&self, text: &str) -> Result<CellPattern, MatrixError> {
+        let pattern = CellPattern::new(text)?;
+        let names: Vec<String> = self.cells.iter().map(Cell::name).collect();
+        if names.iter().any(|name| pattern.matches(name)) {
+            return Ok(pattern);
+        }
+        let hint = match nearest(text, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`? "),
+            None => String::new(),
+        };
+        Err(MatrixError::NoCell {
+            pattern: text.to_owned(),
+            file: self.file.clone(),
+            hint: format!("{hint}its cells:\n  {}", names.join("\n  ")),
+        })
+    }
+}
+
+/// What stands in a toolchain's variables for the prefix of the architecture's GNU tools.
+const GNU: &str = "{gnu}";
+
+impl Document {
+    /// The scenarios of a cell, in the order of playing.
+    fn played(&self, cell: &str) -> Vec<String> {
+        let is_played = |name: &&str| {
+            self.scenarios.iter().any(|played| {
+                played.name == **name && played.cells.as_ref().is_none_or(|p| p.matches(cell))
+            })
+        };
+        SCENARIOS
+            .into_iter()
+            .filter(is_played)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The cells of all combinations, before `exclude`. Every name is defined.
+    fn product(&self, arches: &[Arc<Arch>]) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        let axes = &self.axes;
+        for arch in arches {
+            for (name, config) in axes
+                .config
+                .iter()
+                .filter_map(|c| self.configs.get_key_value(c))
+            {
+                for &lto in &axes.lto {
+                    let toolchains = axes.toolchain.iter();
+                    for (toolchain_name, toolchain) in
+                        toolchains.filter_map(|t| self.toolchains.get_key_value(t))
+                    {
+                        let mut cell = Cell {
+                            arch: Arc::clone(arch),
+                            config_name: name.clone(),
+                            base: config.base.clone(),
+                            enable: config.enable.clone(),
+                            disable: config.disable.clone(),
+                            set: config.set.clone(),
+                            lto,
+                            toolchain_name: toolchain_name.clone(),
+                            make: toolchain.make.clone(),
+                            goals: config.goals.clone(),
+                            scenarios: Vec::new(),
+                            timeout: self.timeout,
+                        };
+                        if let Some(more) = config.arch.get(&arch.name) {
+                            cell.enable.extend(more.enable.iter().cloned());
+                            cell.disable.extend(more.disable.iter().cloned());
+                            cell.set.extend(more.set.clone());
+                        }
+                        for value in cell.make.values_mut() {
+                            *value = value.replace(GNU, &arch.gnu);
+                        }
+                        cell.scenarios = self.played(&cell.name());
+                        cell.enable_boot();
+                        cells.push(cell);
+                    }
+                }
+            }
+        }
+        cells
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Named mistakes in the kernel's makefiles, each a small data file: what somebody could
+//! do wrong, and by which rule it must be reported. `klto probe --mutate` applies them to
+//! its copy of the source tree.
+
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use serde::Deserialize;
+
+use crate::input::suggest::known_names;
+use crate::input::yaml;
+use crate::model::cell::LtoMode;
+use crate::model::error::Error;
+
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/input/mutations");
+
+/// A mistake.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutation {
+    /// The stem of its file.
+    pub name: String,
+    /// What somebody did, and what it leads to.
+    pub about: String,
+    /// The version of the distributed-ThinLTO series that had it.
+    #[serde(default)]
+    pub history: Option<String>,
+    /// Applied in order.
+    pub edits: Vec<Edit>,
+    /// The modes where it can be seen; all, if not given.
+    #[serde(default = "all_modes")]
+    pub lto: Vec<LtoMode>,
+    /// The architectures where it can be seen; all, if not given.
+    #[serde(default)]
+    pub arch: Option<Vec<String>>,
+    /// The cheapest scenario that shows it.
+    #[serde(default = "build")]
+    pub scenario: String,
+    /// The keys that are reported wherever it can be seen.
+    #[serde(default)]
+    pub expect: Vec<String>,
+    /// Keys that may come with them.
+    #[serde(default)]
+    pub also: Vec<String>,
+    /// Why nothing reports it.
+    #[serde(default)]
+    pub unseen: Option<String>,
+}
+
+/// A change of one file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// From the source tree's top.
+    pub file: String,
+    /// A text that the file holds exactly once.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    pub replace: String,
+}
+
+fn all_modes() -> Vec<LtoMode> {
+    LtoMode::ALL.to_vec()
+}
+
+fn build() -> String {
+    "build".to_owned()
+}
+
+impl Mutation {
+    /// The files that it changes.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.edits.iter().map(|edit| edit.file.as_str())
+    }
+
+    /// What to say where a kernel has no `file` to make the mistake in.
+    #[must_use]
+    pub fn no_file(&self, kernel: &Path, file: &str) -> Error {
+        Error::Usage(format!(
+            "{}: there is no {file}, which the mutation {} changes\n  this kernel keeps it elsewhere; choose another mutation, or another kernel",
+            kernel.display(),
+            self.name
+        ))
+    }
+
+    /// The text of `file` with the mistake in it.
+    ///
+    /// # Errors
+    /// Where a pattern does not occur exactly once.
+    pub fn apply(&self, file: &str, text: &[u8]) -> Result<Vec<u8>, String> {
+        let mut text = text.to_vec();
+        for edit in self.edits.iter().filter(|edit| edit.file == file) {
+            let finder = memchr::memmem::Finder::new(edit.pattern.as_bytes());
+            let places: Vec<usize> = finder.find_iter(&text).collect();
+            let [place] = places[..] else {
+                return Err(format!(
+                    "mutation {}: {file} holds «{}» {} times, expected once\n  this kernel words it otherwise; choose another mutation, or another kernel",
+                    self.name,
+                    edit.pattern.escape_debug(),
+                    places.len()
+                ));
+            };
+            text.splice(place..place + edit.pattern.len(), edit.replace.bytes());
+        }
+        Ok(text)
+    }
+}
+
+/// Every mutation of the table, by name.
+///
+/// # Errors
+/// When a file of the embedded table is broken, which a unit test rules out.
+pub fn all() -> Result<Vec<Mutation>, Error> {
+    let mut table = FILES
+        .files()
+        .map(|file| {
+            let text = String::from_utf8_lossy(file.contents());
+            yaml::parse(&text, &Path::new("mutations").join(file.path()))
+                .map_err(|e| Error::Usage(e.to_string()))
+        })
+        .collect::<Result<Vec<Mutation>, Error>>()?;
+    table.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(table)
+}
+
+/// The mutations of these names, in their order.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_all(names: &[String]) -> Result<Vec<Mutation>, Error> {
+    names.iter().map(|name| load(name)).collect()
+}
+
+/// The mutation of that name, or the one in a file of the user's: a name that ends in
+/// `.yaml` is a path.
+///
+/// # Errors
+/// [`Error::Usage`] where there is none, with the nearest name.
+pub fn load(name: &str) -> Result<Mutation, Error> {
+    if name.ends_with(".yaml") {
+        let file = Path::new(name);
+        return yaml::read(file)
+            .and_then(|text| yaml::parse(&text, file))
+            .map_err(|e| Error::Usage(e.to_string()));
+    }
+    let table = all()?;
+    match table.iter().find(|mutation| mutation.name == name) {
+        Some(mutation) => Ok(mutation.clone()),
+        None => Err(Error::Usage(format!(
+            "no mutation is named `{name}`; {}",
+            known_names(name, table.iter().map(|m| m.name.as_str()))
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

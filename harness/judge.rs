@@ -1,0 +1,8 @@
+//! From facts to findings, snapshots and differences. All of it is pure but [`inspect`],
+//! which reads the tree first.
+
+pub mod baseline;
+pub mod check;
+pub mod diff;
+pub mod inspect;
+pub mod snapshot;

@@ -1,0 +1,340 @@
+//! From facts to text that a person reviews: one facet of a cell a snapshot, in
+//! insta's `.snap` format, free of paths and times. Pure; `store` reads and
+//! writes the files.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::check::Subject;
+use crate::model::facts::{Facts, Name, ObjectFile};
+use crate::model::finding::Finding;
+use crate::tree::clang_options::{code_options, program};
+
+/// The facets, in the order in which differences are shown.
+pub const FACETS: [&str; 8] = [
+    "findings",
+    "config",
+    "toolchain",
+    "triples",
+    "flags",
+    "index",
+    "archive",
+    "symbols",
+];
+
+/// What a snapshot was taken of. Against another kernel or toolchain nothing
+/// can regress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildId {
+    pub kernel: String,
+    pub toolchain: String,
+}
+
+/// The texts of a cell, by facet.
+pub type Snapshot = BTreeMap<&'static str, String>;
+
+/// Renders every facet.
+#[must_use]
+pub fn facets(subject: &Subject, findings: &[Finding]) -> Snapshot {
+    let facts = subject.facts;
+    Snapshot::from([
+        ("findings", findings_text(findings)),
+        ("config", config_text(facts)),
+        ("toolchain", toolchain_text(facts)),
+        ("triples", triples_text(facts)),
+        ("flags", flags_text(facts)),
+        ("index", index_text(facts)),
+        ("archive", archive_text(facts)),
+        ("symbols", symbols_text(facts)),
+    ])
+}
+
+fn findings_text(findings: &[Finding]) -> String {
+    let mut lines: Vec<String> = findings
+        .iter()
+        .map(|f| format!("{} {}", f.rule.key, f.object))
+        .collect();
+    lines.sort();
+    lines.dedup();
+    lines.join("\n")
+}
+
+/// Symbols that tell of the machine or the toolchain, not of the kernel: they
+/// have a facet of their own, or differ from one host to the next.
+#[must_use]
+pub fn is_host_symbol(symbol: &str) -> bool {
+    const PREFIXES: [&str; 9] = [
+        "CONFIG_RUSTC_",
+        "CONFIG_RUST_IS_AVAILABLE",
+        "CONFIG_HAVE_RUST",
+        "CONFIG_PAHOLE_",
+        "CONFIG_CC_CAN_LINK",
+        "CONFIG_BINDGEN_",
+        "CONFIG_CC_VERSION_TEXT",
+        "CONFIG_TOOLS_SUPPORT_RELR",
+        "CONFIG_BUILD_SALT",
+    ];
+    const VERSIONS: [&str; 5] = [
+        "CONFIG_CLANG_VERSION",
+        "CONFIG_LLD_VERSION",
+        "CONFIG_AS_VERSION",
+        "CONFIG_LD_VERSION",
+        "CONFIG_GCC_VERSION",
+    ];
+    PREFIXES.iter().any(|prefix| symbol.starts_with(prefix)) || VERSIONS.contains(&symbol)
+}
+
+fn config_text(facts: &Facts) -> String {
+    let lines: Vec<String> = facts
+        .config
+        .iter()
+        .filter(|(symbol, _)| !is_host_symbol(symbol))
+        .map(|(symbol, value)| format!("{symbol}={value}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// The toolchain in one line, as snapshots name it.
+#[must_use]
+pub fn toolchain(facts: &Facts) -> String {
+    format!(
+        "cc {}, ld {}",
+        facts.config("CONFIG_CC_VERSION_TEXT").trim_matches('"'),
+        match facts.config("CONFIG_LLD_VERSION") {
+            "0" | "n" => facts.config("CONFIG_LD_VERSION"),
+            lld => lld,
+        }
+    )
+}
+
+fn toolchain_text(facts: &Facts) -> String {
+    let mut lines = vec![toolchain(facts)];
+    for (producer, count) in counted(facts, |file| match file {
+        ObjectFile::Ir(ir) => Some(facts.text(ir.producer).to_owned()),
+        _ => None,
+    }) {
+        lines.push(format!("{count} objects by {producer}"));
+    }
+    lines.join("\n")
+}
+
+fn triples_text(facts: &Facts) -> String {
+    let kinds = counted(facts, |file| match file {
+        ObjectFile::Ir(ir) => Some(format!("bitcode {}", facts.text(ir.triple))),
+        ObjectFile::Elf(elf) => Some(format!(
+            "ELF machine {}, {}-bit, {} endian, e_flags {:#x}",
+            elf.machine,
+            elf.class,
+            if elf.little_endian { "little" } else { "big" },
+            elf.flags
+        )),
+        ObjectFile::Missing | ObjectFile::Empty | ObjectFile::Damaged(_) => None,
+    });
+    let lines: Vec<String> = kinds
+        .iter()
+        .map(|(kind, n)| format!("{n:6} {kind}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// Counts the files of the tree, members and native objects alike, by `kind`.
+fn counted(facts: &Facts, kind: impl Fn(&ObjectFile) -> Option<String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for object in &facts.objects {
+        let native = object.backend.as_deref().map(|backend| &backend.file);
+        for file in [Some(&object.file), native].into_iter().flatten() {
+            if let Some(kind) = kind(file) {
+                *counts.entry(kind).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// The flags that all C objects have in common, then each group of objects that
+/// differs from them, with what it has more and less.
+fn flags_text(facts: &Facts) -> String {
+    let mut sequences: Vec<(Name, Vec<Name>)> = Vec::new();
+    for object in &facts.objects {
+        if let Some(cmd) = object.cmd.read().filter(|cmd| cmd.c_source.is_some())
+            && let Some(Ok(command)) = &cmd.command
+        {
+            let options = &command[program(facts, command).len()..];
+            sequences.push((object.name, code_options(facts, options)));
+        }
+    }
+    let mut counts: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    for (_, sequence) in &sequences {
+        let texts: Vec<&str> = sequence.iter().map(|flag| facts.text(*flag)).collect();
+        *counts.entry(texts).or_default() += 1;
+    }
+    let Some(usual) = counts
+        .iter()
+        .max_by_key(|(_, n)| **n)
+        .map(|(flags, _)| flags.clone())
+    else {
+        return String::new();
+    };
+    let mut text = format!(
+        "usual flags, {} of {} C objects:\n",
+        counts[&usual],
+        sequences.len()
+    );
+    for flag in &usual {
+        let _ = writeln!(text, "  {flag}");
+    }
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (name, sequence) in &sequences {
+        let flags: Vec<&str> = sequence.iter().map(|flag| facts.text(*flag)).collect();
+        if flags != usual {
+            groups
+                .entry(delta(&usual, &flags))
+                .or_default()
+                .push(facts.text(*name));
+        }
+    }
+    for (delta, objects) in groups {
+        let _ = writeln!(text, "\n{delta}");
+        for object in objects {
+            let _ = writeln!(text, "  {object}");
+        }
+    }
+    text
+}
+
+fn delta(usual: &[&str], flags: &[&str]) -> String {
+    let changes = similar::capture_diff_slices(similar::Algorithm::Myers, usual, flags);
+    let mut words = Vec::new();
+    for change in changes {
+        let (tag, old, new) = change.as_tag_tuple();
+        match tag {
+            similar::DiffTag::Equal => {}
+            similar::DiffTag::Delete | similar::DiffTag::Insert | similar::DiffTag::Replace => {
+                words.extend(usual[old].iter().map(|flag| format!("without {flag}")));
+                words.extend(flags[new].iter().map(|flag| format!("with {flag}")));
+            }
+        }
+    }
+    format!("{}:", words.join(", "))
+}
+
+fn index_text(facts: &Facts) -> String {
+    list_text(facts, facts.index.as_deref())
+}
+
+fn archive_text(facts: &Facts) -> String {
+    list_text(
+        facts,
+        facts.vmlinux_a.as_ref().map(|a| a.members.as_slice()),
+    )
+}
+
+fn list_text(facts: &Facts, names: Option<&[Name]>) -> String {
+    let names = names.unwrap_or_default();
+    names
+        .iter()
+        .map(|name| facts.text(*name))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn symbols_text(facts: &Facts) -> String {
+    let mut lines: Vec<String> = facts
+        .exports
+        .iter()
+        .flatten()
+        .map(|e| {
+            format!(
+                "{} {:#010x} {} {}",
+                facts.text(e.symbol),
+                e.crc,
+                facts.text(e.licence),
+                facts.text(e.namespace)
+            )
+            .trim_end()
+            .to_owned()
+        })
+        .collect();
+    lines.sort();
+    lines.join("\n")
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    source: String,
+    description: String,
+    info: BuildId,
+}
+
+/// A facet as a `.snap` file, which `cargo insta review` opens.
+///
+/// # Panics
+/// Never: the header is plain text.
+#[must_use]
+pub fn render(cell: &str, facet: &str, taken: &BuildId, body: &str) -> String {
+    let header = serde_yaml::to_string(&Header {
+        source: "harness/judge/snapshot.rs".to_owned(),
+        description: format!("{facet} of {cell}"),
+        info: taken.clone(),
+    })
+    .unwrap_or_default();
+    format!("---\n{header}---\n{}\n", body.trim_end())
+}
+
+/// The opposite of [`render`].
+///
+/// # Errors
+/// What of the format is missing.
+pub fn parse(text: &str) -> Result<(BuildId, &str), String> {
+    let rest = text
+        .strip_prefix("---\n")
+        .ok_or("it does not begin with «---»")?;
+    let (header, body) = rest
+        .split_once("\n---\n")
+        .ok_or("its header has no end («---»)")?;
+    let header: Header = serde_yaml::from_str(header).map_err(|e| e.to_string())?;
+    Ok((header.info, body.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken() -> BuildId {
+        BuildId {
+            kernel: "7.2.13".to_owned(),
+            toolchain: "cc x: «y»".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_rendered_is_read_back() {
+        let body = "a\n---\nb";
+        let text = render("x86_64/tiny/thin/llvm-22", "flags", &taken(), body);
+        assert_eq!(parse(&text), Ok((taken(), body)));
+    }
+
+    #[test]
+    fn insta_reads_what_is_rendered() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = render("cell", "flags", &taken(), "line 1\nline 2");
+        std::fs::write(
+            folder
+                .path()
+                .join("klto__judge__snapshot__tests__facet.snap"),
+            text,
+        )
+        .unwrap();
+        let mut settings = insta::Settings::new();
+        settings.set_snapshot_path(folder.path());
+        settings.bind(|| insta::assert_snapshot!("facet", "line 1\nline 2"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_snapshot_is_refused() {
+        assert!(parse("no header").is_err());
+        assert!(parse("---\nsource: x\n").is_err());
+    }
+}

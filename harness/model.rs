@@ -1,0 +1,12 @@
+//! The words that every other part speaks: cells, facts, rules and findings, and the
+//! records that are kept of them. Plain data, without files, processes or clock.
+
+pub mod arch;
+pub mod cell;
+pub mod error;
+pub mod facts;
+pub mod finding;
+pub mod kernel_version;
+pub mod outcome;
+pub mod record;
+pub mod tolerances;

@@ -1,0 +1,157 @@
+//! What klto knows of an architecture: plain data, which the files of the architecture
+//! table fill.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// An architecture, as its file in the architecture table describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arch {
+    /// Our name for it, the file's stem.
+    pub name: String,
+    /// The value of `ARCH=` on make's command line.
+    pub make: String,
+    /// Its directory under `arch/` (kbuild's `SRCARCH`).
+    pub src: String,
+    /// The Kconfig symbol, without `CONFIG_`, that is `y` for it alone.
+    pub config: String,
+    /// What clang gets as `--target=`, from the kernel's `scripts/Makefile.clang`.
+    pub target: String,
+    /// The target triple that clang writes into bitcode for that target.
+    pub triple: String,
+    /// What its ELF objects look like.
+    pub elf: ElfIdent,
+    /// The make target of the boot image that an emulator can load with any config.
+    pub image: String,
+    /// The prefix of Debian's GNU cross tools for it.
+    pub gnu: String,
+    /// Whether its kernels can be built with Clang's LTO.
+    #[serde(default = "yes")]
+    pub lto: bool,
+    /// What boots its kernels; none that klto knows, if not given.
+    #[serde(default)]
+    pub emulator: Option<Emulator>,
+}
+
+/// What boots the kernels of an architecture, and what a kernel needs for that.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulator {
+    /// The program.
+    pub program: String,
+    /// The Debian package that has it.
+    pub package: String,
+    /// The first major version that can boot the architecture.
+    #[serde(default)]
+    pub since: Option<u32>,
+    /// The machine, as `-M` takes it.
+    pub machine: String,
+    /// The processor, as `-cpu` takes it; the machine's own, if not given.
+    #[serde(default)]
+    pub cpu: Option<String>,
+    /// Memory, as `-m` takes it.
+    pub memory: String,
+    /// The words of the kernel command line that bring its messages to the first serial
+    /// port.
+    pub console: String,
+    /// Where the boot image lies in the build tree.
+    pub kernel: String,
+    /// Symbols, without `CONFIG_`, that a kernel needs to boot with messages and into our
+    /// own init; set to `y` in each cell that boots.
+    pub enable: Vec<String>,
+    /// Symbols, without `CONFIG_`, that keep it from booting.
+    #[serde(default)]
+    pub disable: Vec<String>,
+    /// How our own init calls the kernel.
+    pub system_call: SystemCall,
+}
+
+/// A system call: registers by their names in the assembler, numbers of the kernel's
+/// `unistd.h`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemCall {
+    /// The instruction.
+    pub instruction: String,
+    /// The register of the call's number.
+    pub number: String,
+    /// The registers of the first three arguments.
+    pub arguments: [String; 3],
+    /// Registers that are lost.
+    pub clobbers: Vec<String>,
+    /// Whether the result comes back in the register of the number; else in that of the
+    /// first argument.
+    #[serde(default)]
+    pub result_in_number: bool,
+    /// The number of `write`.
+    pub write: u32,
+    /// The number of `uname`.
+    pub uname: u32,
+    /// The number of `reboot`.
+    pub reboot: u32,
+    /// What `reboot` is asked for, so that the emulator ends.
+    pub end: MachineEnd,
+}
+
+/// How a machine is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineEnd {
+    /// It is turned off.
+    PowerOff,
+    /// It is restarted, where turning it off needs more of the kernel than booting does.
+    Restart,
+}
+
+/// The parts of an ELF header that all objects of one architecture share.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ElfIdent {
+    /// `e_machine` as `<elf.h>` names it, such as `EM_X86_64`.
+    pub machine_name: String,
+    /// `e_machine`.
+    pub machine: u16,
+    /// Word size in bits: 32 or 64.
+    pub class: u8,
+    /// Byte order.
+    pub endian: Endian,
+    /// The bits of `e_flags` that must be equal over the tree; all, if not given.
+    #[serde(default = "all_bits")]
+    pub flags_mask: u32,
+    /// The values that `e_flags` may have under the mask; any, if not given.
+    #[serde(default)]
+    pub flags_allowed: Option<Vec<u32>>,
+    /// Relocations that tell the code model; not compared, if not given.
+    #[serde(default)]
+    pub relocations: Relocations,
+}
+
+/// Relocation types by name, from the architecture's ELF supplement.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relocations {
+    /// Those that hold an address, or a part of one.
+    pub absolute: BTreeMap<String, u32>,
+    /// Those that go through the global offset table.
+    pub got: BTreeMap<String, u32>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn all_bits() -> u32 {
+    u32::MAX
+}
+
+/// The byte order of ELF objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Endian {
+    /// Least significant byte first.
+    Little,
+    /// Most significant byte first.
+    Big,
+}

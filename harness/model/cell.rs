@@ -1,0 +1,249 @@
+//! The words every other layer speaks: an architecture, an LTO mode, and the cell,
+//! one point of a matrix. Plain data; imports nothing else of ours.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::arch::Arch;
+use globset::{GlobBuilder, GlobMatcher};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Every scenario, in the order of playing.
+pub const SCENARIOS: [&str; 10] = [
+    "build", "idle", "touch", "flags", "switch", "fault", "clean", "order", "where", "boot",
+];
+
+/// The scenario that needs a whole kernel, so that a miniature has none to play it on.
+pub const BOOT: &str = "boot";
+
+/// How the kernel is link-time optimised: the choice "Link Time Optimization (LTO)"
+/// of the kernel's `arch/Kconfig`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LtoMode {
+    /// No LTO: every object is native.
+    None,
+    /// ThinLTO with the back ends inside the linker.
+    Thin,
+    /// Distributed ThinLTO: the back ends are kbuild's own commands.
+    ThinDist,
+    /// Full LTO: one module at the link.
+    Full,
+}
+
+impl LtoMode {
+    /// Every mode.
+    pub const ALL: [LtoMode; 4] = [Self::None, Self::Thin, Self::ThinDist, Self::Full];
+
+    /// The name in matrix files and cell names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Thin => "thin",
+            Self::ThinDist => "thin-dist",
+            Self::Full => "full",
+        }
+    }
+
+    /// The Kconfig symbol that selects the mode, without `CONFIG_`.
+    pub fn config_symbol(self) -> &'static str {
+        match self {
+            Self::None => "LTO_NONE",
+            Self::Thin => "LTO_CLANG_THIN",
+            Self::ThinDist => "LTO_CLANG_THIN_DIST",
+            Self::Full => "LTO_CLANG_FULL",
+        }
+    }
+}
+
+impl fmt::Display for LtoMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A word that names no LTO mode.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not an LTO mode; use none, thin, thin-dist or full")]
+pub struct UnknownLtoMode(
+    /// The word found.
+    pub String,
+);
+
+impl FromStr for LtoMode {
+    type Err = UnknownLtoMode;
+
+    fn from_str(name: &str) -> Result<Self, UnknownLtoMode> {
+        Self::ALL
+            .into_iter()
+            .find(|mode| mode.name() == name)
+            .ok_or_else(|| UnknownLtoMode(name.to_owned()))
+    }
+}
+
+/// One point of a matrix: everything that says what to build, and nothing about where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// The architecture.
+    pub arch: Arc<Arch>,
+    /// The configuration's name in the matrix.
+    pub config_name: String,
+    /// The make target the configuration starts from, such as `tinyconfig`.
+    pub base: String,
+    /// Symbols to set to `y`, without `CONFIG_`.
+    pub enable: Vec<String>,
+    /// Symbols to set to `n`, without `CONFIG_`.
+    pub disable: Vec<String>,
+    /// Symbols with another value, without `CONFIG_`, as the matrix gives it.
+    pub set: BTreeMap<String, String>,
+    /// The LTO mode.
+    pub lto: LtoMode,
+    /// The toolchain's name in the matrix.
+    pub toolchain_name: String,
+    /// The toolchain's variables for make's command line, such as `LLVM=-22`.
+    pub make: BTreeMap<String, String>,
+    /// What make is asked for, such as `vmlinux`.
+    pub goals: Vec<String>,
+    /// What to do with the build tree, names out of [`SCENARIOS`].
+    pub scenarios: Vec<String>,
+    /// Wall time that all scenarios of the cell may take together.
+    pub timeout: Duration,
+}
+
+impl Cell {
+    /// The cell's name everywhere: `arm64/tiny/thin-dist/llvm-22`.
+    pub fn name(&self) -> String {
+        let Self {
+            arch,
+            config_name,
+            lto,
+            toolchain_name,
+            ..
+        } = self;
+        format!("{}/{config_name}/{lto}/{toolchain_name}", arch.name)
+    }
+
+    /// Adds what a kernel needs to boot, where the cell boots and an emulator is known.
+    pub fn enable_boot(&mut self) {
+        let boots = self.scenarios.iter().any(|name| name == BOOT);
+        let Some(emulator) = self.arch.emulator.as_ref().filter(|_| boots) else {
+            return;
+        };
+        let more = [
+            (&mut self.enable, &emulator.enable),
+            (&mut self.disable, &emulator.disable),
+        ];
+        for (own, symbols) in more {
+            let new = symbols.iter().filter(|symbol| !own.contains(symbol));
+            let new: Vec<String> = new.cloned().collect();
+            own.extend(new);
+        }
+    }
+
+    /// Every symbol the cell asks for, with `CONFIG_`, and its value as `.config`
+    /// writes it; `n` stands for "is not set". The other LTO modes are not listed:
+    /// they are one choice, so setting one unsets them.
+    pub fn requested(&self) -> BTreeMap<String, String> {
+        let enabled = self.enable.iter().map(|symbol| (symbol.as_str(), "y"));
+        let disabled = self.disable.iter().map(|symbol| (symbol.as_str(), "n"));
+        let set = self
+            .set
+            .iter()
+            .map(|(s, value)| (s.as_str(), value.as_str()));
+        let mode = [(self.lto.config_symbol(), "y")];
+        enabled
+            .chain(disabled)
+            .chain(set)
+            .chain(mode)
+            .map(|(symbol, value)| (format!("CONFIG_{symbol}"), config_value(value)))
+            .collect()
+    }
+}
+
+/// `value` in the notation of `.config`: y, m, n and numbers stand as they are,
+/// anything else is a string and gets quotes unless it has them. A string that
+/// looks like a number must therefore be given with its quotes.
+fn config_value(value: &str) -> String {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let decimal = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let hex = value
+        .strip_prefix("0x")
+        .or_else(|| value.strip_prefix("0X"))
+        .is_some_and(|h| !h.is_empty() && h.bytes().all(|b| b.is_ascii_hexdigit()));
+    let quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
+    if decimal || hex || quoted || matches!(value, "y" | "m" | "n") {
+        return value.to_owned();
+    }
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A pattern over cell names. `*` spans `/`; `?`, `[…]` and `{a,b}` are known too.
+/// It matches the whole name or its first components, so that `arm64`, `arm64/*`
+/// and `*/thin-dist` all match `arm64/tiny/thin-dist/llvm-22`, while `*/thin` does not.
+#[derive(Debug, Clone)]
+pub struct CellPattern(GlobMatcher);
+
+impl PartialEq for CellPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+/// A pattern that cannot be read.
+#[derive(Debug, Clone, Error)]
+#[error(
+    "`{pattern}` is not a pattern: {why}; write something like `arm64/*`, `*/thin-dist` or `*`"
+)]
+pub struct PatternError {
+    pattern: String,
+    why: String,
+}
+
+impl CellPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// When it is empty, or a bracket or brace is not closed.
+    pub fn new(pattern: &str) -> Result<Self, PatternError> {
+        let error = |why: String| PatternError {
+            pattern: pattern.to_owned(),
+            why,
+        };
+        let components = pattern.trim_end_matches('/');
+        if components.is_empty() {
+            return Err(error("it is empty".to_owned()));
+        }
+        GlobBuilder::new(components)
+            .literal_separator(false)
+            .build()
+            .map(|glob| Self(glob.compile_matcher()))
+            .map_err(|e| error(e.kind().to_string()))
+    }
+
+    /// The pattern's own text.
+    pub fn as_str(&self) -> &str {
+        self.0.glob().glob()
+    }
+
+    /// Whether the pattern covers the cell of that name.
+    pub fn matches(&self, cell_name: &str) -> bool {
+        let ends = cell_name.match_indices('/').map(|(end, _)| end);
+        ends.chain([cell_name.len()])
+            .any(|end| self.0.is_match(&cell_name[..end]))
+    }
+}
+
+impl FromStr for CellPattern {
+    type Err = PatternError;
+
+    fn from_str(pattern: &str) -> Result<Self, PatternError> {
+        Self::new(pattern)
+    }
+}
+
+#[cfg(test)]
+mod tests;

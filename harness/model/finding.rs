@@ -1,0 +1,119 @@
+//! A rule, and the finding that says it is broken.
+
+use serde::{Deserialize, Serialize};
+
+/// What must hold over a build tree. The key is a contract: allow files,
+/// snapshots and people's scripts name it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `family.name`.
+    pub key: &'static str,
+    pub severity: Severity,
+    /// The invariant, in one sentence.
+    pub invariant: &'static str,
+    /// What happened, after the number of findings: a plural noun, a plural verb, the rest.
+    /// [`counted`] makes `473 objects have no saved_c_flags line` of it.
+    pub broken: &'static str,
+    /// Why it matters that it holds.
+    pub why: &'static str,
+    /// Where to look, or what to do, when it does not.
+    pub fix: &'static str,
+}
+
+/// What a broken rule means for the kernel that was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The kernel may be wrong.
+    Error,
+    /// This kernel may be right, but the next build, or another machine's, may not.
+    Warning,
+}
+
+impl Severity {
+    /// As it is printed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// A broken rule: where, and how one sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub rule: &'static Rule,
+    /// The object, archive or file, from the build tree's top.
+    pub object: String,
+    /// File and line, or offset and bytes; what was expected and what is there.
+    pub evidence: String,
+    /// The step of a scenario after which it was found; `None` for the build itself.
+    pub step: Option<String>,
+    /// The reason of the allow entry that covers it: reported, not counted.
+    pub suppressed: Option<String>,
+}
+
+/// A number and what there is of it: the noun and the verb of `phrase` are plural, and
+/// become singular after 1. `objects have no line` gives `1 object has no line`.
+#[must_use]
+pub fn counted(number: usize, phrase: &str) -> String {
+    if number != 1 {
+        return format!("{number} {phrase}");
+    }
+    let (noun, rest) = phrase.split_once(' ').unwrap_or((phrase, ""));
+    let noun = match noun.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => noun.strip_suffix('s').unwrap_or(noun).to_owned(),
+    };
+    let (verb, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let verb = match verb {
+        "have" => "has".to_owned(),
+        "are" => "is".to_owned(),
+        "were" => "was".to_owned(),
+        "do" => "does".to_owned(),
+        "" => String::new(),
+        past if past.ends_with("ed") => past.to_owned(),
+        verb => format!("{verb}s"),
+    };
+    format!("1 {noun} {verb} {rest}").trim_end().to_owned()
+}
+
+/// Whether `key` is `pattern` or lies under it: `flags` covers `flags.saved-missing`.
+#[must_use]
+pub fn key_matches(pattern: &str, key: &str) -> bool {
+    key.strip_prefix(pattern)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(2, "objects have no line", "2 objects have no line")]
+    #[case(1, "objects have no line", "1 object has no line")]
+    #[case(0, "objects have no line", "0 objects have no line")]
+    #[case(1, "entries name another source", "1 entry names another source")]
+    #[case(1, "builds failed", "1 build failed")]
+    #[case(1, "cells", "1 cell")]
+    fn a_number_and_its_words_agree(
+        #[case] number: usize,
+        #[case] phrase: &str,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(counted(number, phrase), expected);
+    }
+
+    #[rstest]
+    #[case("flags", true)]
+    #[case("flags.saved-missing", true)]
+    #[case("flags.saved", false)]
+    #[case("flag", false)]
+    #[case("", false)]
+    fn a_pattern_covers_whole_parts_of_a_key(#[case] pattern: &str, #[case] covers: bool) {
+        assert_eq!(key_matches(pattern, "flags.saved-missing"), covers);
+    }
+}

@@ -1,0 +1,488 @@
+//! What came of a job, as it is kept: owned, read and written as JSON, the same for
+//! `klto run`, `klto probe` and `klto check`. The texts of the rules travel with it, so
+//! that an old record can be shown after a rule has gone.
+//!
+//! What happened ([`Outcome`]) is apart from how it compares with what was accepted
+//! ([`Baseline`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::cell::LtoMode;
+use super::facts::{Facts, ObjectFile};
+use super::finding::{Rule, Severity};
+
+/// The version of the format. Counts up when a key changes its meaning or goes; a new key
+/// alone does not count.
+pub const FORMAT: u32 = 1;
+
+/// What came of one cell of a run or a probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellRecord {
+    /// [`FORMAT`] of the klto that wrote it.
+    pub format: u32,
+    /// The version of klto that wrote it.
+    pub klto: String,
+    /// `arm64/tiny/thin-dist/llvm-22`.
+    pub cell: String,
+    /// The key of the job: tells everything that the result depends on, in hex.
+    pub job: String,
+    /// The revision of the sources, as it stands in paths: `7.2.13`, or
+    /// `7.3.0-rc7-g0123456789ab` for a commit.
+    pub revision: String,
+    /// The version that the sources' top Makefile names.
+    pub kernel: String,
+    /// Compiler and linker; empty where nothing was built.
+    pub toolchain: String,
+    /// The machine's name.
+    pub host: String,
+    /// When the job began, in RFC 3339, UTC.
+    pub started: String,
+    pub cost: Cost,
+    pub outcome: Outcome,
+    pub baseline: Baseline,
+    /// Why the machine, the toolchain or a limit kept klto from telling all, if one did.
+    pub error: Option<String>,
+    /// What the build tree showed; `None` where there was nothing to look at.
+    pub inspection: Option<Inspection>,
+    /// In the order in which they ran.
+    pub scenarios: Vec<ScenarioRecord>,
+    /// With the trees of other modes.
+    pub comparisons: Vec<ComparisonRecord>,
+    /// How the snapshot differs from the accepted one.
+    pub differences: Vec<Difference>,
+    /// The cell whose finished build tree this one began with.
+    pub derived_from: Option<String>,
+    /// The texts of the rules whose keys the record names.
+    pub rules: BTreeMap<String, RuleText>,
+    pub reproduce: Reproduce,
+    /// Log files, the build's first.
+    pub logs: Vec<String>,
+}
+
+/// What a job took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Wall time.
+    pub wall_seconds: f64,
+    /// Processor time of all processes, in user mode.
+    pub user_seconds: f64,
+    /// The same in the kernel.
+    pub system_seconds: f64,
+    /// The largest process of the build, in KiB.
+    pub peak_memory_kib: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", content = "reason", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every rule that was checked holds.
+    Pass,
+    /// A finding that no allow entry covers.
+    Fail,
+    /// The machine, the toolchain or a limit failed, not the kernel: inconclusive.
+    Error(String),
+    /// Not built on purpose.
+    Skip(SkipReason),
+}
+
+impl Outcome {
+    /// As it is printed.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Pass => "pass",
+            Outcome::Fail => "fail",
+            Outcome::Error(_) => "error",
+            Outcome::Skip(_) => "skip",
+        }
+    }
+}
+
+/// How a cell compares with the accepted snapshot of its kernel and toolchain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Baseline {
+    /// Nothing is accepted for this kernel and toolchain.
+    None,
+    /// As accepted.
+    Same,
+    /// A finding that was accepted is gone, and none is new.
+    Fixed,
+    /// A finding that the accepted snapshot does not have.
+    Regressed,
+    /// No new finding, but other facts.
+    Changed,
+    /// Accepted, but no longer a cell of the matrix.
+    Gone,
+}
+
+impl Baseline {
+    /// As it is printed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Baseline::None => "none",
+            Baseline::Same => "same",
+            Baseline::Fixed => "fixed",
+            Baseline::Regressed => "regressed",
+            Baseline::Changed => "changed",
+            Baseline::Gone => "gone",
+        }
+    }
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum SkipReason {
+    /// The kernel has no distributed ThinLTO.
+    NoDistributedMode { kernel: String },
+    /// The scenario is none for the cell's mode.
+    NotInMode { mode: LtoMode },
+    /// There is no finished build to go on with.
+    BuildFailed,
+    /// The step before failed.
+    StepFailed,
+    /// There is no clean build of that mode to compare with.
+    NoCleanBuild { mode: LtoMode },
+    /// There is no finished tree in that mode to compare with.
+    NoTree { mode: LtoMode },
+    /// This make has no `--shuffle`.
+    NoShuffle,
+    /// An earlier cell failed, and klto was asked to stop then.
+    FailFast,
+    /// It is accepted, but no cell of the matrix.
+    NoCell,
+}
+
+impl SkipReason {
+    /// Whether it follows from what the cell is, so that no report need mention it.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        matches!(self, SkipReason::NotInMode { .. })
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SkipReason::NoDistributedMode { kernel } => write!(
+                f,
+                "Linux {kernel} has no LTO_CLANG_THIN_DIST; distributed ThinLTO came with 7.2"
+            ),
+            SkipReason::NotInMode { mode } => write!(f, "does not apply to mode {mode}"),
+            SkipReason::BuildFailed => write!(f, "the build failed"),
+            SkipReason::StepFailed => write!(f, "the step before failed"),
+            SkipReason::NoCleanBuild { mode } => {
+                write!(f, "there is no clean build in mode {mode} to compare with")
+            }
+            SkipReason::NoTree { mode } => write!(f, "there is no finished tree in mode {mode}"),
+            SkipReason::NoShuffle => {
+                write!(f, "this make has no --shuffle, which came with make 4.4")
+            }
+            SkipReason::FailFast => write!(f, "an earlier cell failed (--fail-fast)"),
+            SkipReason::NoCell => write!(f, "accepted, but no cell of this matrix"),
+        }
+    }
+}
+
+/// What one build tree showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    pub identity: Identity,
+    pub counts: Counts,
+    /// Warnings in the build log, by kind.
+    pub warnings: BTreeMap<String, usize>,
+    /// The rules that were checked, in their order.
+    pub rules: Vec<RuleCount>,
+    /// In the order of the rules, then of the archive.
+    pub findings: Vec<FindingRecord>,
+    /// Why the build is not complete, where it is not.
+    pub unfinished: Option<String>,
+}
+
+/// How much a rule looked at. A rule that looked at nothing holds over nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    pub key: String,
+    pub looked_at: usize,
+    /// Of what, in the plural: `objects`.
+    pub unit: String,
+}
+
+/// What a build tree is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Our name for the architecture.
+    pub arch: String,
+    pub lto: LtoMode,
+    /// Kernel release.
+    pub kernel: String,
+    /// `CONFIG_CC_VERSION_TEXT`.
+    pub compiler: String,
+}
+
+/// How much there was to check.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Built-in objects.
+    pub objects: usize,
+    /// Those that hold bitcode.
+    pub ir_objects: usize,
+    /// Symbols that vmlinux exports.
+    pub exported_symbols: usize,
+}
+
+impl Counts {
+    /// Counts what was read.
+    #[must_use]
+    pub fn of(facts: &Facts) -> Counts {
+        let is_ir = |file: &ObjectFile| matches!(file, ObjectFile::Ir(_));
+        Counts {
+            objects: facts.objects.len(),
+            ir_objects: facts.objects.iter().filter(|o| is_ir(&o.file)).count(),
+            exported_symbols: facts.exports.as_ref().map_or(0, Vec::len),
+        }
+    }
+}
+
+/// A broken rule: where, and how one sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    /// The rule's; its texts are in [`CellRecord::rules`].
+    pub key: String,
+    /// The object, archive or file, from the build tree's top.
+    pub object: String,
+    /// File and line, or offset and bytes; what was expected and what is there.
+    pub evidence: String,
+    /// More lines, such as the first errors of a failed make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+    /// The step of a scenario after which it was found; `None` for the build itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The reason of the allow entry that covers it: reported, not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<String>,
+}
+
+impl FindingRecord {
+    /// That `rule` is broken at `object`.
+    #[must_use]
+    pub fn new(rule: &Rule, object: impl Into<String>, evidence: impl Into<String>) -> Self {
+        FindingRecord {
+            key: rule.key.to_owned(),
+            object: object.into(),
+            evidence: evidence.into(),
+            details: Vec::new(),
+            step: None,
+            allowed: None,
+        }
+    }
+
+    /// Whether it counts: no allow entry covers it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.allowed.is_none()
+    }
+}
+
+/// The texts of a rule, as they were when the record was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleText {
+    pub severity: Severity,
+    pub invariant: String,
+    pub broken: String,
+    pub why: String,
+    pub fix: String,
+}
+
+impl From<&Rule> for RuleText {
+    fn from(rule: &Rule) -> RuleText {
+        RuleText {
+            severity: rule.severity,
+            invariant: rule.invariant.to_owned(),
+            broken: rule.broken.to_owned(),
+            why: rule.why.to_owned(),
+            fix: rule.fix.to_owned(),
+        }
+    }
+}
+
+/// What came of one scenario on a cell's build tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScenarioRecord {
+    /// One of [`super::cell::SCENARIOS`].
+    pub name: String,
+    /// Wall time.
+    pub seconds: f64,
+    /// In the order of the steps.
+    pub findings: Vec<FindingRecord>,
+    pub skipped: Vec<Skip>,
+}
+
+impl ScenarioRecord {
+    /// A scenario that did not run at all.
+    #[must_use]
+    pub fn skipped(name: &str, reason: SkipReason) -> ScenarioRecord {
+        ScenarioRecord {
+            name: name.to_owned(),
+            seconds: 0.0,
+            findings: Vec::new(),
+            skipped: vec![Skip { step: None, reason }],
+        }
+    }
+}
+
+/// A scenario, or a step of one, that did not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// `None` for the scenario as a whole.
+    pub step: Option<String>,
+    pub reason: SkipReason,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.step {
+            Some(step) => write!(f, "{step}: {}", self.reason),
+            None => write!(f, "{}", self.reason),
+        }
+    }
+}
+
+/// How the cell's finished tree compares with that of another mode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparisonRecord {
+    /// The other mode.
+    pub with: LtoMode,
+    /// Wall time.
+    pub seconds: f64,
+    pub findings: Vec<FindingRecord>,
+    /// Why the two were not compared, if they were not.
+    pub skipped: Option<SkipReason>,
+}
+
+/// How one part of a snapshot differs: a unified diff, accepted text first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// One of the parts of a snapshot: `flags`, `symbols`.
+    pub part: String,
+    pub diff: String,
+}
+
+/// How to see the same by hand: commands for a POSIX shell that name no path of this
+/// machine but through two variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reproduce {
+    /// The value of `KERNEL`: the source tree.
+    pub kernel: String,
+    /// The value of `O`: the build tree.
+    pub build: String,
+    pub commands: Vec<String>,
+}
+
+impl CellRecord {
+    /// A cell of which nothing is known yet but what it is. The outcome is
+    /// [`Outcome::Pass`] until [`CellRecord::settle`] says otherwise.
+    #[must_use]
+    pub fn new(cell: String) -> CellRecord {
+        CellRecord {
+            format: FORMAT,
+            klto: env!("CARGO_PKG_VERSION").to_owned(),
+            cell,
+            job: String::new(),
+            revision: String::new(),
+            kernel: String::new(),
+            toolchain: String::new(),
+            host: String::new(),
+            started: String::new(),
+            cost: Cost::default(),
+            outcome: Outcome::Pass,
+            baseline: Baseline::None,
+            error: None,
+            inspection: None,
+            scenarios: Vec::new(),
+            comparisons: Vec::new(),
+            differences: Vec::new(),
+            derived_from: None,
+            rules: BTreeMap::new(),
+            reproduce: Reproduce::default(),
+            logs: Vec::new(),
+        }
+    }
+
+    /// A cell that was not built, for that reason.
+    #[must_use]
+    pub fn skipped(cell: String, reason: SkipReason) -> CellRecord {
+        CellRecord {
+            outcome: Outcome::Skip(reason),
+            ..CellRecord::new(cell)
+        }
+    }
+
+    /// A cell of which nothing can be told, for that reason.
+    #[must_use]
+    pub fn inconclusive(cell: String, reason: String) -> CellRecord {
+        CellRecord {
+            outcome: Outcome::Error(reason.clone()),
+            error: Some(reason),
+            ..CellRecord::new(cell)
+        }
+    }
+
+    /// Derives the outcome from findings and error. A skipped cell stays skipped.
+    pub fn settle(&mut self) {
+        let is_broken = self.open_findings().next().is_some();
+        self.outcome = match (&self.outcome, is_broken, &self.error) {
+            (Outcome::Skip(reason), _, _) => Outcome::Skip(reason.clone()),
+            (_, true, _) => Outcome::Fail,
+            (_, false, Some(why)) => Outcome::Error(why.clone()),
+            (_, false, None) => Outcome::Pass,
+        };
+    }
+
+    /// Every finding: of the build, of the scenarios, of the comparisons.
+    pub fn findings(&self) -> impl Iterator<Item = &FindingRecord> {
+        let build = self.inspection.iter().flat_map(|i| &i.findings);
+        let scenarios = self.scenarios.iter().flat_map(|s| &s.findings);
+        let comparisons = self.comparisons.iter().flat_map(|c| &c.findings);
+        build.chain(scenarios).chain(comparisons)
+    }
+
+    /// Findings that no allow entry covers.
+    pub fn open_findings(&self) -> impl Iterator<Item = &FindingRecord> {
+        self.findings().filter(|finding| finding.is_open())
+    }
+
+    /// The keys of all rules that the record names.
+    #[must_use]
+    pub fn keys(&self) -> BTreeSet<&str> {
+        let checked = self.inspection.iter().flat_map(|i| &i.rules);
+        let checked = checked.map(|rule| rule.key.as_str());
+        checked
+            .chain(self.findings().map(|finding| finding.key.as_str()))
+            .collect()
+    }
+}
+
+/// What came of a run or a probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The version of klto that wrote it.
+    pub klto: String,
+    /// The matrix's name; `probe` for a probe.
+    pub matrix: String,
+    /// The version that the sources' top Makefile names.
+    pub kernel: String,
+    /// As [`CellRecord::revision`].
+    pub revision: String,
+    /// In the order of the matrix.
+    pub cells: Vec<CellRecord>,
+}

@@ -1,0 +1,143 @@
+//! What the steps do to files, and what they read from the tree to know what a change
+//! concerns.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::same::Contents;
+use super::{Damage, Edit, Rebuilds};
+use crate::build::dir_state::{
+    DirState, SOURCE_TIME, create_dir, mirror, remove_file, set_modified, write_file,
+};
+use crate::model::error::Error;
+use crate::tree::path::{cmd_file, normalise};
+
+/// What the build made, beyond what was prepared.
+pub(super) fn products(dir: &Path, prepared: &DirState) -> Result<Contents, Error> {
+    DirState::of(dir)?.without(prepared).contents(dir)
+}
+
+pub(super) fn remove_products(dir: &Path, prepared: &DirState) -> Result<(), Error> {
+    for path in DirState::of(dir)?.without(prepared).0.keys() {
+        remove_file(&dir.join(path))?;
+    }
+    Ok(())
+}
+
+/// Copies a source tree that may be made of links, for a build in it. Links that lead
+/// elsewhere are followed, those within what they lead to are kept.
+pub(super) fn copy_source(from: &Path, to: &Path) -> Result<(), Error> {
+    create_dir(to)?;
+    let entries = std::fs::read_dir(from).map_err(Error::io(from, "read"))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::io(from, "read"))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let real = path.canonicalize().map_err(Error::io(&path, "read"))?;
+        let is_link = entry
+            .file_type()
+            .map_err(Error::io(&path, "read"))?
+            .is_symlink();
+        match (real.is_dir(), is_link) {
+            (true, true) => mirror(&real, &target)?,
+            (true, false) => copy_source(&path, &target)?,
+            (false, _) => {
+                let content = std::fs::read(&real).map_err(Error::io(&real, "read"))?;
+                let mode = std::fs::metadata(&real)
+                    .map_err(Error::io(&real, "read"))?
+                    .mode();
+                write_file(&target, &content, mode, SOURCE_TIME)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Copies the `.gitignore` files of a source tree, without a line that covers everything:
+/// a packaged source, such as Debian's, ends the kernel's own file with one.
+pub(super) fn lay_out_gitignore(source: &Path, to: &Path) -> Result<(), Error> {
+    remove_file(to)?;
+    create_dir(to)?;
+    for path in DirState::of(source)?.0.keys() {
+        if path.file_name().is_none_or(|name| name != ".gitignore") {
+            continue;
+        }
+        let (from, file) = (source.join(path), to.join(path));
+        let text = std::fs::read(&from).map_err(Error::io(&from, "read"))?;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let lines: Vec<u8> = lines
+            .filter(|line| line.trim_ascii() != b"/*")
+            .flatten()
+            .copied()
+            .collect();
+        create_dir(file.parent().unwrap_or(to))?;
+        std::fs::write(&file, lines).map_err(Error::io(&file, "write"))?;
+    }
+    Ok(())
+}
+
+/// Objects that have been compiled from a source since.
+pub(super) fn compiled_since(dir: &Path, before: &DirState) -> Result<BTreeSet<String>, Error> {
+    let after = DirState::of(dir)?;
+    let changed = after.changed_since(before).filter_map(Path::to_str);
+    Ok(changed
+        .filter(|path| is_compiled(dir, path))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Whether an object is made from a source, and not from other objects.
+pub(super) fn is_compiled(dir: &Path, object: &str) -> bool {
+    object.ends_with(".o") && cmd_of(dir, object).is_some_and(|cmd| has_line(&cmd, "source_"))
+}
+
+pub(super) fn has_line(cmd: &[u8], start: &str) -> bool {
+    cmd.split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(start.as_bytes()))
+}
+
+pub(super) fn cmd_of(dir: &Path, object: &str) -> Option<Vec<u8>> {
+    std::fs::read(dir.join(cmd_file(object))).ok()
+}
+
+/// The objects that a change concerns.
+pub(super) fn dependants(dir: &Path, before: &DirState, edit: &Edit) -> BTreeSet<String> {
+    let compiled = || {
+        let paths = before.0.keys().filter_map(|path| path.to_str());
+        paths.filter(|path| is_compiled(dir, path))
+    };
+    match &edit.rebuilds {
+        Some(Rebuilds::Objects(objects)) => return objects.iter().cloned().collect(),
+        Some(Rebuilds::In(folder)) => {
+            let is_there = |object: &&str| Path::new(object).parent() == Some(folder);
+            return compiled().filter(is_there).map(str::to_owned).collect();
+        }
+        None => {}
+    }
+    let file = format!("/{}", edit.file);
+    let names_it = |cmd: &[u8]| {
+        let text = String::from_utf8_lossy(cmd);
+        text.split_ascii_whitespace()
+            .any(|word| normalise(word).ends_with(&file))
+    };
+    compiled()
+        .filter(|object| cmd_of(dir, object).is_some_and(|cmd| names_it(&cmd)))
+        .map(str::to_owned)
+        .collect()
+}
+
+pub(super) fn do_damage(path: &Path, damage: Damage) -> Result<(), Error> {
+    let content = std::fs::read(path).map_err(Error::io(path, "read"))?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
+    match damage {
+        Damage::Deleted => remove_file(path),
+        Damage::Truncated => write_file(path, &content[..content.len() / 2], 0o644, now),
+        Damage::Garbage => write_file(path, b"garbage \x00\xff\n", 0o644, now),
+        Damage::Older => set_modified(path, SOURCE_TIME),
+        Damage::Newer => set_modified(path, now),
+    }
+}

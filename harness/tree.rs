@@ -1,0 +1,5 @@
+//! Reads what a build left on disk, and judges nothing: a parser for each kind of file.
+
+pub mod clang_options;
+pub mod collect;
+pub mod path;

@@ -1,0 +1,126 @@
+//! What the words of a clang command mean: which ones only the preprocessor
+//! reads, and which one undoes another. `check::flags` and `snapshot` read
+//! commands through it.
+
+use crate::model::facts::{Facts, Name};
+
+/// The words before the first option: `clang-22`, or `ccache clang-22`.
+pub fn program<'a>(facts: &Facts, command: &'a [Name]) -> &'a [Name] {
+    let end = command
+        .iter()
+        .position(|word| facts.text(*word).starts_with('-'))
+        .unwrap_or(command.len());
+    &command[..end]
+}
+
+/// The options that may change code: those that only the preprocessor reads
+/// (their effect is in the bitcode) and the names of input and output are left
+/// out.
+pub fn code_options(facts: &Facts, options: &[Name]) -> Vec<Name> {
+    const ALONE: [&str; 4] = ["-Wp,", "-I", "-D", "-U"];
+    const WITH_VALUE: [&str; 5] = ["-include", "-isystem", "-iquote", "-o", "-idirafter"];
+
+    let mut code = Vec::with_capacity(options.len());
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        let text = facts.text(*word);
+        if WITH_VALUE.contains(&text) || text == "-I" || text == "-D" || text == "-U" {
+            words.next();
+        } else if text == "-nostdinc"
+            || text == "-c"
+            || !text.starts_with('-')
+                && !matches!(code.last(), Some(last) if takes_value(facts.text(*last)))
+            || ALONE.iter().any(|prefix| text.starts_with(prefix))
+            || WITH_VALUE
+                .iter()
+                .any(|prefix| prefix.len() > 2 && text.starts_with(prefix))
+        {
+        } else {
+            code.push(*word);
+        }
+    }
+    code
+}
+
+/// Options whose value is the next word.
+fn takes_value(option: &str) -> bool {
+    matches!(
+        option,
+        "-mllvm" | "-Xclang" | "-Xassembler" | "-target" | "-x" | "--param"
+    )
+}
+
+/// The first of `behind` that says the opposite of a flag in `saved`, and that
+/// flag. Turning LTO off is what the back end is for.
+pub fn contradiction<'a>(
+    facts: &'a Facts,
+    saved: &[Name],
+    behind: &[Name],
+) -> Option<(&'a str, &'a str)> {
+    behind.iter().find_map(|option| {
+        let text = facts.text(*option);
+        let (key, value) = setting(text)?;
+        if key == "-flto" || key == "-fthinlto-index" {
+            return None;
+        }
+        // The last of the saved flags with that key is the one in force.
+        let in_force = saved
+            .iter()
+            .rev()
+            .map(|flag| facts.text(*flag))
+            .find(|flag| setting(flag).is_some_and(|(k, _)| k == key))?;
+        let (_, old) = setting(in_force)?;
+        (old != value).then_some((text, in_force))
+    })
+}
+
+/// Splits an option that sets something into what it sets, and to what.
+fn setting(option: &str) -> Option<(String, &str)> {
+    if let Some(level) = option.strip_prefix("-O") {
+        return Some(("-O".to_owned(), level));
+    }
+    if let Some(rest) = option.strip_prefix("--target=") {
+        return Some(("--target".to_owned(), rest));
+    }
+    for group in ["-f", "-m"] {
+        let Some(rest) = option.strip_prefix(group).filter(|rest| !rest.is_empty()) else {
+            continue;
+        };
+        let (name, value) = match rest.strip_prefix("no-") {
+            Some(name) => (name, "off"),
+            None => rest.split_once('=').unwrap_or((rest, "on")),
+        };
+        // -fPIC, -fpic, -fPIE and -fpie set one thing.
+        let name = match name {
+            "PIC" | "pic" | "PIE" | "pie" => "pic",
+            name => name,
+        };
+        let value = match value {
+            "on" if name == "pic" => rest,
+            value => value,
+        };
+        return Some((format!("{group}{name}"), value));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("-O2", Some(("-O", "2")))]
+    #[case("-fno-PIE", Some(("-fpic", "off")))]
+    #[case("-fPIE", Some(("-fpic", "PIE")))]
+    #[case("-mcmodel=kernel", Some(("-mcmodel", "kernel")))]
+    #[case("-mno-red-zone", Some(("-mred-zone", "off")))]
+    #[case("-ffunction-sections", Some(("-ffunction-sections", "on")))]
+    #[case("--target=x86_64-linux-gnu", Some(("--target", "x86_64-linux-gnu")))]
+    #[case("-Wall", None)]
+    #[case("init/main.o", None)]
+    fn an_option_sets_one_thing(#[case] option: &str, #[case] expected: Option<(&str, &str)>) {
+        let set = setting(option);
+        assert_eq!(set.as_ref().map(|(k, v)| (k.as_str(), *v)), expected);
+    }
+}

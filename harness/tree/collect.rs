@@ -1,0 +1,509 @@
+//! From a build tree to [`Facts`]: opens every file that the build left for
+//! each built-in object, in parallel, and reads it with the parser for its
+//! kind. Knows no rules; what is missing or damaged is itself a fact.
+//!
+//! Files are read, not memory-mapped: nearly all are small, a mapping of a file
+//! that make truncates meanwhile would kill the process, and of the large ones
+//! (`vmlinux`, `vmlinux.o`) only the symbol tables are fetched.
+
+pub mod archive;
+pub mod bitcode;
+pub mod build_log;
+pub mod cmd_file;
+pub mod compile_commands;
+pub mod elf;
+pub mod kconfig;
+pub mod linked;
+mod member;
+mod modules;
+pub mod shell_words;
+pub mod symvers;
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use object::ReadCache;
+use rayon::prelude::*;
+
+use crate::model::error::Error;
+use crate::model::facts::{
+    Archive, Export, Facts, Goal, Log, Module, Name, NameTable, Object, Step, StepState,
+};
+use crate::tree::path::normalise;
+use member::read_object;
+use modules::read_modules;
+
+/// Where to read from.
+#[derive(Debug)]
+pub struct BuildTree {
+    build: PathBuf,
+    source: Option<PathBuf>,
+    log: Option<PathBuf>,
+    goal: Goal,
+    roots: cmd_file::Roots,
+}
+
+impl BuildTree {
+    /// A build tree; the source tree is found through the `source` link that
+    /// kbuild leaves, unless given.
+    ///
+    /// # Errors
+    /// [`Error::NotABuildTree`] where no configured kernel is,
+    /// [`Error::NotASourceTree`] where `source` holds no kernel.
+    pub fn open(build: &Path, source: Option<&Path>, log: Option<&Path>) -> Result<Self, Error> {
+        let not = |found: &str| Error::NotABuildTree {
+            dir: build.to_owned(),
+            found: found.to_owned(),
+        };
+        match std::fs::metadata(build) {
+            Err(e) => return Err(not(&e.to_string())),
+            Ok(m) if !m.is_dir() => return Err(not("it is no directory")),
+            Ok(_) => {}
+        }
+        for file in [".config", "include/config/auto.conf"] {
+            match std::fs::metadata(build.join(file)) {
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    return Err(not(&format!("it holds no {file}")));
+                }
+                Err(e) => return Err(Error::io(build.join(file), "read")(e)),
+            }
+        }
+        let source = match source {
+            Some(dir) if !dir.join("scripts/Makefile.build").is_file() => {
+                return Err(Error::NotASourceTree {
+                    dir: dir.to_owned(),
+                    found: "it holds no scripts/Makefile.build".to_owned(),
+                });
+            }
+            Some(dir) => Some(dir.to_owned()),
+            None => [build.join("source"), build.to_owned()]
+                .into_iter()
+                .find(|dir| dir.join("scripts/Makefile.build").is_file()),
+        };
+        let link = std::fs::read_link(build.join("source")).ok();
+        let named = link.as_deref().or(source.as_deref());
+        let roots = cmd_file::Roots::new(
+            named.map(|path| path.as_os_str().as_bytes()),
+            build
+                .canonicalize()
+                .ok()
+                .as_deref()
+                .map(|path| path.as_os_str().as_bytes()),
+        );
+        Ok(BuildTree {
+            build: build.to_owned(),
+            roots,
+            source,
+            log: log.map(Path::to_owned),
+            goal: Goal::default(),
+        })
+    }
+
+    /// The same tree, where make was asked for less than the whole kernel.
+    #[must_use]
+    pub fn with_goal(self, goal: Goal) -> Self {
+        BuildTree { goal, ..self }
+    }
+
+    /// The directory that was opened.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.build
+    }
+
+    fn required_text(&self, file: &str) -> Result<String, Error> {
+        let path = self.build.join(file);
+        read_file(&path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .map_err(Error::io(path, "read"))
+    }
+
+    /// The bytes of a file, `None` where there is none.
+    fn bytes(&self, file: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.build.join(file);
+        match read_file(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(path, "read")(e)),
+        }
+    }
+
+    fn modified(&self, file: &str) -> Option<SystemTime> {
+        std::fs::metadata(self.build.join(file))
+            .and_then(|m| m.modified())
+            .ok()
+    }
+}
+
+/// Reads everything that the rules need.
+///
+/// # Errors
+/// [`Error::Io`] where a file that is there cannot be read, [`Error::Usage`]
+/// where the log that was asked for cannot.
+pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
+    let names = NameTable::with_hasher(Default::default());
+    let config = kconfig::parse(&tree.required_text("include/config/auto.conf")?);
+    let distributed = config.contains_key("CONFIG_LTO_CLANG_THIN_DIST");
+    let kernel = kernel_release(tree)?;
+    let log = match &tree.log {
+        None => None,
+        Some(path) => Some(read_log(path)?),
+    };
+
+    let objects_from = if !distributed
+        && tree.modified("built-in-fixup.a").is_none()
+        && tree.modified("vmlinux.a").is_some()
+    {
+        "vmlinux.a"
+    } else {
+        "built-in-fixup.a"
+    };
+    let fixup = read_archive(tree, objects_from, &names)?;
+    let exports_from = exports_from(tree);
+    let members = fixup.as_ref().map(unique_members).unwrap_or_default();
+    let (mut objects, (around, compile_commands)) = rayon::join(
+        || {
+            members
+                .par_iter()
+                .map(|name| read_object(tree, *name, distributed, &names))
+                .collect::<Vec<_>>()
+        },
+        || {
+            rayon::join(
+                || TreeFiles::read(tree, distributed, exports_from, &names),
+                || compile_commands::read(tree, &names),
+            )
+        },
+    );
+    let around = around?;
+    if let Some(index) = &around.index {
+        leave_out_unlisted(&mut objects, index);
+    }
+    let compile_commands =
+        compile_commands::of_objects(tree, compile_commands, &objects, &around.modules, &names);
+
+    Ok(Facts {
+        kernel,
+        steps: read_steps(tree, distributed, objects_from, exports_from),
+        fixup,
+        objects_from,
+        vmlinux_a: around.vmlinux_a,
+        builtin_order: around.builtin_order,
+        index: around.index,
+        vmlinux_objs: around.vmlinux_objs,
+        head_objects: around.head_objects,
+        objects,
+        exports: around.exports,
+        exports_from,
+        export_c: around.export_c,
+        kcrctab: around.kcrctab,
+        unresolved_promotions: around.unresolved_promotions,
+        linked_whole: around.linked_whole,
+        modules: around.modules,
+        module_exports: around.module_exports,
+        compile_commands,
+        damaged: around.damaged,
+        log,
+        config,
+        names: names.into_reader(),
+    })
+}
+
+/// The files that are there once for the whole tree.
+struct TreeFiles {
+    vmlinux_a: Option<Archive>,
+    builtin_order: Option<Vec<Name>>,
+    index: Option<Vec<Name>>,
+    vmlinux_objs: Option<Vec<Name>>,
+    head_objects: Option<Vec<Name>>,
+    exports: Option<Vec<Export>>,
+    export_c: Option<Vec<(Name, u32)>>,
+    kcrctab: Option<Vec<(Name, u32)>>,
+    unresolved_promotions: Vec<Name>,
+    linked_whole: Option<Vec<Name>>,
+    modules: Vec<Module>,
+    module_exports: Option<Vec<Export>>,
+    damaged: Vec<(&'static str, String)>,
+}
+
+impl TreeFiles {
+    fn read(
+        tree: &BuildTree,
+        distributed: bool,
+        exports_from: &'static str,
+        names: &NameTable,
+    ) -> Result<TreeFiles, Error> {
+        let only_distributed = |file| {
+            if distributed {
+                read_list(&tree.build, file, names)
+            } else {
+                Ok(None)
+            }
+        };
+        let head_objects = match &tree.source {
+            Some(source) => read_list(source, "scripts/head-object-list.txt", names)?,
+            None => None,
+        };
+        let export_c = tree.bytes(".vmlinux.export.c")?;
+        let mut damaged = Vec::new();
+        let kcrctab = read_linked(tree, "vmlinux", &mut damaged, |data| {
+            elf::linked_crcs(data, names)
+        })?;
+        let unresolved = read_linked(tree, "vmlinux.o", &mut damaged, |data| {
+            elf::unresolved_promotions(data, names)
+        })?;
+        let all = read_symvers(tree, "Module.symvers", names, &mut damaged)?;
+        let (exports, module_exports) = match exports_from {
+            VMLINUX_SYMVERS => {
+                let with_modules = all.filter(|_| is_of_this_build(tree, "Module.symvers"));
+                (
+                    read_symvers(tree, VMLINUX_SYMVERS, names, &mut damaged)?,
+                    with_modules,
+                )
+            }
+            _ => split_exports(all, names),
+        };
+        Ok(TreeFiles {
+            vmlinux_a: read_archive(tree, "vmlinux.a", names)?,
+            builtin_order: only_distributed("builtin.order")?,
+            index: only_distributed("vmlinux.thinlto-index")?,
+            vmlinux_objs: read_list(&tree.build, ".vmlinux.objs", names)?,
+            head_objects,
+            exports,
+            export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
+            kcrctab: kcrctab.flatten(),
+            unresolved_promotions: unresolved.unwrap_or_default(),
+            linked_whole: linked_whole(tree, names)?,
+            modules: read_modules(tree, names)?,
+            module_exports,
+            damaged,
+        })
+    }
+}
+
+/// What stands between `--whole-archive` and `--no-whole-archive` in the command that
+/// linked `vmlinux.o`; `None` where none is recorded.
+fn linked_whole(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
+    let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
+        return Ok(None);
+    };
+    let cmd = cmd_file::parse(&text, &tree.roots, names);
+    let Some(Ok(words)) = cmd.command else {
+        return Ok(None);
+    };
+    let mut is_whole = false;
+    let mut archives = Vec::new();
+    for word in words {
+        match names.resolve(&word) {
+            "--whole-archive" => is_whole = true,
+            "--no-whole-archive" => is_whole = false,
+            _ if is_whole => archives.push(word),
+            _ => {}
+        }
+    }
+    Ok(Some(archives))
+}
+
+fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
+    if let Some(release) = tree.bytes("include/config/kernel.release")? {
+        return Ok(String::from_utf8_lossy(&release).trim().to_owned());
+    }
+    // Before `make prepare` only the head of .config tells: «# Linux/x86 7.2.13 Kernel Configuration».
+    let config = tree.required_text(".config")?;
+    Ok(config
+        .lines()
+        .take(5)
+        .find_map(|line| line.strip_prefix("# Linux/")?.split(' ').nth(1))
+        .unwrap_or("of unknown version")
+        .to_owned())
+}
+
+fn read_log(path: &Path) -> Result<Log, Error> {
+    std::fs::read(path)
+        .map(|text| build_log::parse(&text))
+        .map_err(|e| {
+            Error::Usage(format!(
+                "{}: the build log cannot be read: {e}\n  pass a file that holds the output of make, or leave out --log",
+                path.display()
+            ))
+        })
+}
+
+fn read_archive(tree: &BuildTree, file: &str, names: &NameTable) -> Result<Option<Archive>, Error> {
+    Ok(tree.bytes(file)?.map(|bytes| archive::parse(&bytes, names)))
+}
+
+fn unique_members(archive: &Archive) -> Vec<Name> {
+    let mut seen = rustc_hash::FxHashSet::default();
+    archive
+        .members
+        .iter()
+        .copied()
+        .filter(|name| seen.insert(*name))
+        .collect()
+}
+
+/// Forgets native objects that an earlier build left of objects that the index does
+/// not list now: nothing takes them.
+fn leave_out_unlisted(objects: &mut [Object], index: &[Name]) {
+    let listed: rustc_hash::FxHashSet<Name> = index.iter().copied().collect();
+    for object in objects.iter_mut().filter(|o| !listed.contains(&o.name)) {
+        object.backend = None;
+    }
+}
+
+/// A file with one path a line; `#` begins a comment.
+fn read_list(dir: &Path, file: &str, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
+    let path = dir.join(file);
+    let text = match read_file(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(path, "read")(e)),
+    };
+    Ok(Some(
+        String::from_utf8_lossy(&text)
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| names.get_or_intern(normalise(line).as_ref()))
+            .collect(),
+    ))
+}
+
+fn read_symvers(
+    tree: &BuildTree,
+    file: &'static str,
+    names: &NameTable,
+    damaged: &mut Vec<(&'static str, String)>,
+) -> Result<Option<Vec<Export>>, Error> {
+    let Some(text) = tree.bytes(file)? else {
+        return Ok(None);
+    };
+    let exports = symvers::parse(&String::from_utf8_lossy(&text), names);
+    Ok(keep_or_note(exports, file, damaged))
+}
+
+const VMLINUX_SYMVERS: &str = "vmlinux.symvers";
+
+/// The file that modpost wrote of this vmlinux.
+fn exports_from(tree: &BuildTree) -> &'static str {
+    if !is_of_this_build(tree, VMLINUX_SYMVERS) && is_of_this_build(tree, "Module.symvers") {
+        "Module.symvers"
+    } else {
+        VMLINUX_SYMVERS
+    }
+}
+
+/// Whether modpost wrote the file after this `vmlinux.o` was linked.
+fn is_of_this_build(tree: &BuildTree, symvers: &str) -> bool {
+    tree.modified(symvers).is_some_and(|written| {
+        tree.modified("vmlinux.o")
+            .is_none_or(|linked| written >= linked)
+    })
+}
+
+/// What vmlinux exports, and all that is exported.
+fn split_exports(
+    all: Option<Vec<Export>>,
+    names: &NameTable,
+) -> (Option<Vec<Export>>, Option<Vec<Export>>) {
+    let Some(all) = all else {
+        return (None, None);
+    };
+    let (vmlinux, modules) = all
+        .into_iter()
+        .partition(|export| names.resolve(&export.module) == "vmlinux");
+    (Some(vmlinux), Some(modules))
+}
+
+/// Opens a regular file: a FIFO in its place would never end, nor would a device.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    match std::fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(std::io::Error::new(
+            ErrorKind::InvalidInput,
+            "no regular file",
+        )),
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open_file(path)?.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Reads parts of a large ELF file; `None` where there is none.
+fn read_linked<T>(
+    tree: &BuildTree,
+    file: &'static str,
+    damaged: &mut Vec<(&'static str, String)>,
+    read: impl FnOnce(&ReadCache<BufReader<File>>) -> Result<T, String>,
+) -> Result<Option<T>, Error> {
+    let path = tree.build.join(file);
+    match open_file(&path) {
+        Ok(open) => {
+            let content = read(&ReadCache::new(BufReader::with_capacity(1, open)));
+            Ok(keep_or_note(content, file, damaged))
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, "read")(e)),
+    }
+}
+
+/// What could be read; or else nothing, and a note of why.
+fn keep_or_note<T>(
+    read: Result<T, String>,
+    file: &'static str,
+    damaged: &mut Vec<(&'static str, String)>,
+) -> Option<T> {
+    read.map_err(|why| damaged.push((file, why))).ok()
+}
+
+fn read_steps(
+    tree: &BuildTree,
+    distributed: bool,
+    objects_from: &str,
+    exports_from: &'static str,
+) -> Vec<Step> {
+    const BEFORE_7_2: &[(&str, &str)] = &[("vmlinux.a", ""), ("vmlinux.o", "vmlinux.a")];
+    const IN_PROCESS: &[(&str, &str)] = &[
+        ("built-in-fixup.a", ""),
+        ("vmlinux.a", "built-in-fixup.a"),
+        ("vmlinux.o", "vmlinux.a"),
+    ];
+    const DISTRIBUTED: &[(&str, &str)] = &[
+        ("built-in-fixup.a", ""),
+        ("builtin.order", "built-in-fixup.a"),
+        ("vmlinux.thinlto-index", "builtin.order"),
+        ("vmlinux.a", "vmlinux.thinlto-index"),
+        ("vmlinux.o", "vmlinux.a"),
+    ];
+    let steps = match (distributed, objects_from) {
+        (true, _) => DISTRIBUTED,
+        (false, "vmlinux.a") => BEFORE_7_2,
+        (false, _) => IN_PROCESS,
+    };
+    let last = match tree.goal {
+        Goal::Vmlinux => "vmlinux",
+        Goal::Modpost => exports_from,
+    };
+    steps
+        .iter()
+        .copied()
+        .chain([(last, "vmlinux.o")])
+        .map(|(file, from)| Step {
+            file,
+            from,
+            state: match (tree.modified(file), tree.modified(from)) {
+                (None, _) => StepState::Missing,
+                (Some(made), Some(source)) if !from.is_empty() && made < source => StepState::Stale,
+                (Some(_), _) => StepState::Made,
+            },
+        })
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! Reads the member list of an `ar` archive through the `object` crate, thin or
+//! not, without reading the members. Stands under `collect`.
+
+use object::read::archive::ArchiveFile;
+
+use crate::model::facts::{Archive, NameTable};
+use crate::tree::path::normalise;
+
+/// Parses an archive; damage is part of the answer, with the members before it.
+#[must_use]
+pub fn parse(bytes: &[u8], names: &NameTable) -> Archive {
+    let mut archive = Archive {
+        thin: false,
+        nondeterministic: None,
+        damaged: None,
+        members: Vec::new(),
+    };
+    let file = match ArchiveFile::parse(bytes) {
+        Ok(file) => file,
+        Err(error) => {
+            archive.damaged = Some(format!("{error} ({} bytes)", bytes.len()));
+            return archive;
+        }
+    };
+    archive.thin = file.is_thin();
+    for member in file.members() {
+        let member = match member {
+            Ok(member) => member,
+            Err(error) => {
+                archive.damaged = Some(format!("{error}, after {} members", archive.members.len()));
+                break;
+            }
+        };
+        let name = String::from_utf8_lossy(member.name());
+        if archive.nondeterministic.is_none() {
+            // `ar D` writes zeroes, and 644 as the mode (octal).
+            let field = [
+                ("date", member.date(), 0),
+                ("uid", member.uid(), 0),
+                ("gid", member.gid(), 0),
+                ("mode", member.mode(), 0o644),
+            ]
+            .into_iter()
+            .find(|(_, value, wanted)| value.is_some_and(|v| v != *wanted));
+            archive.nondeterministic = field.map(|(field, value, _)| {
+                format!("{name}: {field} is {}", value.unwrap_or_default())
+            });
+        }
+        archive
+            .members
+            .push(names.get_or_intern(normalise(&name).as_ref()));
+    }
+    archive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn thin(mode: &str) -> Vec<u8> {
+        let long = "init/main.o/\nlib/../lib/a.o/\n";
+        let mut bytes = b"!<thin>\n".to_vec();
+        bytes.extend(format!("{:<48}{:<10}`\n", "//", long.len()).bytes());
+        bytes.extend(long.bytes());
+        if long.len() % 2 == 1 {
+            bytes.push(b'\n');
+        }
+        for offset in ["/0", "/13"] {
+            bytes.extend(
+                format!(
+                    "{offset:<16}{:<12}{:<6}{:<6}{mode:<8}{:<10}`\n",
+                    0, 0, 0, 4711
+                )
+                .bytes(),
+            );
+        }
+        bytes
+    }
+
+    #[test]
+    fn lists_the_members_of_a_thin_archive_normalised() {
+        let names = NameTable::with_hasher(Default::default());
+        let archive = parse(&thin("644"), &names);
+        let members: Vec<_> = archive.members.iter().map(|m| names.resolve(m)).collect();
+        assert_eq!(members, ["init/main.o", "lib/a.o"]);
+        assert!(archive.thin);
+        assert_eq!((archive.damaged, archive.nondeterministic), (None, None));
+    }
+
+    #[test]
+    fn a_header_that_depends_on_the_machine_is_named() {
+        let names = NameTable::with_hasher(Default::default());
+        let archive = parse(&thin("600"), &names);
+        assert_eq!(
+            archive.nondeterministic.as_deref(),
+            Some("init/main.o: mode is 384")
+        );
+    }
+
+    #[test]
+    fn a_cut_archive_is_damaged() {
+        let names = NameTable::with_hasher(Default::default());
+        let bytes = thin("644");
+        let archive = parse(&bytes[..bytes.len() - 20], &names);
+        assert_eq!(archive.members.len(), 1);
+        assert!(archive.damaged.is_some());
+        assert!(parse(b"", &names).damaged.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(cut in 0..200usize, at in 0..200usize, byte: u8) {
+            let mut bytes = thin("644");
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            bytes.truncate(cut);
+            let _ = parse(&bytes, &NameTable::with_hasher(Default::default()));
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Reads a `.foo.o.cmd` file: the recorded command, the saved flags and the
+//! symbol CRCs. The format is written by `scripts/basic/fixdep.c`,
+//! `scripts/Kbuild.include` (`make-cmd`), `scripts/Makefile.lib`
+//! (`save_c_flags`) and `scripts/Makefile.build` (`gen_symversions`).
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr_iter, memmem};
+
+use super::shell_words;
+use crate::model::facts::{Cmd, Name, NameTable, SavedFlags, Words};
+use crate::tree::path::normalise;
+
+/// The absolute paths that commands hold, and what stands for them in facts.
+#[derive(Debug, Default)]
+pub struct Roots(Vec<(Vec<u8>, &'static [u8])>);
+
+impl Roots {
+    /// `source` and `build` as kbuild spells them, where they are absolute.
+    #[must_use]
+    pub fn new(source: Option<&[u8]>, build: Option<&[u8]>) -> Roots {
+        let named = [(build, &b"$(objtree)"[..]), (source, b"$(srctree)")];
+        let mut roots: Vec<_> = named
+            .into_iter()
+            .filter_map(|(path, name)| Some((path?.to_vec(), name)))
+            .filter(|(path, _)| path.len() > 1 && path.starts_with(b"/"))
+            .collect();
+        // A root inside another one must be looked for first.
+        roots.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        Roots(roots)
+    }
+
+    /// How facts name a file: its path normalised, without an absolute root.
+    pub(super) fn file_name(&self, path: &[u8]) -> String {
+        let path = String::from_utf8_lossy(path);
+        let path = normalise(&path);
+        String::from_utf8_lossy(&self.replace(path.as_bytes())).into_owned()
+    }
+
+    fn replace<'a>(&self, word: &'a [u8]) -> Cow<'a, [u8]> {
+        for (path, name) in &self.0 {
+            if let Some(at) = memmem::find(word, path) {
+                let rest = &word[at + path.len()..];
+                if matches!(rest.first(), None | Some(b'/' | b'=' | b':' | b',')) {
+                    return Cow::Owned([&word[..at], name, &self.replace(rest)].concat());
+                }
+            }
+        }
+        Cow::Borrowed(word)
+    }
+}
+
+/// Parses the content of a `.cmd` file; never fails, since every line that is
+/// not one of the known ones is make's business alone.
+#[must_use]
+pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
+    let mut cmd = Cmd {
+        command: lines_with_prefix(text, &[b"savedcmd_", b"cmd_"])
+            .find_map(|(_, rest)| split_assignment(rest))
+            .map(|(_, command)| words(&undo_make_escapes(command), roots, names)),
+        c_source: lines_with_prefix(text, &[b"source_"])
+            .filter_map(|(_, rest)| split_assignment(rest))
+            .find(|(_, source)| source.ends_with(b".c"))
+            .map(|(_, source)| intern(&roots.file_name(source), names)),
+        ..Cmd::default()
+    };
+    for (at, rest) in lines_with_prefix(text, &[b"saved_c_flags_"]) {
+        let (object, flags) = split_assignment(rest).unwrap_or((rest, b""));
+        cmd.saved.push(SavedFlags {
+            object: intern(normalise(&String::from_utf8_lossy(object)).as_ref(), names),
+            line: line_number(text, at),
+            flags: words(flags, roots, names),
+        });
+    }
+    for (at, rest) in lines_with_prefix(text, &[b"#SYMVER "]) {
+        match parse_symver(rest) {
+            Some((symbol, crc)) => cmd.symvers.push((intern(symbol, names), crc)),
+            None => cmd.bad_symvers.push((
+                line_number(text, at),
+                String::from_utf8_lossy(rest).into_owned(),
+            )),
+        }
+    }
+    cmd
+}
+
+/// Lines that begin with one of `prefixes`: the offset, and the rest of the line.
+fn lines_with_prefix<'a>(
+    text: &'a [u8],
+    prefixes: &'static [&'static [u8]],
+) -> impl Iterator<Item = (usize, &'a [u8])> {
+    prefixes.iter().flat_map(move |prefix| {
+        memmem::find_iter(text, prefix)
+            .filter(move |at| *at == 0 || text[at - 1] == b'\n')
+            .map(move |at| {
+                let rest = &text[at + prefix.len()..];
+                (at, &rest[..memchr(b'\n', rest).unwrap_or(rest.len())])
+            })
+    })
+}
+
+fn split_assignment(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memmem::find(line, b":=")?;
+    Some((line[..at].trim_ascii_end(), line[at + 2..].trim_ascii()))
+}
+
+/// What `make-cmd` of `Kbuild.include` escaped so that make reads it back.
+fn undo_make_escapes(command: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'$', command).is_none() {
+        return Cow::Borrowed(command);
+    }
+    let mut plain = Vec::with_capacity(command.len());
+    let mut rest = command;
+    while let Some(at) = memchr(b'$', rest) {
+        plain.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix(b"$(pound)") {
+            plain.push(b'#');
+            rest = after;
+        } else {
+            plain.push(b'$');
+            rest = rest.strip_prefix(b"$$").unwrap_or(&rest[1..]);
+        }
+    }
+    plain.extend_from_slice(rest);
+    Cow::Owned(plain)
+}
+
+fn words(command: &[u8], roots: &Roots, names: &NameTable) -> Words {
+    let mut words: Vec<Name> = Vec::with_capacity(192);
+    shell_words::first_command(command, |word| {
+        words.push(intern(
+            &String::from_utf8_lossy(&roots.replace(word)),
+            names,
+        ));
+    })
+    .map_err(|unclosed| unclosed.to_string())?;
+    Ok(words.into_boxed_slice())
+}
+
+/// `name 0xcrc`, by the rule of `extract_crcs_for_object` in
+/// `scripts/mod/modpost.c`.
+fn parse_symver(rest: &[u8]) -> Option<(&str, u32)> {
+    let (symbol, crc) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
+    let crc = crc.strip_prefix("0x")?;
+    (!symbol.is_empty())
+        .then(|| u32::from_str_radix(crc, 16).ok())
+        .flatten()
+        .map(|crc| (symbol, crc))
+}
+
+fn intern(text: &str, names: &NameTable) -> Name {
+    names.get_or_intern(text)
+}
+
+fn line_number(text: &[u8], at: usize) -> usize {
+    1 + memchr_iter(b'\n', &text[..at]).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const FE: &str = "savedcmd_init/main.o := clang -Wp,-MMD,init/.main.o.d -DX='\"a$$b\"' -D'H=$(pound)' -c -o init/main.o ../init/main.c ; tools/objtool init/main.o\n\nsource_init/main.o := ../init/main.c\n\ndeps_init/main.o := \\\n  include/a.h \\\n\ninit/main.o: $(deps_init/main.o)\n\n$(deps_init/main.o):\n\nsaved_c_flags_virt/x/../kvm/main.o := -DX='\"a$b\"' -D'H=#'\n#SYMVER system_state 0xf7370f56\n#SYMVER broken\n";
+
+    fn texts(names: &NameTable, words: &Words) -> Vec<String> {
+        let words = words.as_ref().unwrap();
+        words.iter().map(|w| names.resolve(w).to_owned()).collect()
+    }
+
+    #[test]
+    fn reads_every_line_that_matters() {
+        let names = NameTable::with_hasher(Default::default());
+        let cmd = parse(FE.as_bytes(), &Roots::default(), &names);
+
+        assert_eq!(names.resolve(&cmd.c_source.unwrap()), "../init/main.c");
+        let command = texts(&names, cmd.command.as_ref().unwrap());
+        assert_eq!(command.first().unwrap(), "clang");
+        assert_eq!(command.last().unwrap(), "../init/main.c");
+        assert!(command.contains(&"-DX=\"a$b\"".to_owned()), "{command:?}");
+        assert!(command.contains(&"-DH=#".to_owned()), "{command:?}");
+        let [saved] = &cmd.saved[..] else {
+            panic!("one saved line: {:?}", cmd.saved)
+        };
+        assert_eq!(names.resolve(&saved.object), "virt/kvm/main.o");
+        assert_eq!(saved.line, 12);
+        assert_eq!(texts(&names, &saved.flags), ["-DX=\"a$b\"", "-DH=#"]);
+        assert_eq!(
+            cmd.symvers,
+            [(names.get("system_state").unwrap(), 0xf737_0f56)]
+        );
+        assert_eq!(cmd.bad_symvers, [(14, "broken".to_owned())]);
+    }
+
+    #[test]
+    fn an_object_from_assembly_is_not_from_c() {
+        let names = NameTable::with_hasher(Default::default());
+        let text = b"savedcmd_a.o := clang -c -o a.o a.S\n\nsource_a.o := a.S\n";
+        assert_eq!(parse(text, &Roots::default(), &names).c_source, None);
+    }
+
+    #[rstest]
+    #[case("x 0x0", Some(("x", 0)))]
+    #[case("x 0xffffffff", Some(("x", u32::MAX)))]
+    #[case("x 0x1ffffffff", None)]
+    #[case("x 12", None)]
+    #[case("x", None)]
+    #[case(" 0x1", None)]
+    fn a_symver_line_is_a_name_and_a_crc(#[case] rest: &str, #[case] parsed: Option<(&str, u32)>) {
+        assert_eq!(parse_symver(rest.as_bytes()), parsed);
+    }
+
+    #[test]
+    fn absolute_paths_are_named_and_only_whole_ones() {
+        let names = NameTable::with_hasher(Default::default());
+        let roots = Roots::new(Some(b"/k/linux"), Some(b"/k/linux/out"));
+        let text = b"savedcmd_a.o := cc -I/k/linux/include -I/k/linux/out/x -fmacro-prefix-map=/k/linux/= -I/k/linux-next/i";
+        let cmd = parse(text, &roots, &names);
+        assert_eq!(
+            texts(&names, cmd.command.as_ref().unwrap()),
+            [
+                "cc",
+                "-I$(srctree)/include",
+                "-I$(objtree)/x",
+                "-fmacro-prefix-map=$(srctree)/=",
+                "-I/k/linux-next/i"
+            ]
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_file_never_panics(cut in 0..FE.len(), flip in 0..FE.len(), bit in 0..8u8) {
+            let mut text = FE.as_bytes().to_vec();
+            text[flip] ^= 1 << bit;
+            text.truncate(cut);
+            let _ = parse(&text, &Roots::default(), &NameTable::with_hasher(Default::default()));
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Reads what the linker made: symbols, sizes and relocations of `vmlinux.o`; sections,
+//! initcalls and the entry of `vmlinux`. Stands under `collect`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use object::elf::{
+    FileHeader32, FileHeader64, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_RELA,
+    SHT_SYMTAB, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT, SectionFlags,
+};
+use object::read::elf::{FileHeader, Rela as _, SectionHeader, Sym};
+use object::{Endianness, SectionIndex};
+use rustc_hash::FxHashMap;
+
+use super::BuildTree;
+use super::elf::PROMOTED;
+use crate::model::error::Error;
+use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
+
+/// Reads `vmlinux.o`, `vmlinux` and `modules.builtin.modinfo`.
+///
+/// # Errors
+/// [`Error::NotABuildTree`] where one of the first two is missing or damaged,
+/// [`Error::Io`] where one cannot be read.
+pub fn read(tree: &BuildTree) -> Result<Linked, Error> {
+    let required = |file: &str| {
+        tree.bytes(file)?.ok_or_else(|| Error::Unfinished {
+            dir: tree.dir().to_owned(),
+            reason: format!("{file} is missing"),
+        })
+    };
+    let damaged = |file: &str, why: String| Error::Unfinished {
+        dir: tree.dir().to_owned(),
+        reason: format!("{file} is damaged: {why}"),
+    };
+    let mut linked = Linked::default();
+    let object = required("vmlinux.o")?;
+    read_object(&object, &mut linked).map_err(|why| damaged("vmlinux.o", why))?;
+    drop(object);
+    let kernel = required("vmlinux")?;
+    read_kernel(&kernel, &mut linked).map_err(|why| damaged("vmlinux", why))?;
+    drop(kernel);
+    if let Some(modinfo) = tree.bytes("modules.builtin.modinfo")? {
+        let entries = modinfo.split(|byte| *byte == 0);
+        linked.modinfo = entries
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| String::from_utf8_lossy(entry).into())
+            .collect();
+    }
+    Ok(linked)
+}
+
+/// Whether a file is of 32 bits.
+fn is_32(bytes: &[u8]) -> bool {
+    bytes.get(4) == Some(&1)
+}
+
+fn read_object(bytes: &[u8], linked: &mut Linked) -> Result<(), String> {
+    match is_32(bytes) {
+        true => read_object_as::<FileHeader32<Endianness>>(bytes, linked),
+        false => read_object_as::<FileHeader64<Endianness>>(bytes, linked),
+    }
+    .map_err(|e| e.to_string())
+}
+
+fn read_kernel(bytes: &[u8], linked: &mut Linked) -> Result<(), String> {
+    match is_32(bytes) {
+        true => read_kernel_as::<FileHeader32<Endianness>>(bytes, linked),
+        false => read_kernel_as::<FileHeader64<Endianness>>(bytes, linked),
+    }
+    .map_err(|e| e.to_string())
+}
+
+/// A function's place in its section.
+struct Place<'data> {
+    start: u64,
+    end: u64,
+    name: &'data str,
+}
+
+fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
+    bytes: &'data [u8],
+    linked: &mut Linked,
+) -> object::read::Result<()> {
+    let header = H::parse(bytes)?;
+    let endian = header.endian()?;
+    let sections = header.sections(endian, bytes)?;
+    let symbols = sections.symbols(endian, bytes, SHT_SYMTAB)?;
+    let mut places: FxHashMap<SectionIndex, Vec<Place<'data>>> = FxHashMap::default();
+    let mut file: Option<&str> = None;
+    for (number, symbol) in symbols.enumerate() {
+        // A name that is no UTF-8 is no symbol of a C or assembly source.
+        let Ok(full) = std::str::from_utf8(symbol.name(endian, symbols.strings())?) else {
+            continue;
+        };
+        let kind = symbol.st_type();
+        if kind == STT_FILE {
+            file = Some(full);
+            continue;
+        }
+        if symbol.is_undefined(endian) {
+            continue;
+        }
+        if kind == STT_NOTYPE && !symbol.is_local() {
+            linked.labels.insert(full.into());
+        }
+        if kind != STT_FUNC && kind != STT_OBJECT {
+            continue;
+        }
+        let (name, promoted) = match full.split_once(PROMOTED) {
+            Some((name, _)) => (name, true),
+            None => (full, false),
+        };
+        let table = match kind {
+            STT_FUNC => &mut linked.functions,
+            _ => &mut linked.variables,
+        };
+        let size: u64 = symbol.st_size(endian).into();
+        let known = match table.get_mut(name) {
+            Some(known) => known,
+            None => table.entry(name.into()).or_default(),
+        };
+        known.count += 1;
+        known.size += size;
+        known.global |= !symbol.is_local() && !promoted;
+        known.promoted |= promoted;
+        if symbol.is_local() && known.file.is_none() {
+            known.file = file.map(Into::into);
+        }
+        let section = symbols.symbol_section(endian, symbol, number)?;
+        if let (STT_FUNC, Some(section)) = (kind, section) {
+            let start: u64 = symbol.st_value(endian).into();
+            let end = start.saturating_add(size);
+            let functions = places.entry(section).or_default();
+            functions.push(Place { start, end, name });
+        }
+    }
+    for functions in places.values_mut() {
+        functions.sort_by_key(|place| place.start);
+    }
+    for section in sections.iter().filter(|s| s.sh_type(endian) == SHT_RELA) {
+        let Some((relocations, _)) = section.rela(endian, bytes)? else {
+            continue;
+        };
+        let Some(functions) = places.get(&section.info_link(endian)) else {
+            continue;
+        };
+        let mut last: Option<(usize, BTreeSet<u32>)> = None;
+        let mut note = |last: Option<(usize, BTreeSet<u32>)>| {
+            if let Some((at, kinds)) = last
+                && let Some(function) = linked.functions.get_mut(functions[at].name)
+            {
+                function.relocations.extend(kinds);
+            }
+        };
+        for relocation in relocations {
+            let offset: u64 = relocation.r_offset(endian).into();
+            let behind = functions.partition_point(|place| place.start <= offset);
+            let Some(at) = behind
+                .checked_sub(1)
+                .filter(|at| offset < functions[*at].end)
+            else {
+                continue;
+            };
+            let kind = relocation.r_type(endian, false).0;
+            match &mut last {
+                Some((same, kinds)) if *same == at => {
+                    kinds.insert(kind);
+                }
+                _ => note(last.replace((at, BTreeSet::from([kind])))),
+            }
+        }
+        note(last);
+    }
+    Ok(())
+}
+
+fn read_kernel_as<H: FileHeader<Endian = Endianness>>(
+    bytes: &[u8],
+    linked: &mut Linked,
+) -> object::read::Result<()> {
+    let header = H::parse(bytes)?;
+    let endian = header.endian()?;
+    let sections = header.sections(endian, bytes)?;
+    for section in sections.iter() {
+        let has = |flag: SectionFlags| section.sh_flags(endian).0 & flag.0 != 0;
+        let size: u64 = section.sh_size(endian).into();
+        if !has(SHF_ALLOC) || size == 0 {
+            continue;
+        }
+        let kind = if has(SHF_EXECINSTR) {
+            SectionKind::Code
+        } else if section.sh_type(endian) == SHT_NOBITS {
+            SectionKind::Zeroed
+        } else if has(SHF_WRITE) {
+            SectionKind::Data
+        } else {
+            SectionKind::ReadOnly
+        };
+        let name = String::from_utf8_lossy(sections.section_name(endian, section)?);
+        linked.sections.insert(name.into(), Section { kind, size });
+    }
+    let symbols = sections.symbols(endian, bytes, SHT_SYMTAB)?;
+    let entry: u64 = header.e_entry(endian).into();
+    let mut at_entry: BTreeSet<(bool, &[u8])> = BTreeSet::new();
+    let mut levels: BTreeMap<u64, String> = BTreeMap::new();
+    let mut calls: Vec<(u64, String)> = Vec::new();
+    for symbol in symbols.iter() {
+        let name = symbol.name(endian, symbols.strings())?;
+        let address: u64 = symbol.st_value(endian).into();
+        if address == entry && !name.is_empty() && !symbol.is_undefined(endian) {
+            at_entry.insert((symbol.is_local(), name));
+        }
+        let Ok(name) = std::str::from_utf8(name) else {
+            continue;
+        };
+        if let Some(level) = level(name) {
+            levels.insert(address, level.to_owned());
+        } else if let Some(call) = call(name) {
+            calls.push((address, call));
+        }
+    }
+    linked.entry = match at_entry.first() {
+        Some((_, name)) => String::from_utf8_lossy(name).into_owned(),
+        None => format!("{entry:#x}"),
+    };
+    calls.sort();
+    linked.initcalls = calls
+        .into_iter()
+        .map(|(address, call)| Initcall {
+            level: levels
+                .range(..=address)
+                .next_back()
+                .map_or("early", |(_, level)| level)
+                .into(),
+            call: call.into(),
+        })
+        .collect();
+    Ok(())
+}
+
+/// `6` of `__initcall6_start`.
+fn level(symbol: &str) -> Option<&str> {
+    let level = symbol.strip_prefix("__initcall")?.strip_suffix("_start")?;
+    (!level.is_empty() && level.bytes().all(|b| b.is_ascii_digit())).then_some(level)
+}
+
+/// `main foo_init6` of `__initcall__kmod_main__123_45_foo_init6`: the number of the macro's
+/// use and the line come and go with what stands above.
+fn call(symbol: &str) -> Option<String> {
+    let (module, rest) = symbol.strip_prefix("__initcall__kmod_")?.split_once("__")?;
+    let (_, rest) = rest.split_once('_')?;
+    let (line, function) = rest.split_once('_')?;
+    line.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| format!("{module} {function}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("__initcall__kmod_main__123_45_foo_init6", Some("main foo_init6"))]
+    #[case("__initcall__kmod_a_b__1_2_early_3early", Some("a_b early_3early"))]
+    #[case("__initcall6_start", None)]
+    #[case("__initcall__kmod_x", None)]
+    fn an_initcall_is_named_without_numbers(#[case] symbol: &str, #[case] name: Option<&str>) {
+        assert_eq!(call(symbol).as_deref(), name);
+    }
+
+    #[rstest]
+    #[case("__initcall6_start", Some("6"))]
+    #[case("__initcall_start", None)]
+    #[case("__initcall_end", None)]
+    #[case("__initcall__kmod_x__1_2_f_start", None)]
+    fn levels_have_their_marks(#[case] symbol: &str, #[case] name: Option<&str>) {
+        assert_eq!(level(symbol), name);
+    }
+
+    /// This test program itself: a real ELF file, with symbols and relocations.
+    fn real_elf() -> &'static [u8] {
+        static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+        BYTES.get_or_init(|| {
+            let mut bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+            bytes.truncate(256 * 1024);
+            bytes
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn flipped_bytes_never_panic(at in 0..8192usize, byte: u8) {
+            let mut bytes = real_elf().to_vec();
+            bytes[at] = byte;
+            let mut linked = Linked::default();
+            let _ = read_object(&bytes, &mut linked);
+            let _ = read_kernel(&bytes, &mut linked);
+        }
+    }
+
+    #[test]
+    fn what_is_no_elf_file_is_said_to_be_none() {
+        let mut linked = Linked::default();
+        for bytes in [&b""[..], b"\x7fELF", b"a kernel", &[0; 64]] {
+            assert!(read_object(bytes, &mut linked).is_err());
+            assert!(read_kernel(bytes, &mut linked).is_err());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Reads one built-in object and what the build keeps beside it: `.cmd` file,
+//! summary index, native object. Stands under `collect`, which runs it in
+//! parallel.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::time::SystemTime;
+
+use super::{BuildTree, bitcode, cmd_file, elf};
+use crate::model::facts::{Backend, CmdFile, Ir, Name, NameTable, Object, ObjectFile, SummaryFile};
+use crate::tree::path::{cmd_file as cmd_path, native_object, normalise, stays_inside};
+
+/// Reads a member of the archive and, in distributed mode, what was made of it.
+pub(super) fn read_object(
+    tree: &BuildTree,
+    name: Name,
+    distributed: bool,
+    names: &NameTable,
+) -> Object {
+    let path = names.resolve(&name);
+    let (file, made) = read_object_file(tree, path, names);
+    // What cannot be read may have been bitcode; the index tells.
+    let backend = (distributed && !matches!(file, ObjectFile::Elf(_)))
+        .then(|| Box::new(read_backend(tree, path, made, names)));
+    Object {
+        name,
+        file,
+        cmd: read_cmd(tree, path, names),
+        backend,
+    }
+}
+
+fn read_backend(
+    tree: &BuildTree,
+    object: &str,
+    object_made: Option<SystemTime>,
+    names: &NameTable,
+) -> Backend {
+    let native = native_object(object);
+    let summary_path = format!("{object}.thinlto.bc");
+    let (file, native_made) = read_object_file(tree, &native, names);
+    let (summary, summary_made) = read_summary(tree, &summary_path, names);
+    let older = |a: Option<SystemTime>, b: Option<SystemTime>| a.zip(b).is_some_and(|(a, b)| a < b);
+    let mut stale = Vec::new();
+    if older(summary_made, object_made) {
+        stale.push((summary_path.clone(), object.to_owned()));
+    }
+    if older(native_made, object_made) {
+        stale.push((native.clone(), object.to_owned()));
+    } else if older(native_made, summary_made) {
+        stale.push((native.clone(), summary_path));
+    }
+    Backend {
+        cmd: read_cmd(tree, &native, names),
+        native: names.get_or_intern(native),
+        file,
+        summary,
+        stale,
+    }
+}
+
+/// Reads the `.cmd` file of an object.
+pub(super) fn read_cmd(tree: &BuildTree, object: &str, names: &NameTable) -> CmdFile {
+    match with_file(tree, &cmd_path(object), |text| {
+        Box::new(cmd_file::parse(text, &tree.roots, names))
+    }) {
+        FileRead::Missing => CmdFile::Missing,
+        FileRead::Refused(why) => CmdFile::Unreadable(why),
+        FileRead::Read(cmd, _) => CmdFile::Read(cmd),
+    }
+}
+
+fn read_object_file(
+    tree: &BuildTree,
+    path: &str,
+    names: &NameTable,
+) -> (ObjectFile, Option<SystemTime>) {
+    match with_file(tree, path, |bytes| parse_object(bytes, names)) {
+        FileRead::Missing => (ObjectFile::Missing, None),
+        FileRead::Refused(why) => (ObjectFile::Damaged(why), None),
+        FileRead::Read(file, made) => (file, made),
+    }
+}
+
+pub(super) fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
+    if bytes.is_empty() {
+        ObjectFile::Empty
+    } else if bytes.starts_with(elf::MAGIC) {
+        elf::parse_object(bytes, names)
+    } else if bitcode::is_bitcode(bytes) {
+        match bitcode::read_object(bytes) {
+            Ok(object) => ObjectFile::Ir(Box::new(Ir {
+                triple: names.get_or_intern(&object.triple),
+                producer: names.get_or_intern(&object.producer),
+                hash: object.hash,
+                thin: object.thin_summary,
+                defined: object.symbols.map(|symbols| {
+                    symbols
+                        .iter()
+                        .filter(|s| s.global && !s.undefined && !s.weak && !s.format_specific)
+                        .map(|s| names.get_or_intern(String::from_utf8_lossy(s.name)))
+                        .collect()
+                }),
+            })),
+            Err(error) => ObjectFile::Damaged(format!("damaged bitcode: {error}")),
+        }
+    } else {
+        let head: Vec<String> = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        ObjectFile::Damaged(format!(
+            "neither bitcode nor ELF: the file begins with {}",
+            head.join(" ")
+        ))
+    }
+}
+
+fn read_summary(
+    tree: &BuildTree,
+    path: &str,
+    names: &NameTable,
+) -> (SummaryFile, Option<SystemTime>) {
+    let read = with_file(tree, path, |bytes| match bitcode::read_index(bytes) {
+        Ok(index) => SummaryFile::Read {
+            skip: index.skip,
+            modules: index
+                .modules
+                .into_iter()
+                .map(|m| (names.get_or_intern(normalise(&m.path).as_ref()), m.hash))
+                .collect(),
+        },
+        Err(error) => SummaryFile::Damaged(error.to_string()),
+    });
+    match read {
+        FileRead::Missing => (SummaryFile::Missing, None),
+        FileRead::Refused(why) => (SummaryFile::Damaged(why), None),
+        FileRead::Read(summary, made) => (summary, made),
+    }
+}
+
+enum FileRead<T> {
+    Missing,
+    /// There, but not to be read: why.
+    Refused(String),
+    /// The answer, and when the file was last written.
+    Read(T, Option<SystemTime>),
+}
+
+/// Hands the content of a file to `parse`, out of a buffer that each thread
+/// keeps. Names come from archives, which are untrusted: one that leads out of
+/// the tree, or to a device, is not opened.
+fn with_file<T>(tree: &BuildTree, path: &str, parse: impl FnOnce(&[u8]) -> T) -> FileRead<T> {
+    thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    /// A buffer that one huge file has grown is given back.
+    const KEPT: usize = 4 << 20;
+
+    if !stays_inside(path) {
+        return FileRead::Refused("the name leads out of the build tree; not read".to_owned());
+    }
+    let path = tree.build.join(path);
+    let metadata = match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return FileRead::Refused("no regular file".to_owned()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return FileRead::Missing,
+        Err(e) => return FileRead::Refused(e.to_string()),
+    };
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        let read = File::open(&path).and_then(|mut file| file.read_to_end(buffer));
+        let answer = match read {
+            Ok(_) => FileRead::Read(parse(buffer), metadata.modified().ok()),
+            Err(e) if e.kind() == ErrorKind::NotFound => FileRead::Missing,
+            Err(e) => FileRead::Refused(e.to_string()),
+        };
+        if buffer.capacity() > KEPT {
+            *buffer = Vec::new();
+        }
+        answer
+    })
+}

@@ -1,0 +1,283 @@
+//! `klto run` on a machine that fails it: a hang, an interrupt, a full disk, a missing
+//! tool. No kernel is blamed, and nothing is left behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::fake_kernel::{CELL, FakeKernel, listing};
+use crate::support::program::finish;
+
+#[rstest]
+#[case::full_disk("full-disk", "No space left on device")]
+#[case::compiler_killed("out-of-memory", "init/main.o] ")]
+fn what_the_machine_does_is_not_the_kernels_fault(#[case] fault: &str, #[case] says: &str) {
+    let kernel = FakeKernel::with_fault(fault);
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(125));
+    assert!(ended.stdout.contains(says), "{says}");
+    let cell = kernel.cell();
+    assert_eq!(cell["verdict"], "infra");
+    assert_eq!(cell["broken"], false);
+    assert!(cell["reason"].as_str().unwrap().contains(says), "{cell:#}");
+    let ktap = kernel.ktap();
+    let directive = crate::support::ktap::parse(&ktap)
+        .remove(0)
+        .directive
+        .unwrap();
+    assert!(directive.starts_with("SKIP cannot tell: "), "{directive}");
+}
+
+#[test]
+fn a_missing_tool_is_named_with_its_package() {
+    let kernel = FakeKernel::new();
+    fs::remove_file(kernel.tools().join("clang-22")).unwrap();
+    fs::remove_file(kernel.tools().join("bison")).unwrap();
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(125));
+    let reason = kernel.cell()["reason"].as_str().unwrap().to_owned();
+    assert_eq!(
+        reason,
+        "not installed: bison, clang-22; on Debian: apt-get install bison clang-22"
+    );
+    assert!(!kernel.cell_dir(CELL).exists(), "nothing was begun");
+}
+
+/// A run that hangs in the middle of its build, and everything that it starts: all
+/// of it has a variable of its own in its environment.
+struct Hanging {
+    kernel: FakeKernel,
+    marker: String,
+    child: Child,
+}
+
+impl Hanging {
+    fn start() -> Self {
+        let kernel = FakeKernel::with_fault("hang");
+        let marker = marker(&kernel);
+        let child = kernel
+            .run(&[])
+            .env("KLTO_TEST_MARKER", &marker)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(kernel.dir().join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let hanging = Self {
+            kernel,
+            marker,
+            child,
+        };
+        let log = hanging.kernel.cell_dir(CELL).join("build.log");
+        let hangs = || fs::read_to_string(&log).is_ok_and(|log| log.contains("hanging"));
+        assert!(
+            within(Duration::from_secs(60), hangs),
+            "it never comes to the hang"
+        );
+        assert!(
+            living(&hanging.marker).len() > 3,
+            "make and its children are there"
+        );
+        hanging
+    }
+
+    /// Sends a signal to klto alone, as `kill` does; gives its exit code.
+    fn end_by(mut self, signal: Signal) -> (Self, Option<i32>) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        let child = &mut self.child;
+        let ended = within(Duration::from_secs(30), || {
+            child.try_wait().unwrap().is_some()
+        });
+        assert!(ended, "five seconds of grace are over long ago");
+        let code = self.child.wait().unwrap().code();
+        (self, code)
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in living(&self.marker) {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
+    }
+}
+
+fn marker(kernel: &FakeKernel) -> String {
+    kernel
+        .dir()
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while !holds() {
+        if start.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// The processes that have the marker in their environment; a zombie has none.
+fn living(marker: &str) -> Vec<i32> {
+    let variable = format!("KLTO_TEST_MARKER={marker}");
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|all| all.split(|b| *b == 0).any(|one| one == variable.as_bytes()))
+        })
+        .collect()
+}
+
+#[test]
+fn a_build_that_hangs_is_ended_with_everything_it_started() {
+    let kernel = FakeKernel::with_fault("hang");
+    kernel.matrix("[thin-dist]", "3s");
+    let marker = marker(&kernel);
+
+    let ended = finish(kernel.run(&[]).env("KLTO_TEST_MARKER", &marker));
+
+    assert_eq!(ended.code, Some(125));
+    let cell = kernel.cell();
+    assert_eq!(cell["verdict"], "infra");
+    assert_eq!(cell["reason"], "the time limit of 3s is over");
+    assert_eq!(living(&marker), [0; 0]);
+}
+
+#[rstest]
+#[case::ctrl_c(Signal::INT)]
+#[case::kill(Signal::TERM)]
+#[case::terminal_gone(Signal::HUP)]
+fn an_interrupted_run_leaves_no_process_and_a_work_dir_to_go_on_with(#[case] signal: Signal) {
+    let hanging = Hanging::start();
+    let source = listing(&hanging.kernel.source());
+
+    let (hanging, code) = hanging.end_by(signal);
+
+    assert_eq!(code, Some(125));
+    assert_eq!(living(&hanging.marker), [0; 0]);
+    let kernel = &hanging.kernel;
+    let stderr = fs::read_to_string(kernel.dir().join("stderr")).unwrap();
+    assert!(stderr.contains("klto: interrupted"), "{stderr}");
+    assert_eq!(kernel.cell()["verdict"], "infra");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert_eq!(listing(&kernel.source()), source);
+    let cell_dir = kernel.cell_dir(CELL);
+    assert!(
+        cell_dir.join("build/.config").exists(),
+        "what was built stays"
+    );
+    assert!(
+        fs::read_to_string(cell_dir.join("build.log"))
+            .unwrap()
+            .contains("hanging")
+    );
+
+    kernel.set_fault("");
+    assert_eq!(
+        finish(&mut kernel.run(&[])).code,
+        Some(0),
+        "the next run goes on there"
+    );
+}
+
+#[test]
+fn a_second_run_in_the_same_work_directory_is_refused() {
+    let hanging = Hanging::start();
+
+    let second = finish(&mut hanging.kernel.run(&[]));
+
+    assert_eq!(second.code, Some(2));
+    assert!(
+        second
+            .stderr
+            .contains("another klto run is using this work directory")
+    );
+    assert!(!living(&hanging.marker).is_empty(), "the first goes on");
+    assert_eq!(hanging.end_by(Signal::INT).1, Some(125));
+}
+
+/// A file system that is full but for a few pages, gone with this.
+struct TinyDisk(PathBuf);
+
+impl TinyDisk {
+    /// `None` where this user cannot mount one.
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir(at).unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(at)
+            .output();
+        mounted
+            .is_ok_and(|o| o.status.success())
+            .then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).output();
+    }
+}
+
+#[rstest]
+#[case::full_at_once("", true)]
+#[case::filled_by_the_build("fills-disk", false)]
+fn a_full_disk_is_named_and_blames_nobody(#[case] fault: &str, #[case] fill: bool) {
+    let kernel = FakeKernel::with_fault(fault);
+    let Some(disk) = TinyDisk::mount(&kernel.dir().join("disk")) else {
+        eprintln!("left out: this user cannot mount a tmpfs");
+        return;
+    };
+    if fill {
+        let _ = fs::write(disk.0.join("ballast"), vec![0; 4 << 20]);
+        fs::remove_file(disk.0.join("ballast")).unwrap();
+        let work = disk.0.join("work");
+        fs::create_dir(&work).unwrap();
+        fs::write(work.join(".klto-work"), "").unwrap();
+        let _ = fs::write(disk.0.join("ballast"), vec![0; 4 << 20]);
+    }
+
+    let ended = finish(&mut kernel.run_in(&kernel.source(), &disk.0.join("work")));
+
+    assert_eq!(ended.code, Some(125));
+    let said = format!("{}{}", ended.stdout, ended.stderr).to_lowercase();
+    assert!(said.contains("no space left on"), "{said}");
+    assert!(said.contains("free some"), "{said}");
+}
+
+#[test]
+fn nobody_reading_what_it_says_is_no_failure() {
+    let kernel = FakeKernel::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = kernel.run(&[]);
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .status()
+        .unwrap();
+
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(kernel.cell()["verdict"], "new");
+}

@@ -1,0 +1,481 @@
+//! `klto probe` from the outside, over a fake kernel: no result of another state is ever
+//! given, and nothing is done twice.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rstest::rstest;
+use rustix::process::Signal;
+
+use crate::support::fake_kernel::listing;
+use crate::support::probed::{ALL, EARLY, NOT_READ_BY_PREPARE, Probed, WRONG, cell};
+use crate::support::program::finish;
+
+#[test]
+fn a_second_probe_of_the_same_kernel_runs_no_make() {
+    let probed = Probed::new();
+    let source = listing(&probed.kernel.source());
+
+    let (first, goals) = probed.probe(&[]);
+    assert_eq!(
+        (first.code, goals),
+        (Some(0), ALL.map(str::to_owned).to_vec())
+    );
+    let (second, goals) = probed.probe(&[]);
+
+    assert_eq!(second.code, Some(0));
+    assert_eq!(goals, [""; 0]);
+    let [mut first, mut second] = [cell(&first), cell(&second)];
+    assert_eq!(first["verdict"], "holds");
+    assert!(first["checked"]["rules"].as_array().unwrap().len() > 30);
+    first["seconds"] = 0.into();
+    second["seconds"] = 0.into();
+    assert_eq!(second, first);
+    assert_eq!(listing(&probed.kernel.source()), source, "it is only read");
+}
+
+/// With settings of the probe's own: a user's may trade certainty for speed.
+#[test]
+fn objects_come_from_ccache_where_there_is_one() {
+    let probed = Probed::new();
+    probed.append(
+        "Makefile",
+        "\nmodpost: note\nnote:\n\t@echo $(CC) $$CCACHE_DIR $$CCACHE_CONFIGPATH >$(AROUND)/cc\n",
+    );
+    let compiler = || fs::read_to_string(probed.kernel.dir().join("cc")).unwrap();
+
+    let ccache = probed.kernel.tools().join("ccache");
+    let _ = fs::remove_file(&ccache);
+    assert_eq!(probed.code(&[]), 0);
+    assert_eq!(compiler(), "cc\n");
+    fs::write(ccache, "").unwrap();
+    assert_eq!(
+        probed.probe(&[]).1,
+        ALL,
+        "another compiler is another build"
+    );
+    let folder = probed.kernel.work().join("ccache");
+    assert_eq!(
+        compiler(),
+        format!("ccache clang-22 {} /dev/null\n", folder.display())
+    );
+}
+
+/// make writes the version of what RUSTC names into the configuration.
+#[test]
+fn a_probe_does_not_hang_on_the_machines_rust() {
+    let probed = Probed::new();
+    probed.append(
+        "Makefile",
+        "\nmodpost: note\nnote:\n\t@echo rust=$(RUSTC) >$(AROUND)/rust\n",
+    );
+    assert_eq!(probed.code(&[]), 0);
+    let rust = fs::read_to_string(probed.kernel.dir().join("rust")).unwrap();
+    assert_eq!(rust, "rust=false\n");
+}
+
+#[test]
+fn the_command_that_probes_again_asks_for_the_same() {
+    let probed = Probed::new();
+    let (ended, _) = probed.probe(&["--scenario", "idle", "--add", "long,assign-word"]);
+    let cell = cell(&ended);
+    let again = cell["reproduce"][0].as_str().unwrap();
+    let asked = "--arch x86_64 --lto thin-dist --scenario 'build,idle' --add 'long,assign-word'";
+    assert!(again.ends_with(asked), "{again}");
+    let make = cell["reproduce"][1].as_str().unwrap();
+    assert!(
+        make.contains(" KLTO_KNOWN_BAD_OBJECTS=assign-word.o KLTO_LONG=y "),
+        "{make}"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_wrong_again_without_a_make() {
+    let probed = Probed::new();
+    probed.write(EARLY, WRONG);
+    for goals in [&ALL[..], &[]] {
+        let (ended, ran) = probed.probe(&[]);
+        assert_eq!(ended.code, Some(1));
+        assert_eq!(cell(&ended)["checked"]["findings"][0]["key"], "elf.empty");
+        assert_eq!(cell(&ended)["verdict"], "broken");
+        assert_eq!(ran, goals);
+    }
+}
+
+/// What happens between two probes.
+type Change = fn(&Probed);
+
+#[rstest]
+#[case::nothing(|_: &Probed| (), &[])]
+#[case::outside_of_the_copy(|k: &Probed| k.write("drivers/net/net.c", "int other;\n"), &[])]
+#[case::time_alone(|k: &Probed| {
+    let file = fs::File::open(k.kernel.source().join("Makefile")).unwrap();
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+}, &[])]
+#[case::unused_tool(|k: &Probed| fs::write(k.kernel.tools().join("opt-22"), "").unwrap(), &[])]
+#[case::top_makefile(|k: &Probed| k.append("Makefile", "\n# more\n"), &ALL)]
+#[case::kbuild(|k: &Probed| k.append("Kbuild", "obj-y += more/\n"), &ALL)]
+#[case::header(|k: &Probed| k.write(EARLY, "none"), &ALL)]
+#[case::new_header(|k: &Probed| k.write("include/new.h", ""), &ALL)]
+#[case::other_makefile(|k: &Probed| k.write("drivers/net/Makefile", "obj-y += net.o\n"), &ALL)]
+#[case::deleted(|k: &Probed| fs::remove_file(k.kernel.source().join("init/main.c")).unwrap(), &ALL)]
+#[case::mode(|k: &Probed| {
+    let script = k.kernel.source().join("scripts/fake-kbuild");
+    let mode = fs::metadata(&script).unwrap().permissions().mode() ^ 0o111;
+    fs::set_permissions(script, fs::Permissions::from_mode(mode)).unwrap();
+}, &ALL)]
+#[case::compiler(|k: &Probed| fs::write(k.kernel.tools().join("clang-22"), "#!/bin/sh\n# new\n").unwrap(), &ALL)]
+#[case::shell_tool(|k: &Probed| fs::write(k.kernel.tools().join("awk"), "#!/bin/sh\n# new\n").unwrap(), &ALL)]
+#[case::late_makefile(|k: &Probed| k.write(NOT_READ_BY_PREPARE, "none"), &["modpost"])]
+#[case::late_ignored(|k: &Probed| k.append(".gitignore", "*.a\n"), &["modpost"])]
+#[case::late_list(|k: &Probed| k.append("scripts/head-object-list.txt", "arch/x86/more.o\n"), &["modpost"])]
+#[case::new_late_file(|k: &Probed| k.write("scripts/clang-tools/gen.py", ""), &["modpost"])]
+#[case::result_is_garbage(|k: &Probed| fs::write(k.slot().join("result.json"), "{").unwrap(), &["modpost"])]
+#[case::result_is_gone(|k: &Probed| fs::remove_file(k.slot().join("result.json")).unwrap(), &["modpost"])]
+#[case::cell_is_gone(|k: &Probed| fs::remove_dir_all(k.slot()).unwrap(), &ALL)]
+fn what_changed_is_made_again_and_nothing_else(#[case] change: Change, #[case] goals: &[&str]) {
+    let probed = Probed::new();
+    assert_eq!(probed.code(&[]), 0);
+    probed.goals();
+
+    change(&probed);
+
+    let (ended, ran) = probed.probe(&[]);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ran, goals);
+    assert_eq!(probed.probe(&[]).1, [""; 0], "and is remembered");
+}
+
+#[rstest]
+#[case::early(EARLY)]
+#[case::late(NOT_READ_BY_PREPARE)]
+fn a_change_and_its_way_back_are_both_told_right(#[case] file: &str) {
+    let probed = Probed::new();
+    for round in 0..2 {
+        assert_eq!(probed.code(&[]), 0, "round {round}");
+        probed.write(file, WRONG);
+        assert_eq!(probed.code(&[]), 1, "round {round}");
+        probed.write(file, "");
+    }
+    probed.goals();
+    assert_eq!(
+        probed.probe(&[]).1,
+        ["modpost"],
+        "what was prepared is kept"
+    );
+}
+
+#[test]
+fn more_states_than_are_kept_are_all_told_right() {
+    let probed = Probed::new();
+    for round in 0..2 {
+        for state in ["", "a", WRONG, "b", "c", "d"] {
+            probed.write(EARLY, state);
+            let wanted = i32::from(state == WRONG);
+            assert_eq!(probed.code(&[]), wanted, "{state} in round {round}");
+        }
+    }
+    let kept = fs::read_dir(probed.slot().join("prepared")).unwrap();
+    assert!(kept.count() <= 3);
+}
+
+#[test]
+fn a_kernel_that_prepares_with_late_files_is_prepared_again_when_they_change() {
+    let probed = Probed::new();
+    let makefile = fs::read_to_string(probed.kernel.source().join("Makefile")).unwrap();
+    let reads = "@cat include/fault.h scripts/Makefile.vmlinux_a >$(O)";
+    let builds = "cat $(O)/include/prepared.h $(AROUND)";
+    let makefile = makefile
+        .replace("@cat include/fault.h >$(O)", reads)
+        .replace(
+            "cat $(O)/include/prepared.h scripts/Makefile.vmlinux_a $(AROUND)",
+            builds,
+        );
+    assert!(makefile.contains(reads) && makefile.contains(builds));
+    probed.write("Makefile", &makefile);
+    for (late, code) in [("", 0), (WRONG, 1), ("", 0)] {
+        probed.write(NOT_READ_BY_PREPARE, late);
+        assert_eq!(probed.code(&[]), code);
+    }
+}
+
+#[test]
+fn each_mode_and_toolchain_has_a_result_of_its_own() {
+    let probed = Probed::new();
+    let other = probed.kernel.dir().join("other/");
+    fs::create_dir(&other).unwrap();
+    for tool in [
+        "clang",
+        "ld.lld",
+        "llvm-ar",
+        "llvm-nm",
+        "llvm-objcopy",
+        "llvm-readelf",
+        "llvm-strip",
+    ] {
+        fs::write(other.join(tool), "").unwrap();
+    }
+    let toolchain = ["--toolchain", other.to_str().unwrap()];
+    for goals in [&ALL[..], &[]] {
+        assert_eq!(probed.probe(&[]).1, goals);
+        assert_eq!(probed.probe(&toolchain).1, goals);
+        let both = finish(&mut probed.command(&["--lto", "thin,none", "--jobs", "1"]));
+        assert_eq!(both.code, Some(0));
+        assert_eq!(probed.goals(), [goals, goals].concat());
+    }
+}
+
+/// Variables that the makefiles take from the environment, and such that every terminal
+/// has others of.
+#[rstest]
+#[case::assembler("LLVM_IAS", &ALL)]
+#[case::verbose("KBUILD_VERBOSE", &ALL)]
+#[case::of_make("GNUMAKEFLAGS", &ALL)]
+#[case::include_path("CPATH", &ALL)]
+#[case::kept_from_make("KCFLAGS", &[])]
+#[case::session("SSH_CONNECTION", &[])]
+#[case::folder("OLDPWD", &[])]
+fn another_environment_is_another_build(#[case] name: &str, #[case] goals: &[&str]) {
+    let probed = Probed::new();
+    assert_eq!(probed.code(&[]), 0);
+    probed.goals();
+
+    let ended = finish(probed.command(&["--lto", "thin-dist"]).env(name, "-s"));
+
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(probed.goals(), goals);
+}
+
+#[test]
+fn a_mutated_kernel_is_never_taken_for_the_clean_one() {
+    let probed = Probed::new();
+    let mutation = |name: &str, file: &str| {
+        let text = format!(
+            "name: {name}\nabout: x\nedits: [{{ file: {file}, match: none, replace: {WRONG} }}]\nunseen: x\n"
+        );
+        let file = probed.kernel.dir().join(format!("{name}.yaml"));
+        fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (early, late) = (
+        mutation("early", EARLY),
+        mutation("late", NOT_READ_BY_PREPARE),
+    );
+    probed.write(EARLY, "none\n");
+    probed.write(NOT_READ_BY_PREPARE, "none\n");
+    let source = listing(&probed.kernel.source());
+    for round in 0..2 {
+        assert_eq!(probed.code(&[]), 0, "clean, round {round}");
+        assert_eq!(probed.code(&["--mutate", &late]), 1, "late, round {round}");
+        assert_eq!(probed.code(&[]), 0, "clean again, round {round}");
+        assert_eq!(
+            probed.code(&["--mutate", &early]),
+            1,
+            "early, round {round}"
+        );
+    }
+    assert_eq!(listing(&probed.kernel.source()), source);
+
+    let misfit = mutation("misfit", "Kbuild");
+    let (ended, _) = probed.probe(&["--mutate", &misfit]);
+    assert_eq!(ended.code, Some(2));
+    for part in ["misfit", "Kbuild", "«none»", "choose another mutation"] {
+        assert!(ended.stderr.contains(part), "{part}");
+    }
+    assert_eq!(probed.code(&[]), 0);
+}
+
+#[rstest]
+#[case::in_the_configuration("tinyconfig")]
+#[case::in_prepare("prepare")]
+#[case::in_the_build("modpost")]
+fn a_probe_that_was_killed_leaves_nothing_to_be_taken_for_a_result(#[case] goal: &str) {
+    let probed = Probed::new();
+    let mut hanging = probed.hang_in(goal, &[]);
+
+    assert_eq!(hanging.end_by(Signal::KILL), None);
+    // Its make is still there, and writes into the build tree.
+    let (early, _) = probed.probe(&[]);
+    assert_eq!(early.code, Some(2));
+    assert!(early.stderr.contains("is using this work directory"));
+    hanging.end_all();
+
+    let (ended, goals) = probed.probe(&[]);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(goals.last().map(String::as_str), Some("modpost"));
+}
+
+#[test]
+fn a_prepared_tree_that_was_copied_by_half_is_not_used() {
+    let probed = Probed::new();
+    let mut hanging = probed.hang_in_copying();
+    assert_eq!(hanging.end_by(Signal::KILL), None);
+
+    assert_eq!(probed.code(&[]), 0);
+}
+
+#[test]
+fn a_probe_that_was_killed_in_a_scenario_leaves_no_edited_source() {
+    let probed = Probed::new();
+    let touch = ["--scenario", "touch"];
+    assert_eq!(probed.code(&[]), 0);
+    let mut hanging = probed.hang_in("modpost", &touch);
+    hanging.end_by(Signal::KILL);
+    hanging.end_all();
+    probed.goals();
+
+    let (ended, goals) = probed.probe(&touch);
+
+    assert_eq!(ended.code, Some(0), "the sources are those of the kernel");
+    assert!(!goals.contains(&"prepare".to_owned()), "the build is known");
+}
+
+#[rstest]
+#[case::in_prepare("prepare", Signal::INT)]
+#[case::in_the_build("modpost", Signal::INT)]
+#[case::by_kill("modpost", Signal::TERM)]
+fn an_interrupted_probe_leaves_no_process_and_goes_on_next_time(
+    #[case] goal: &str,
+    #[case] signal: Signal,
+) {
+    let probed = Probed::new();
+    let source = listing(&probed.kernel.source());
+    let mut hanging = probed.hang_in(goal, &[]);
+
+    assert_eq!(hanging.end_by(signal), Some(125));
+
+    assert_eq!(hanging.living(), [0; 0]);
+    assert_eq!(listing(&probed.kernel.source()), source);
+    assert_eq!(probed.code(&[]), 0);
+}
+
+#[test]
+fn a_second_probe_in_the_same_work_directory_is_refused() {
+    let probed = Probed::new();
+    let mut hanging = probed.hang_in("modpost", &[]);
+
+    let (second, _) = probed.probe(&[]);
+
+    assert_eq!(second.code, Some(2));
+    assert!(
+        second
+            .stderr
+            .contains("another klto run is using this work directory")
+    );
+    assert!(!hanging.living().is_empty(), "the first goes on");
+    assert_eq!(hanging.end_by(Signal::INT), Some(125));
+}
+
+#[rstest]
+#[case::in_it("work")]
+#[case::the_same(".")]
+#[case::by_detours("include/../../source/work")]
+fn a_work_directory_in_the_kernel_is_refused(#[case] work: &str) {
+    let probed = Probed::new();
+    let source = listing(&probed.kernel.source());
+
+    let work = probed.kernel.source().join(work);
+    let ended = finish(&mut probed.command_in(&work, &[]));
+
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended
+            .stderr
+            .contains("the work directory is in the source tree"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(listing(&probed.kernel.source()), source);
+    assert_eq!(probed.goals(), [""; 0]);
+}
+
+#[test]
+fn a_kernel_without_the_distributed_mode_is_skipped_and_says_so() {
+    let probed = Probed::new();
+    probed.write("arch/Kconfig", "config LTO_CLANG_THIN\n");
+
+    let (ended, goals) = probed.probe(&[]);
+
+    assert_eq!(ended.code, Some(125), "nothing was checked");
+    assert_eq!(cell(&ended)["verdict"], "skipped");
+    assert!(ended.stdout.contains("no LTO_CLANG_THIN_DIST"));
+    assert_eq!(goals, [""; 0]);
+    let both = finish(&mut probed.command(&["--lto", "thin,thin-dist"]));
+    assert_eq!(both.code, Some(0), "one of two was checked");
+}
+
+#[rstest]
+#[case::does_not_parse("Makefile", "\nendif\n", "extraneous 'endif'")]
+#[case::lacks_a_separator("Makefile", "\nthis is no makefile\n", "missing separator")]
+#[case::includes_nothing(
+    "Makefile",
+    "\ninclude scripts/Makefile.lost\n",
+    "scripts/Makefile.lost"
+)]
+#[case::does_not_compile(EARLY, "compile-error", "unknown type name 'fault'")]
+#[case::does_not_compile_late(NOT_READ_BY_PREPARE, "compile-error", "unknown type name 'fault'")]
+#[case::loses_a_symbol("include/kconfig.h", "drop-symbol", "CONFIG_MODVERSIONS")]
+fn a_kernel_that_cannot_be_built_is_broken_with_what_make_says(
+    #[case] file: &str,
+    #[case] text: &str,
+    #[case] says: &str,
+) {
+    let probed = Probed::new();
+    let before = fs::read_to_string(probed.kernel.source().join(file)).unwrap();
+    probed.append(file, text);
+
+    for again in [false, true] {
+        let (ended, _) = probed.probe(&["--scenario", "touch"]);
+        assert_eq!(ended.code, Some(1), "again: {again}");
+        assert!(ended.stdout.contains(says), "again: {again}");
+    }
+
+    probed.write(file, &before);
+    assert_eq!(probed.code(&[]), 0);
+}
+
+/// What the machine does is no result, and so it is not remembered.
+#[test]
+fn a_full_disk_is_told_once() {
+    let probed = Probed::new();
+    probed.around("fault", "full-disk");
+    let (ended, _) = probed.probe(&[]);
+    assert_eq!(ended.code, Some(125));
+    assert!(ended.stdout.contains("No space left on device"));
+
+    probed.around("fault", "");
+    assert_eq!(probed.code(&[]), 0);
+}
+
+#[test]
+fn a_kbuild_file_that_is_worded_otherwise_is_not_guessed_at() {
+    let probed = Probed::new();
+    probed.write("Kbuild", "obj-y += init/\n");
+
+    let (ended, goals) = probed.probe(&[]);
+
+    assert_eq!(ended.code, Some(125));
+    let reason = cell(&ended)["reason"].to_string();
+    assert!(
+        reason.contains("Kbuild: «# Ordinary directory descending» is not in it"),
+        "{reason}"
+    );
+    assert_eq!(goals, [""; 0]);
+}
+
+/// The makefiles see the miniature where the kernel's own objects were named.
+#[test]
+fn the_miniature_takes_the_place_of_the_kernels_objects() {
+    let probed = Probed::new();
+    assert_eq!(probed.code(&[]), 0);
+    let tree = probed.slot().join("source");
+    let read = |path: &str| fs::read_to_string(tree.join(path)).unwrap();
+    assert_eq!(read("Kbuild"), "obj-y += klto/\n\nobj-y += probe/\n");
+    assert!(
+        read("scripts/head-object-list.txt").starts_with("arch/x86/kernel/head_64.o\nprobe/head/")
+    );
+    assert!(Path::new(&tree.join("probe/plain.c")).is_file());
+    assert!(!tree.join("drivers/net/net.c").exists());
+}

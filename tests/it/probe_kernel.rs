@@ -1,0 +1,167 @@
+//! The probe on a real kernel source: its makefiles are clean on every architecture, and
+//! the defects of history are caught, by their keys. Needs `KLTO_KERNEL`, as
+//! `tests/real_kernel.rs` does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use klto::input::arch_table;
+use klto::input::mutation::{self, Mutation};
+use klto::model::cell::LtoMode;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::real::{kernel, klto};
+
+/// One probe; gives its exit code and its cells.
+fn probe(kernel: &Path, work: &TempDir, args: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let (kernel, work) = (kernel.to_str().unwrap(), work.path().to_str().unwrap());
+    let mut all = vec![
+        "probe", "--kernel", kernel, "--work", work, "--format", "json",
+    ];
+    all.extend(args);
+    let output = klto(&all);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    (
+        output.status.code(),
+        report["cells"].as_array().unwrap().clone(),
+    )
+}
+
+/// The keys of what is found and not allowed, in the build and in every scenario.
+fn keys(cell: &Value) -> BTreeSet<String> {
+    let scenarios = cell["scenarios"].as_array().unwrap();
+    let lists = scenarios
+        .iter()
+        .map(|s| &s["findings"])
+        .chain([&cell["checked"]["findings"]]);
+    let open = lists
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter(|finding| finding["allowed"].is_null())
+        .map(|finding| finding["key"].as_str().unwrap().to_owned());
+    let failed = (!cell["build_failure"].is_null()).then(|| "build.failed".to_owned());
+    open.chain(failed).collect()
+}
+
+#[test]
+fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
+    let Some(kernel) = kernel() else { return };
+    let work = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+
+    let (code, cells) = probe(&kernel, &work, &["--scenario", "build,idle,clean"]);
+
+    assert_eq!(code, Some(0));
+    assert_eq!(cells.len(), 2 * arch_table::names_with_lto().unwrap().len());
+    for cell in &cells {
+        assert_eq!(keys(cell), BTreeSet::new(), "{cell:#}");
+        let played = cell["scenarios"].as_array().unwrap().iter();
+        let played: Vec<&Value> = played.map(|s| &s["scenario"]).collect();
+        assert_eq!(played, ["idle", "clean"], "{cell:#}");
+        assert!(cell["checked"]["objects"].as_u64() > Some(50), "{cell:#}");
+        assert!(
+            cell["checked"]["exported_symbols"].as_u64() > Some(10),
+            "{cell:#}"
+        );
+    }
+
+    let table = mutation::all().unwrap();
+    for mutation in table
+        .iter()
+        .filter(|m| m.history.is_some() && m.unseen.is_none())
+    {
+        for arch in arches(mutation) {
+            is_caught(&kernel, &work, mutation, &arch);
+        }
+    }
+
+    let (code, again) = probe(&kernel, &work, &[]);
+    assert_eq!(code, Some(0), "no mutation stays");
+    assert_eq!(again.len(), cells.len());
+}
+
+/// Where a mutation is tried: v11's on every architecture, since that is what it is about.
+fn arches(mutation: &Mutation) -> Vec<String> {
+    let known = || {
+        arch_table::names_with_lto()
+            .unwrap()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut arches: Vec<String> = mutation.arch.clone().unwrap_or_else(known);
+    if mutation.history.as_deref() != Some("v11") {
+        arches.drain(..arches.len() - 1);
+    }
+    arches
+}
+
+fn is_caught(kernel: &Path, work: &TempDir, mutation: &Mutation, arch: &str) {
+    if let Err(how) = shows_as_foretold(kernel, work, mutation, arch) {
+        panic!("{} on {arch}: {how}", mutation.name);
+    }
+}
+
+/// Whether a mutation is reported under the keys that its file names, and no other.
+fn shows_as_foretold(
+    kernel: &Path,
+    work: &TempDir,
+    mutation: &Mutation,
+    arch: &str,
+) -> Result<(), String> {
+    let modes = [LtoMode::ThinDist, LtoMode::Thin, LtoMode::None];
+    let lto = modes
+        .into_iter()
+        .find(|lto| mutation.lto.contains(lto))
+        .unwrap();
+    let args = [
+        "--arch",
+        arch,
+        "--lto",
+        lto.name(),
+        "--scenario",
+        &mutation.scenario,
+        "--mutate",
+        &mutation.name,
+    ];
+
+    let (code, cells) = probe(kernel, work, &args);
+
+    let wanted = Some(i32::from(mutation.unseen.is_none()));
+    let found = keys(&cells[0]);
+    if code != wanted {
+        return Err(format!("exit {code:?}, expected {wanted:?}: {found:?}"));
+    }
+    if let Some(key) = mutation.expect.iter().find(|key| !found.contains(*key)) {
+        return Err(format!("{key} is not in {found:?}"));
+    }
+    let foretold = |key: &&String| mutation.expect.contains(key) || mutation.also.contains(key);
+    match found.iter().find(|key| !foretold(key)) {
+        Some(key) => Err(format!("{key} is not foretold")),
+        None => Ok(()),
+    }
+}
+
+/// Half an hour for one architecture: `KLTO_MUTATIONS=x86_64` asks for it.
+#[test]
+fn the_whole_table_of_mutations_shows_what_it_says() {
+    let Ok(arch) = std::env::var("KLTO_MUTATIONS") else {
+        return;
+    };
+    let kernel = kernel().expect("KLTO_KERNEL names the kernel");
+    let work = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut wrong = Vec::new();
+    for mutation in mutation::all().unwrap() {
+        if mutation
+            .arch
+            .as_ref()
+            .is_some_and(|known| !known.contains(&arch))
+        {
+            continue;
+        }
+        let shown = shows_as_foretold(&kernel, &work, &mutation, &arch);
+        eprintln!("{}: {shown:?}", mutation.name);
+        wrong.extend(shown.err().map(|how| format!("{}: {how}", mutation.name)));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}

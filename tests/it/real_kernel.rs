@@ -1,0 +1,215 @@
+//! Builds real kernels and checks them: the main job, on real input. Needs a
+//! kernel source in `KLTO_KERNEL`, which `ci/kernel-source` fetches; takes
+//! minutes. `KLTO_SKIP_REAL_KERNEL=1` leaves these tests out, and says so.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use klto::tree::collect::bitcode;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::real::{kernel, klto};
+
+/// Runs cells of a matrix in a work directory of their own.
+fn run(matrix: &str, cell: &str, kernel: &Path, more: &[&str]) -> (TempDir, Output) {
+    let work = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let matrix = format!("{}/matrices/{matrix}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let kernel = kernel.to_str().unwrap();
+    let dir = work.path().to_str().unwrap();
+    let snapshots = format!("{}/snapshots", env!("CARGO_MANIFEST_DIR"));
+    let mut args = vec![
+        "run",
+        &matrix,
+        "--kernel",
+        kernel,
+        "--cell",
+        cell,
+        "--work",
+        dir,
+        "--ccache",
+        "--snapshots",
+        &snapshots,
+    ];
+    args.extend(more);
+    let output = klto(&args);
+    (work, output)
+}
+
+fn report(work: &TempDir) -> Value {
+    let text = std::fs::read_to_string(work.path().join("report.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn build_dir(work: &TempDir, cell: &str) -> PathBuf {
+    work.path().join("cells").join(cell).join("build")
+}
+
+/// A clean kernel has no finding, and a verdict that does not depend on how
+/// long the build took or where it was.
+fn assert_clean(report: &Value, cell: &str) {
+    let cells = report["cells"].as_array().unwrap();
+    let found = cells.iter().find(|c| c["cell"] == cell).expect(cell);
+    assert_eq!(found["broken"], false, "{found:#}");
+    assert_eq!(found["checked"]["findings"], Value::Array(Vec::new()));
+    assert_eq!(found["differences"], Value::Array(Vec::new()), "{cell}");
+    assert!(
+        found["checked"]["objects"].as_u64().unwrap() > 300,
+        "{found:#}"
+    );
+    assert!(
+        ["same", "new"].contains(&found["verdict"].as_str().unwrap()),
+        "{found:#}"
+    );
+}
+
+#[test]
+fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
+    let Some(kernel) = kernel() else { return };
+
+    let (work, output) = run("full", "x86_64/*", &kernel, &[]);
+
+    assert_eq!(output.status.code(), Some(0));
+    let report = report(&work);
+    assert_clean(&report, "x86_64/tiny/thin-dist/llvm-22");
+    assert_clean(&report, "x86_64/tiny/thin/llvm-22");
+    assert_eq!(
+        played(&report, "x86_64/tiny/thin/llvm-22"),
+        ["idle", "clean"]
+    );
+    let distributed = played(&report, "x86_64/tiny/thin-dist/llvm-22");
+    assert_eq!(distributed, ["idle", "clean", "compare with thin"]);
+    let thin = &report["cells"][0];
+    assert_eq!(thin["cell"], "x86_64/tiny/thin/llvm-22", "matrix order");
+    assert_eq!(thin["derived_from"], "x86_64/tiny/thin-dist/llvm-22");
+    assert!(
+        std::fs::read_to_string(work.path().join("report.ktap"))
+            .unwrap()
+            .contains("\nok 2 ")
+    );
+
+    every_object_reads_as_llvm_reads_it(&build_dir(&work, "x86_64/tiny/thin-dist/llvm-22"));
+}
+
+/// Triple and producer of every IR object, against `llvm-bcanalyzer`.
+fn every_object_reads_as_llvm_reads_it(build: &Path) {
+    let order = std::fs::read_to_string(build.join("builtin.order")).unwrap();
+    let mut compared = 0;
+    for object in order.lines() {
+        let bytes = std::fs::read(build.join(object)).unwrap();
+        if !bitcode::is_bitcode(&bytes) {
+            continue;
+        }
+        let ours = bitcode::read_object(&bytes).unwrap();
+        let dump = Command::new("llvm-bcanalyzer-22")
+            .args(["--dump", object])
+            .current_dir(build)
+            .output()
+            .expect("llvm-bcanalyzer-22: ci/setup installs it");
+        let dump = String::from_utf8_lossy(&dump.stdout);
+        assert_eq!(ours.triple, record_string(&dump, "<TRIPLE "), "{object}");
+        assert_eq!(ours.producer, record_string(&dump, "<STRING "), "{object}");
+        compared += 1;
+    }
+    assert!(compared > 300, "only {compared} IR objects");
+}
+
+/// The string of the first record of a kind, out of its operands.
+fn record_string(dump: &str, record: &str) -> String {
+    let line = dump
+        .lines()
+        .find(|line| line.contains(record))
+        .expect(record);
+    let (_, inside) = line.split_once(record).unwrap();
+    inside
+        .split([' ', '/', '>'])
+        .filter_map(|word| word.strip_prefix("op")?.split_once('='))
+        .map(|(_, code)| char::from(code.parse::<u8>().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_cross_architecture_is_clean_in_distributed_mode_and_boots() {
+    const CELL: &str = "riscv/boot/thin-dist/llvm-22";
+    let Some(kernel) = kernel() else { return };
+
+    let (work, output) = run("boot", CELL, &kernel, &[]);
+
+    assert_eq!(output.status.code(), Some(0));
+    let report = report(&work);
+    assert_clean(&report, CELL);
+    assert_eq!(played(&report, CELL), ["idle", "clean", "boot"]);
+    let console = work
+        .path()
+        .join("cells")
+        .join(CELL)
+        .join("scenarios/console.log");
+    let console = std::fs::read_to_string(console).unwrap();
+    assert!(console.contains("\nklto: init runs on Linux "), "{console}");
+}
+
+/// The scenarios that a cell was played, all whole and none with a finding, allowed or not.
+fn played(report: &Value, cell: &str) -> Vec<String> {
+    let cells = report["cells"].as_array().unwrap();
+    let found = cells.iter().find(|c| c["cell"] == cell).expect(cell);
+    let scenarios = found["scenarios"].as_array().unwrap();
+    for scenario in scenarios {
+        assert_eq!(
+            scenario["findings"],
+            Value::Array(Vec::new()),
+            "{scenario:#}"
+        );
+        assert_eq!(
+            scenario["left_out"],
+            Value::Array(Vec::new()),
+            "{scenario:#}"
+        );
+    }
+    let names = scenarios
+        .iter()
+        .map(|scenario| scenario["scenario"].as_str().unwrap());
+    names.map(str::to_owned).collect()
+}
+
+/// The defect of 7.2 that `docs/known-defects.md` describes: after a switch of
+/// the mode no object is rebuilt, and the back end runs without flags.
+#[test]
+fn a_tree_switched_from_thin_to_distributed_is_broken() {
+    let Some(kernel) = kernel() else { return };
+    let (work, output) = run("full", "x86_64/*/thin", &kernel, &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let build = build_dir(&work, "x86_64/tiny/thin/llvm-22");
+
+    // As klto makes it, so that nothing is rebuilt for another reason.
+    let switch = format!(
+        "set -x; exec >switch.log 2>&1
+         {kernel}/scripts/config --file .config -d LTO_CLANG_THIN -e LTO_CLANG_THIN_DIST
+         make='make ARCH=x86_64 LLVM=-22 KBUILD_BUILD_VERSION=1 KBUILD_BUILD_USER=klto KBUILD_BUILD_HOST=klto'
+         time='KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 2026'
+         cc='CC=ccache clang-22' host='HOSTCC=ccache clang-22'
+         $make \"$cc\" \"$host\" \"$time\" olddefconfig &&
+         $make \"$cc\" \"$host\" \"$time\" -j2 vmlinux",
+        kernel = kernel.display()
+    );
+    let made = Command::new("sh")
+        .args(["-c", &switch])
+        .current_dir(&build)
+        .status()
+        .unwrap();
+    eprintln!("make after the switch: {made}");
+
+    let dir = build.to_str().unwrap();
+    let output = klto(&["check", dir, "--format", "json", "--only", "flags"]);
+    assert_eq!(output.status.code(), Some(1));
+    let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = checked["findings"].as_array().unwrap();
+    assert!(
+        findings.iter().all(|f| f["key"] == "flags.saved-missing"),
+        "{findings:#?}"
+    );
+    assert!(
+        findings.iter().any(|f| f["object"] == "init/main.o"),
+        "{findings:#?}"
+    );
+    assert_eq!(Some(findings.len() as u64), checked["ir_objects"].as_u64());
+}

@@ -1,0 +1,80 @@
+//! `config.*`, broken: the configuration is not the one that was asked for.
+
+use std::collections::BTreeMap;
+
+use klto::model::cell::LtoMode;
+use rstest::rstest;
+
+use super::case::broken;
+use crate::support::tree::layout::X86_64;
+use crate::support::tree::{Asked, Tree, keys};
+
+broken! {
+    two_modes_after_a_merge_of_config_fragments: X86_64 ThinDist => ["config.lto-mode"]
+        at "the choice of LTO modes" saying "CONFIG_LTO_CLANG_THIN=y, CONFIG_LTO_CLANG_THIN_DIST=y";
+}
+
+fn two_modes_after_a_merge_of_config_fragments(tree: &mut Tree) {
+    tree.edit("include/config/auto.conf", |text| {
+        format!("{text}CONFIG_LTO_CLANG_THIN=y\n")
+    });
+}
+
+/// Rules whose broken tree is a right one that was not asked for: the tables cannot say
+/// that, the tests below do.
+pub const ASKED_FOR: &[&str] = &["config.symbol"];
+
+#[rstest]
+#[case::dropped_by_olddefconfig("CONFIG_KASAN", "y", Some("left n"))]
+#[case::another_value(
+    "CONFIG_CLANG_VERSION",
+    "190107",
+    Some("asked for CONFIG_CLANG_VERSION=190107")
+)]
+#[case::still_on("CONFIG_MODULES", "n", Some("left y"))]
+#[case::as_asked_for("CONFIG_MODVERSIONS", "y", None)]
+#[case::off_as_asked_for("CONFIG_KASAN", "n", None)]
+fn a_symbol_must_have_the_value_that_was_asked_for(
+    #[case] symbol: &str,
+    #[case] value: &str,
+    #[case] evidence: Option<&str>,
+) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+
+    let answer = tree.ask(&Asked {
+        requested: BTreeMap::from([(symbol.to_owned(), value.to_owned())]),
+        ..Asked::default()
+    });
+
+    let findings = answer.unwrap().checked.findings;
+    match evidence {
+        None => assert_eq!(findings, []),
+        Some(evidence) => {
+            let [finding] = &findings[..] else {
+                panic!("one finding: {findings:#?}")
+            };
+            assert_eq!(finding.rule.key, "config.symbol");
+            assert_eq!(finding.object, symbol);
+            assert!(finding.evidence.contains(evidence), "{finding:?}");
+        }
+    }
+}
+
+#[rstest]
+#[case::distributed_fell_back_to_in_process(LtoMode::ThinDist, LtoMode::Thin)]
+#[case::in_process_was_not_switched(LtoMode::Thin, LtoMode::ThinDist)]
+#[case::no_lto_was_not_switched(LtoMode::None, LtoMode::Thin)]
+fn a_tree_in_another_mode_than_was_asked_for_is_reported(
+    #[case] asked: LtoMode,
+    #[case] built: LtoMode,
+) {
+    let tree = Tree::pristine(X86_64, built);
+
+    let answer = tree.ask(&Asked {
+        mode: Some(asked),
+        ..Asked::default()
+    });
+
+    let findings = answer.unwrap().checked.findings;
+    assert!(keys(&findings).contains("config.lto-mode"), "{findings:#?}");
+}

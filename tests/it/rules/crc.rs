@@ -1,0 +1,217 @@
+//! `crc.*`, broken: the CRC of an exported symbol on its way from genksyms to the module
+//! loader.
+
+use super::case::broken;
+use crate::support::tree::Tree;
+use crate::support::tree::kbuild::Step;
+use crate::support::tree::recipes::{Recipes, dot_cmd};
+
+broken! {
+    the_cmd_file_of_an_object_is_deleted: X86_64 Thin => ["crc.cmd-missing"]
+        at "virt/kvm/vcpu.o" saying "virt/kvm/.vcpu.o.cmd does not exist";
+    the_cmd_file_of_an_ir_object_is_deleted: ARM64 ThinDist => ["crc.cmd-missing"]
+        at "virt/kvm/vcpu.thinlto-native.o" saying "virt/kvm/.vcpu.o.cmd does not exist";
+    the_cmd_file_of_a_module_object_is_deleted: RISCV Thin => ["crc.cmd-missing"]
+        at "drivers/m/two.o" saying "an object of the module drivers/m/m";
+    genksyms_was_interrupted_and_ran_again: LOONGARCH ThinDist => ["crc.syntax"]
+        at "lib/ring.thinlto-native.o" saying "«#SYMVER ring_ne»";
+    a_symvers_file_has_a_line_too_short: X86_64 ThinDist => ["crc.syntax"]
+        at "vmlinux.symvers" saying "line 3";
+    a_symvers_file_of_modules_is_no_text: ARM64 Thin => ["crc.syntax"]
+        at "Module.symvers" saying "line 1";
+    the_list_of_objects_is_deleted: RISCV ThinDist => ["crc.missing"]
+        at ".vmlinux.objs" saying "is not there, though vmlinux is";
+    the_symvers_file_is_deleted: LOONGARCH Thin => ["crc.missing"]
+        at "vmlinux.symvers" saying "is not there, though vmlinux is";
+    genksyms_runs_before_fixdep: RISCV ThinDist => ["crc.missing", "log.modversions"]
+        at "wake_up_one" saying "exported, vmlinux.symvers has 0x00000000, but no linked object's .cmd file has";
+    a_module_symbol_has_no_crc: ARM64 None => ["crc.missing"]
+        at "m_register" saying "Module.symvers has";
+    modpost_looks_beside_the_native_object: X86_64 ThinDist => ["crc.zero", "log.modversions"]
+        at "schedule_hint" saying "vmlinux.symvers has 0, the .cmd file of kernel/sched/core.thinlto-native.o";
+    genksyms_computes_zero: LOONGARCH Thin => ["crc.zero"]
+        at "copy_words" saying "computed as 0 for arch/ARCH/lib/copy.o";
+    modpost_did_not_run_again: ARM64 ThinDist => ["crc.differs"]
+        at "ring_next" saying "vmlinux.symvers has 0x1a289255, the .cmd file of lib/ring.thinlto-native.o 0x00000007";
+    the_export_file_is_of_an_earlier_build: X86_64 Thin => ["crc.differs"]
+        at "ring_next" saying ".vmlinux.export.c has 0x00000007, vmlinux.symvers 0x1a289255";
+    vmlinux_is_linked_with_an_earlier_export_file: RISCV ThinDist => ["crc.differs"]
+        at "ring_next" saying "__kcrctab of vmlinux has 0x00000007, vmlinux.symvers 0x1a289255";
+    a_symbol_is_not_in_the_export_file: LOONGARCH None => ["crc.differs"]
+        at "ring_next" saying ".vmlinux.export.c has no CRC";
+    vmlinux_is_linked_without_a_crc: X86_64 Thin => ["crc.differs"]
+        at "copy_words" saying "__kcrctab of vmlinux has no CRC";
+    modules_are_built_against_earlier_crcs: ARM64 ThinDist => ["crc.differs"]
+        at "ring_next" saying "Module.symvers has 0x00000007, vmlinux.symvers 0x1a289255";
+    a_module_is_of_an_earlier_build: X86_64 ThinDist => ["crc.differs"]
+        at "m_register" saying "Module.symvers has 0x00000007, the .cmd file of drivers/m/one.o";
+    a_module_asks_for_an_earlier_crc: RISCV ThinDist => ["crc.differs"]
+        at "drivers/m/m.ko" saying "ring_next: its table of versions has 0x00000007, Module.symvers 0x1a289255";
+    a_module_has_no_version_of_a_symbol: X86_64 None => ["crc.differs"]
+        at "drivers/m/m.ko" saying "schedule_hint: its table of versions has no CRC";
+    a_module_of_a_plain_make_has_no_version_of_a_symbol: ARM64 ThinDist => ["crc.differs"]
+        at "drivers/m/m.ko" saying "schedule_hint: its table of versions has no CRC";
+    two_objects_disagree: RISCV Thin => ["crc.differs"]
+        at "ring_next" saying "in the .cmd file of kernel/sched/core.o, 0x1a289255 in that of lib/ring.o";
+}
+
+fn the_cmd_file_of_an_object_is_deleted(tree: &mut Tree) {
+    tree.remove("virt/kvm/.vcpu.o.cmd");
+}
+
+fn the_cmd_file_of_an_ir_object_is_deleted(tree: &mut Tree) {
+    tree.remove("virt/kvm/.vcpu.o.cmd");
+}
+
+fn the_cmd_file_of_a_module_object_is_deleted(tree: &mut Tree) {
+    tree.remove("drivers/m/.two.o.cmd");
+}
+
+fn genksyms_was_interrupted_and_ran_again(tree: &mut Tree) {
+    tree.edit("lib/.ring.o.cmd", |text| {
+        text.replace("#SYMVER ", "#SYMVER ring_ne\n#SYMVER ")
+    });
+}
+
+fn a_symvers_file_has_a_line_too_short(tree: &mut Tree) {
+    tree.edit("vmlinux.symvers", |text| {
+        text.replace("\tearly_map\tvmlinux\tEXPORT_SYMBOL\t", "\tearly_map")
+    });
+}
+
+fn a_symvers_file_of_modules_is_no_text(tree: &mut Tree) {
+    tree.replace("Module.symvers", "drivers/m/m.o");
+}
+
+fn the_list_of_objects_is_deleted(tree: &mut Tree) {
+    tree.remove(".vmlinux.objs");
+}
+
+fn the_symvers_file_is_deleted(tree: &mut Tree) {
+    tree.remove("vmlinux.symvers");
+    tree.remove("Module.symvers");
+}
+
+/// fixdep writes the file anew, and what was in it is gone.
+fn genksyms_runs_before_fixdep(tree: &mut Tree) {
+    tree.make(
+        Step::Objects,
+        Recipes {
+            front: |_, front| front.symvers = |_| String::new(),
+            ..Recipes::default()
+        },
+    );
+}
+
+fn a_module_symbol_has_no_crc(tree: &mut Tree) {
+    tree.edit("drivers/m/.one.o.cmd", |text| {
+        text.replace("#SYMVER m_register", "#SYMVER m_registered")
+    });
+}
+
+/// Before v4 of the series.
+fn modpost_looks_beside_the_native_object(tree: &mut Tree) {
+    tree.make(
+        Step::Modpost,
+        Recipes {
+            crcs_of: dot_cmd,
+            ..Recipes::default()
+        },
+    );
+}
+
+fn genksyms_computes_zero(tree: &mut Tree) {
+    tree.make(
+        Step::Objects,
+        Recipes {
+            front: |unit, front| {
+                if unit.object.ends_with("lib/copy.o") && unit.source.ends_with(".c") {
+                    front.symvers = |_| "#SYMVER copy_words 0x00000000\n".to_owned();
+                }
+            },
+            ..Recipes::default()
+        },
+    );
+}
+
+fn modpost_did_not_run_again(tree: &mut Tree) {
+    tree.edit("lib/.ring.o.cmd", |text| {
+        text.replace("0x1a289255", "0x00000007")
+    });
+}
+
+fn the_export_file_is_of_an_earlier_build(tree: &mut Tree) {
+    tree.edit(".vmlinux.export.c", |text| {
+        text.replace("0x1a289255", "0x00000007")
+    });
+}
+
+fn vmlinux_is_linked_with_an_earlier_export_file(tree: &mut Tree) {
+    let whole = tree.text(".vmlinux.export.c");
+    the_export_file_is_of_an_earlier_build(tree);
+    tree.make(Step::Vmlinux, Recipes::default());
+    tree.write(".vmlinux.export.c", whole);
+}
+
+fn a_symbol_is_not_in_the_export_file(tree: &mut Tree) {
+    tree.edit(".vmlinux.export.c", |text| {
+        text.replace("SYMBOL_CRC(ring_next, 0x1a289255);\n", "")
+    });
+}
+
+fn vmlinux_is_linked_without_a_crc(tree: &mut Tree) {
+    let whole = tree.text(".vmlinux.export.c");
+    tree.edit(".vmlinux.export.c", |text| {
+        text.replace("SYMBOL_CRC(copy_words, ", "SYMBOL_CRC(copied_words, ")
+    });
+    tree.make(Step::Vmlinux, Recipes::default());
+    tree.write(".vmlinux.export.c", whole);
+}
+
+fn modules_are_built_against_earlier_crcs(tree: &mut Tree) {
+    tree.edit("Module.symvers", |text| {
+        text.replace("0x1a289255", "0x00000007")
+    });
+}
+
+fn a_module_is_of_an_earlier_build(tree: &mut Tree) {
+    tree.edit("Module.symvers", |text| {
+        let (before, after) = text.split_once("\tm_register").unwrap();
+        format!(
+            "{}0x00000007\tm_register{after}",
+            &before[..before.len() - 10]
+        )
+    });
+}
+
+fn a_module_asks_for_an_earlier_crc(tree: &mut Tree) {
+    link_modules_after(tree, modules_are_built_against_earlier_crcs);
+}
+
+fn a_module_has_no_version_of_a_symbol(tree: &mut Tree) {
+    link_modules_after(tree, |tree| {
+        tree.edit("Module.symvers", |text| {
+            text.replace("\tschedule_hint\t", "\tscheduled_hint\t")
+        });
+    });
+}
+
+/// Links modules with a `Module.symvers` that is not the one that stays.
+fn link_modules_after(tree: &mut Tree, change: impl FnOnce(&mut Tree)) {
+    let whole = tree.text("Module.symvers");
+    change(tree);
+    tree.make(Step::Modules, Recipes::default());
+    tree.write("Module.symvers", whole);
+}
+
+/// One run of modpost is then for vmlinux and modules together.
+fn a_module_of_a_plain_make_has_no_version_of_a_symbol(tree: &mut Tree) {
+    a_module_has_no_version_of_a_symbol(tree);
+    tree.remove("vmlinux.symvers");
+}
+
+fn two_objects_disagree(tree: &mut Tree) {
+    tree.edit("kernel/sched/.core.o.cmd", |text| {
+        format!("{text}#SYMVER ring_next 0x00000007\n")
+    });
+}

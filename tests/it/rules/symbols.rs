@@ -1,0 +1,90 @@
+//! `symbols.*`, broken: native objects that do not add up to what their IR defined.
+
+use super::case::broken;
+use crate::support::tree::Tree;
+use crate::support::tree::kbuild::Step;
+use crate::support::tree::recipes::Recipes;
+
+broken! {
+    the_thin_link_is_told_that_it_is_the_last: X86_64 ThinDist => ["symbols.lost"]
+        at "virt/kvm/vcpu.thinlto-native.o" saying "«vcpu_stop» first";
+    a_cache_answers_with_another_object: ARM64 ThinDist => ["symbols.lost"]
+        at "init/version.thinlto-native.o" saying "lacks 1 of 1 symbols, «synthetic_banner» first";
+    the_back_end_compiles_another_input: RISCV ThinDist => ["symbols.lost", "flags.backend-command"]
+        at "init/version.thinlto-native.o" saying "«synthetic_banner» first";
+    an_object_is_compiled_with_the_index_of_another_link: X86_64 ThinDist => ["symbols.promotion-unresolved"]
+        at "kernel/sched/core.thinlto-native.o" saying "refers to «ring_step.llvm.";
+    vmlinux_o_is_linked_from_other_natives: RISCV ThinDist => ["symbols.promotion-unresolved"]
+        at "vmlinux.o" saying "«ring_step.llvm.";
+    the_back_end_names_promoted_locals_otherwise: LOONGARCH ThinDist => ["symbols.promotion-unresolved"]
+        at "init/main.thinlto-native.o" saying "refers to «ring_step.llvm.";
+}
+
+/// Without `-r` the linker keeps what the entry point needs, and the rest is local or gone.
+fn the_thin_link_is_told_that_it_is_the_last(tree: &mut Tree) {
+    tree.make(
+        Step::Index,
+        Recipes {
+            thin_link: |args| {
+                args.retain(|arg| arg != "-r");
+                args.extend(["-e", "_start"].map(str::to_owned));
+            },
+            ..Recipes::default()
+        },
+    );
+}
+
+/// ccache before 4.13 does not know what `-fthinlto-index` means.
+fn a_cache_answers_with_another_object(tree: &mut Tree) {
+    let copy = format!("arch/{}/lib/copy.thinlto-native.o", tree.src());
+    tree.replace("init/version.thinlto-native.o", &copy);
+}
+
+fn the_back_end_compiles_another_input(tree: &mut Tree) {
+    tree.make_until_it_fails(
+        Step::Natives,
+        Recipes {
+            back: |_, back| back.object = back.object.replace("init/version.o", "virt/kvm/vcpu.o"),
+            ..Recipes::default()
+        },
+        Step::VmlinuxO,
+    );
+}
+
+/// In that link nothing was imported, so nothing had to be promoted.
+fn an_object_is_compiled_with_the_index_of_another_link(tree: &mut Tree) {
+    let summary = "lib/ring.o.thinlto.bc";
+    let whole = tree.read(summary);
+    tree.keeping_time(summary, || {
+        tree.shell("ld.lld-22 -r --thinlto-index-only=other-index lib/ring.o");
+    });
+    tree.keeping_time("lib/ring.thinlto-native.o", || {
+        tree.shell(&tree.recorded_command("lib/.ring.thinlto-native.o.cmd"));
+    });
+    tree.write(summary, whole);
+}
+
+/// The native object is right by now, `vmlinux.o` was linked before.
+fn vmlinux_o_is_linked_from_other_natives(tree: &mut Tree) {
+    let native = "lib/ring.thinlto-native.o";
+    let right = tree.read(native);
+    an_object_is_compiled_with_the_index_of_another_link(tree);
+    tree.make_until_it_fails(Step::VmlinuxO, Recipes::default(), Step::Vmlinux);
+    tree.write(native, right);
+}
+
+/// v7: an option that changes promotion and that only one side is given.
+fn the_back_end_names_promoted_locals_otherwise(tree: &mut Tree) {
+    tree.make_until_it_fails(
+        Step::Natives,
+        Recipes {
+            back: |unit, back| {
+                if unit.object == "lib/ring.o" {
+                    back.options += " -mllvm -use-source-filename-for-promoted-locals";
+                }
+            },
+            ..Recipes::default()
+        },
+        Step::Vmlinux,
+    );
+}

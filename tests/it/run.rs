@@ -1,0 +1,524 @@
+//! `klto run` from the outside, over a fake kernel: what a build comes to, what klto
+//! makes of it, and that it leaves everything else as it was.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::support::fake_kernel::{CELL, FakeKernel, listing};
+use crate::support::program::{Ended, finish, klto};
+
+fn keys(cell: &Value) -> Vec<&str> {
+    let findings = cell["checked"]["findings"].as_array();
+    findings
+        .into_iter()
+        .flatten()
+        .map(|finding| finding["key"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_kernel_without_fault_holds_in_both_modes() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(0));
+    let report = kernel.report();
+    let thin = &report["cells"][0];
+    assert_eq!(thin["cell"], "x86_64/tiny/thin/llvm-22", "matrix order");
+    assert_eq!(thin["derived_from"], CELL);
+    assert_eq!(report["cells"][1]["verdict"], "new");
+    let ktap = kernel.ktap();
+    let tests = crate::support::ktap::parse(&ktap);
+    assert_eq!(tests.len(), 2);
+    assert!(tests.iter().all(|test| test.ok && test.directive.is_none()));
+    assert!(tests.iter().all(|test| test.subtests.len() > 40));
+}
+
+/// The fake kernel's make writes everything anew, which is what `idle` is about.
+#[test]
+fn the_scenarios_of_a_matrix_are_played_behind_the_build() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin-dist, thin]", "10min");
+    kernel.add_to_matrix("scenarios: [build, { name: idle, cells: \"*/thin-dist\" }]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(1));
+    let report = kernel.report();
+    let (distributed, thin) = (&report["cells"][0], &report["cells"][1]);
+    assert_eq!(thin["scenarios"], serde_json::json!([]));
+    let idle = &distributed["scenarios"][0];
+    assert_eq!(idle["scenario"], "idle");
+    assert_eq!(distributed["broken"], true);
+    assert_eq!(distributed["checked"]["findings"], serde_json::json!([]));
+    let rewritten: Vec<&str> = idle["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["key"] == "rebuild.rewritten")
+        .map(|finding| finding["object"].as_str().unwrap())
+        .collect();
+    assert!(rewritten.contains(&"init/main.o"), "{rewritten:?}");
+    assert!(
+        ended.stdout.contains("\nscenario idle\n"),
+        "{}",
+        ended.stdout
+    );
+    // The tree is left as the build made it, and no copy of it.
+    let cell = kernel.cell_dir(CELL);
+    assert!(cell.join("build/vmlinux").is_file());
+    assert!(!cell.join("built").exists());
+
+    let allow = kernel.dir().join("allow.yaml");
+    let entry = "- { key: rebuild, cells: \"*\", scenario: idle, reason: known, until: \"9.0\" }\n";
+    fs::write(&allow, entry).unwrap();
+    let mut run = kernel.run(&[]);
+    assert_eq!(finish(run.arg("--allow").arg(&allow)).code, Some(0));
+}
+
+#[test]
+fn the_modes_that_a_matrix_names_are_compared() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report = kernel.report();
+    assert_eq!(report["cells"][0]["scenarios"], serde_json::json!([]));
+    let compared = &report["cells"][1]["scenarios"][0];
+    assert_eq!(compared["scenario"], "compare with thin");
+    assert_eq!(compared["left_out"], serde_json::json!([]));
+
+    // Who asks for one of them alone asks for no comparison.
+    assert_eq!(finish(&mut kernel.run_cell("*/thin-dist")).code, Some(0));
+    assert_eq!(kernel.cell()["scenarios"], serde_json::json!([]));
+
+    // Where one has no kernel there is nothing to compare, and nothing that holds.
+    kernel.set_fault("no-vmlinux");
+    assert_eq!(finish(&mut kernel.run(&[])).code, Some(1));
+    let compared = &kernel.report()["cells"][1]["scenarios"][0];
+    let left_out = serde_json::json!(["there is no finished tree in mode thin"]);
+    assert_eq!(compared["left_out"], left_out);
+}
+
+/// Bytes of the entry point in an ELF header: one mode's kernel is entered elsewhere.
+#[test]
+fn what_differs_between_the_modes_is_a_finding() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\n");
+    let script = kernel.source().join("scripts/fake-kbuild");
+    let text = fs::read_to_string(&script).unwrap();
+    let (_, body) = text.split_once("elf() {\n").unwrap();
+    let (body, _) = body.split_once("}\n").unwrap();
+    let elsewhere = body.replacen("printf '\\0\\0", "printf '\\1\\0", 1);
+    let elsewhere = format!(
+        "elf >\"$out/vmlinux\"\n\tif grep -q THIN_DIST=y \"$out/.config\"; then\n\
+         {{\n{elsewhere}}} >\"$out/vmlinux\"\n\tfi\n"
+    );
+    assert!(text.contains("elf >\"$out/vmlinux\"\n"));
+    fs::write(&script, text.replace("elf >\"$out/vmlinux\"\n", &elsewhere)).unwrap();
+
+    let ended = finish(&mut kernel.run(&["--git-bisect"]));
+
+    let compared = &kernel.report()["cells"][1]["scenarios"][0];
+    let findings = compared["findings"].as_array().unwrap();
+    let keys: Vec<&str> = findings
+        .iter()
+        .map(|f| f["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (ended.code, keys),
+        (Some(1), vec!["diff.entry"]),
+        "{compared:#}"
+    );
+}
+
+#[test]
+fn a_mode_that_is_switched_to_is_built_from_nothing() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin-dist, thin]", "10min");
+    kernel.add_to_matrix("scenarios: [build, switch]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    let report = kernel.report();
+    assert_eq!(report["cells"][1]["derived_from"], Value::Null);
+    let switch = &report["cells"][0]["scenarios"][0];
+    assert_eq!(
+        switch["findings"],
+        serde_json::json!([]),
+        "{}",
+        ended.stdout
+    );
+    let left_out: Vec<String> = serde_json::from_value(switch["left_out"].clone()).unwrap();
+    assert_eq!(
+        left_out,
+        [
+            "switch from thin to full: there is no clean build in mode full to compare with",
+            "switch to none: there is no clean build in mode none to compare with",
+        ]
+    );
+    assert!(
+        ended
+            .stdout
+            .contains("2 steps of scenarios left out; --all shows them"),
+        "{}",
+        ended.stdout
+    );
+    let logs = fs::read_dir(kernel.cell_dir(CELL).join("scenarios")).unwrap();
+    let logs = logs.filter(|log| log.as_ref().unwrap().path().extension() == Some("log".as_ref()));
+    assert_eq!(logs.count(), 2, "to thin, and back");
+}
+
+/// The tools of the fake kernel have no emulator.
+#[test]
+fn a_cell_that_cannot_boot_here_is_not_built() {
+    let kernel = FakeKernel::new();
+    kernel.add_to_matrix("scenarios: [build, boot]\n");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(125));
+    let cell = kernel.cell();
+    assert_eq!(cell["verdict"], "infra");
+    let reason = "no kernel of x86_64 can be booted here: apt-get install qemu-system-x86";
+    assert_eq!(cell["reason"], reason);
+    assert!(!kernel.cell_dir(CELL).exists());
+}
+
+#[test]
+fn a_mistake_is_made_in_a_copy_of_the_sources() {
+    let kernel = FakeKernel::new();
+    let before = listing(&kernel.source());
+    let mistake = kernel.dir().join("mistake.yaml");
+    let text = "name: mistake\nabout: an object is empty\nscenario: build\nexpect: [elf.empty]\nedits:\n  \
+                - { file: fault, match: \"word\", replace: \"empty-object\" }\n";
+    fs::write(&mistake, text).unwrap();
+
+    // The file holds no such word.
+    let ended = finish(kernel.run(&[]).arg("--mutate").arg(&mistake));
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+
+    let text = text.replace("file: fault", "file: scripts/fake-kbuild");
+    let text = text.replace("match: \"word\"", "match: \"*) elf >\"");
+    let text = text.replace("replace: \"empty-object\"", "replace: \"*) : >\"");
+    fs::write(&mistake, text).unwrap();
+    let ended = finish(kernel.run(&[]).arg("--mutate").arg(&mistake));
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(keys(&kernel.cell()).contains(&"elf.empty"));
+    assert_eq!(listing(&kernel.source()), before);
+
+    // The next run has sources without it again.
+    assert_eq!(finish(&mut kernel.run(&[])).code, Some(0));
+}
+
+#[rstest]
+#[case::nothing_made("does-nothing", "build.failed")]
+#[case::no_vmlinux("no-vmlinux", "build.failed")]
+#[case::wrong_kernel("empty-object", "elf.empty")]
+#[case::dropped_symbol("drop-symbol", "config.symbol")]
+fn a_make_that_exits_0_is_not_believed(#[case] fault: &str, #[case] key: &str) {
+    let kernel = FakeKernel::with_fault(fault);
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains(key), "{key}");
+    let cell = kernel.cell();
+    assert_eq!(cell["broken"], true);
+    assert!(keys(&cell).contains(&key), "{cell:#}");
+    let ktap = kernel.ktap();
+    let tests = crate::support::ktap::parse(&ktap);
+    assert!(!tests[0].ok);
+    assert!(
+        tests[0]
+            .subtests
+            .iter()
+            .any(|test| test.name == key && !test.ok)
+    );
+}
+
+#[test]
+fn a_kernel_with_the_wrong_configuration_is_not_built() {
+    let kernel = FakeKernel::with_fault("drop-symbol");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert!(ended.stdout.contains("CONFIG_MODVERSIONS"));
+    assert!(!kernel.cell_dir(CELL).join("build/init").exists());
+}
+
+#[test]
+fn a_failed_compile_is_shown_with_commands_that_show_it_again() {
+    let kernel = FakeKernel::with_fault("compile-error");
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(1));
+    let error = "init/main.c:1:1: error: unknown type name 'fault'";
+    assert!(
+        ended
+            .stdout
+            .contains("build failed: init/main.o (scripts/Makefile.build:")
+    );
+    assert!(ended.stdout.contains(error));
+    let cell = kernel.cell();
+    assert_eq!(cell["build_failure"]["first_errors"][0], error);
+    let ktap = kernel.ktap();
+    assert!(!crate::support::ktap::parse(&ktap)[0].ok);
+    assert!(ktap.contains(&format!("  # {error}\n")));
+
+    let commands: Vec<&str> = cell["reproduce"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|command| command.as_str().unwrap())
+        .collect();
+    let shown = ended.stdout.lines().map(str::trim);
+    let shown: Vec<&str> = shown
+        .skip_while(|line| *line != "reproduce:")
+        .skip(1)
+        .collect();
+    assert_eq!(
+        shown[..commands.len()],
+        commands,
+        "the text has the same commands"
+    );
+
+    // In a fresh place: what klto built must not be needed.
+    fs::remove_dir_all(kernel.cell_dir(CELL).join("build")).unwrap();
+    let ran: Vec<(&str, Ended)> = commands
+        .into_iter()
+        .map(|command| (command, kernel.in_shell(command)))
+        .collect();
+    for (command, ended) in &ran {
+        let code = ended.code.unwrap();
+        let is_configure = ["tinyconfig", "olddefconfig"]
+            .iter()
+            .any(|t| command.ends_with(t))
+            || command.contains("scripts/config ");
+        assert_eq!(code == 0, is_configure, "{command}");
+        assert!(code < 126, "{command}");
+    }
+    let fails_alike: Vec<&str> = ran
+        .iter()
+        .filter(|(_, ended)| ended.stderr.contains(error))
+        .map(|(command, _)| command.rsplit(' ').next().unwrap())
+        .collect();
+    assert_eq!(fails_alike, ["init/main.o", "vmlinux"]);
+}
+
+#[test]
+fn the_source_tree_is_never_written() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    for fault in ["", "compile-error", "drop-symbol", "no-vmlinux"] {
+        kernel.set_fault(fault);
+        let before = listing(&kernel.source());
+
+        finish(&mut kernel.run(&[]));
+
+        assert!(before.len() > 8, "{before:#?}");
+        assert_eq!(listing(&kernel.source()), before, "after «{fault}»");
+    }
+}
+
+#[test]
+fn what_was_accepted_is_what_later_runs_are_measured_by() {
+    let kernel = FakeKernel::new();
+    let snapshots = kernel.dir().join("snapshots");
+    fs::create_dir(&snapshots).unwrap();
+    let verdict = |more: &[&str]| {
+        let ended = finish(&mut kernel.run(more));
+        (
+            ended.code.unwrap(),
+            kernel.cell()["verdict"].as_str().unwrap().to_owned(),
+        )
+    };
+    let strict = |kernel: &FakeKernel| finish(kernel.run(&[]).arg("--strict")).code.unwrap();
+
+    assert_eq!(verdict(&[]), (0, "new".to_owned()));
+    assert_eq!(
+        verdict(&[]),
+        (0, "new".to_owned()),
+        "proposed is not accepted"
+    );
+    let accept = finish(klto(["accept"]).arg(kernel.matrix_file()));
+    assert_eq!(accept.code, Some(0));
+    assert_eq!(verdict(&[]), (0, "same".to_owned()));
+    assert_eq!(strict(&kernel), 0);
+
+    kernel.set_fault("other-config");
+    assert_eq!(verdict(&[]), (0, "changed".to_owned()));
+    assert_eq!(strict(&kernel), 1);
+    kernel.set_fault("empty-object");
+    assert_eq!(verdict(&[]), (1, "regressed".to_owned()));
+}
+
+#[test]
+fn a_kernel_without_the_distributed_mode_is_skipped_and_says_so() {
+    let kernel = FakeKernel::new();
+    fs::write(
+        kernel.source().join("arch/Kconfig"),
+        "config LTO_CLANG_THIN\n",
+    )
+    .unwrap();
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(125), "nothing was checked");
+    assert_eq!(kernel.cell()["verdict"], "skipped");
+    assert!(ended.stdout.contains("no LTO_CLANG_THIN_DIST"));
+
+    kernel.matrix("[thin, thin-dist]", "10min");
+    assert_eq!(
+        finish(&mut kernel.run(&[])).code,
+        Some(0),
+        "one of two was checked"
+    );
+}
+
+#[rstest]
+#[case::holds("", 0, 0)]
+#[case::broken("compile-error", 1, 1)]
+#[case::cannot_tell("full-disk", 125, 125)]
+fn git_bisect_sees_the_same_answers(#[case] fault: &str, #[case] alone: i32, #[case] bisect: i32) {
+    let kernel = FakeKernel::with_fault(fault);
+
+    assert_eq!(finish(&mut kernel.run(&[])).code, Some(alone));
+    assert_eq!(
+        finish(&mut kernel.run(&["--git-bisect"])).code,
+        Some(bisect)
+    );
+}
+
+#[test]
+fn git_bisect_is_aborted_by_a_usage_error() {
+    let kernel = FakeKernel::new();
+    fs::write(kernel.source().join(".config"), "").unwrap();
+
+    assert_eq!(finish(&mut kernel.run(&[])).code, Some(2));
+    assert_eq!(finish(&mut kernel.run(&["--git-bisect"])).code, Some(128));
+    assert_eq!(finish(kernel.run(&[]).arg("--git-bisect")).code, Some(128));
+}
+
+#[test]
+fn an_unclean_source_tree_is_refused_with_the_command_that_cleans_it() {
+    let kernel = FakeKernel::new();
+    fs::write(kernel.source().join(".config"), "").unwrap();
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("not clean: .config is there"));
+    let (_, remedy) = ended
+        .stderr
+        .trim_end()
+        .rsplit_once("clean it with: ")
+        .unwrap();
+    let mut makefile = fs::read_to_string(kernel.source().join("Makefile")).unwrap();
+    makefile.push_str("\nmrproper:\n\trm .config\n");
+    fs::write(kernel.source().join("Makefile"), makefile).unwrap();
+    assert_eq!(kernel.in_shell(remedy).code, Some(0));
+    assert_eq!(
+        finish(&mut kernel.run(&[])).code,
+        Some(0),
+        "the tree is clean now"
+    );
+}
+
+#[rstest]
+#[case::space("a folder")]
+#[case::colon("a:folder")]
+fn a_path_that_kbuild_cannot_handle_is_refused_and_not_created(#[case] name: &str) {
+    let kernel = FakeKernel::new();
+
+    let work = kernel.dir().join(name);
+    // A link may hide the character from us, but not from make.
+    let folder = kernel.dir().join(format!("{name} too"));
+    fs::create_dir(&folder).unwrap();
+    symlink(&folder, kernel.dir().join("link")).unwrap();
+    for work in [work, kernel.dir().join("link/work")] {
+        let ended = finish(&mut kernel.run_in(&kernel.source(), &work));
+        assert_eq!(ended.code, Some(2));
+        assert!(ended.stderr.contains("in the path of the work directory"));
+        assert!(!work.exists());
+    }
+
+    let source = kernel.dir().join(name);
+    fs::rename(kernel.source(), &source).unwrap();
+    let ended = finish(&mut kernel.run_in(&source, &kernel.work()));
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("in the path of the source tree"));
+}
+
+#[rstest]
+#[case::in_it("klto-work", ".")]
+#[case::deep("drivers/../out/x", ".")]
+#[case::the_same("../source", "../source")]
+fn a_work_directory_in_the_source_tree_is_refused(#[case] work: &str, #[case] source: &str) {
+    let kernel = FakeKernel::new();
+    let before = listing(&kernel.source());
+
+    let mut run = kernel.run_in(Path::new(source), Path::new(work));
+    let ended = finish(run.current_dir(kernel.source()));
+
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended
+            .stderr
+            .contains("the work directory is in the source tree")
+    );
+    assert_eq!(listing(&kernel.source()), before);
+}
+
+#[test]
+fn a_work_directory_with_foreign_files_is_left_alone() {
+    let kernel = FakeKernel::new();
+    fs::create_dir_all(kernel.work().join("cells/thesis")).unwrap();
+    fs::write(kernel.work().join("cells/thesis/text"), "years of work").unwrap();
+    let before = listing(&kernel.work());
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("files that klto did not make"));
+    assert_eq!(listing(&kernel.work()), before);
+}
+
+#[rstest]
+#[case::no_such("nowhere", "nowhere: not a kernel source tree: No such file")]
+#[case::a_file(
+    "matrices/fake.yaml",
+    "fake.yaml: not a kernel source tree: no such directory"
+)]
+#[case::another_folder("matrices", "matrices: not a kernel source tree: it holds no Makefile")]
+fn a_kernel_that_is_none_is_refused(#[case] kernel_dir: &str, #[case] says: &str) {
+    let kernel = FakeKernel::new();
+
+    let ended = finish(&mut kernel.run_in(Path::new(kernel_dir), &kernel.work()));
+
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains(says));
+    assert!(!kernel.work().exists());
+}
+
+#[test]
+fn a_pattern_that_matches_no_cell_is_refused_with_the_cells_there_are() {
+    let kernel = FakeKernel::new();
+
+    let ended = finish(kernel.run(&[]).args(["--cell", "arm64/*"]));
+
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("`arm64/*` matches no cell of "));
+    assert!(ended.stderr.contains(&format!("\n  {CELL}\n")));
+}

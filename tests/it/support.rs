@@ -1,0 +1,10 @@
+//! What the tests share: the program as a user runs it, a fake kernel, synthetic build trees.
+
+pub mod fake_kernel;
+pub mod ktap;
+pub mod probed;
+pub mod program;
+pub mod real;
+pub mod sources;
+pub mod stand;
+pub mod tree;
