@@ -9,7 +9,7 @@ mod group;
 mod tail;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -78,6 +78,17 @@ pub struct Captured {
     /// Its standard output.
     pub stdout: String,
     /// Its standard error.
+    pub stderr: String,
+    /// How it ended.
+    pub status: Exit,
+}
+
+/// The same, with the standard output as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedBytes {
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub stderr: String,
     /// How it ended.
     pub status: Exit,
@@ -201,32 +212,58 @@ pub fn capture(
     deadline: Option<Instant>,
     cancel: &Cancel,
 ) -> Result<Captured, ProcessError> {
+    let captured = capture_bytes(command, deadline, cancel)?;
+    Ok(Captured {
+        stdout: text(captured.stdout),
+        stderr: captured.stderr,
+        status: captured.status,
+    })
+}
+
+/// The same for a child whose standard output is no text.
+///
+/// # Errors
+/// As [`capture`].
+pub fn capture_bytes(
+    command: &Command,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+) -> Result<CapturedBytes, ProcessError> {
     // Files in memory, not pipes: a daemon that the child leaves behind would hold a
     // pipe open, and reading it to its end would never end.
-    let memory = || memfd_create("captured", MemfdFlags::CLOEXEC).map(File::from);
     let failed = |source| ProcessError::Start {
         command: command.shell_words(),
         source,
     };
-    let mut stdout = memory().map_err(|e| failed(e.into()))?;
-    let mut stderr = memory().map_err(|e| failed(e.into()))?;
+    let mut stdout = memory("captured").map_err(failed)?;
+    let mut stderr = memory("captured").map_err(failed)?;
     let (out, err) = (stdout.try_clone(), stderr.try_clone());
     let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
     let status = supervise(command, out, err, deadline, cancel, &mut |_| {
         ControlFlow::Continue(())
     })?;
-    Ok(Captured {
+    Ok(CapturedBytes {
         stdout: contents(&mut stdout).map_err(failed)?,
-        stderr: contents(&mut stderr).map_err(failed)?,
+        stderr: text(contents(&mut stderr).map_err(failed)?),
         status,
     })
 }
 
-fn contents(file: &mut File) -> io::Result<String> {
+/// A file that only this process and its children know.
+fn memory(name: &str) -> io::Result<File> {
+    Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
+}
+
+fn contents(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn supervise(
@@ -290,9 +327,18 @@ fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, Process
         });
     }
     let mut expression = duct::cmd(&command.program, &command.args)
-        .stdin_null()
         .stdout_file(stdout)
         .stderr_file(stderr);
+    expression = match &command.input {
+        // A file here, too: a child that reads slowly, or nothing, holds nobody up.
+        Some(input) => {
+            expression.stdin_file(input_file(input).map_err(|source| ProcessError::Start {
+                command: command.shell_words(),
+                source,
+            })?)
+        }
+        None => expression.stdin_null(),
+    };
     for (name, value) in &command.env {
         expression = match value {
             Some(value) => expression.env(name, value),
@@ -312,6 +358,14 @@ fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, Process
             source,
         },
     })
+}
+
+/// A file that holds `input`, to be read from its beginning.
+fn input_file(input: &[u8]) -> io::Result<File> {
+    let mut file = memory("input")?;
+    file.write_all(input)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Whether nothing more can be written where `file` lies.

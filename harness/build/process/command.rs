@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// A program with its arguments, environment and folder. Its standard input is empty.
+/// A program with its arguments, environment, folder and standard input, which is empty
+/// unless it is set.
 #[derive(Clone)]
 pub struct Command {
     pub(super) program: OsString,
@@ -16,6 +18,8 @@ pub struct Command {
     pub(super) env: BTreeMap<OsString, Option<OsString>>,
     pub(super) cwd: Option<PathBuf>,
     pub(super) grace: Duration,
+    /// What it reads from its standard input.
+    pub(super) input: Option<Arc<[u8]>>,
 }
 
 impl Command {
@@ -28,6 +32,7 @@ impl Command {
             env: BTreeMap::new(),
             cwd: None,
             grace: Duration::from_secs(5),
+            input: None,
         }
     }
 
@@ -74,6 +79,13 @@ impl Command {
         self
     }
 
+    /// Sets what it reads from its standard input. It need not read it all.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Arc<[u8]>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
     /// The program as it was given.
     pub fn program(&self) -> &OsStr {
         &self.program
@@ -85,7 +97,7 @@ impl Command {
     }
 
     /// One line for a POSIX shell that does the same: `cd`, environment, program and
-    /// arguments. Bytes that are not UTF-8 are shown as U+FFFD.
+    /// arguments, without the standard input. Bytes that are not UTF-8 are shown as U+FFFD.
     pub fn shell_words(&self) -> String {
         let mut line = String::new();
         if let Some(folder) = &self.cwd {

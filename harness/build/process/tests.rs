@@ -50,6 +50,44 @@ fn both_outputs_are_captured_apart() {
     assert_eq!(captured.stderr, "err\n");
 }
 
+#[rstest]
+#[case::read_whole("cat", "one\0two\n", "one\0two\n")]
+#[case::empty("cat; echo end", "", "end\n")]
+#[case::read_in_part("read line; echo $line", "one\ntwo\n", "one\n")]
+#[case::not_read("echo none", "one\n", "none\n")]
+#[case::read_by_two("head -c 4; cat", "one\ntwo\n", "one\ntwo\n")]
+fn a_child_reads_the_input_that_was_set(
+    #[case] script: &str,
+    #[case] input: &str,
+    #[case] stdout: &str,
+) {
+    let command = sh(script).input(input.as_bytes());
+    for time in ["the first time", "the second time"] {
+        let captured = capture(&command, None, &Cancel::new()).unwrap();
+        assert_eq!(captured.stdout, stdout, "{time}");
+        assert_eq!(captured.status, Exit::Success, "{time}");
+    }
+}
+
+#[test]
+fn an_input_that_no_pipe_holds_is_read_whole_while_much_is_written() {
+    let input: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let command = Command::new("cat").input(input.clone());
+    let captured = capture_bytes(&command, None, &Cancel::new()).unwrap();
+    assert!(captured.stdout == input);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_captured_as_they_are() {
+    let command = sh(r"printf '\377\0a'; printf '\376' >&2; exit 3");
+    let captured = capture_bytes(&command, None, &Cancel::new()).unwrap();
+    assert_eq!(captured.stdout, b"\xff\0a");
+    assert_eq!(captured.stderr, "\u{fffd}");
+    assert_eq!(captured.status, Exit::Code(3));
+    let captured = capture(&command, None, &Cancel::new()).unwrap();
+    assert_eq!(captured.stdout, "\u{fffd}\0a");
+}
+
 #[test]
 fn the_line_for_the_shell_does_the_same() {
     let command = Command::new("printf")
