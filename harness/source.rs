@@ -1,5 +1,9 @@
 //! Where kernel sources come from: a directory, a git commit, or a changed copy of one.
 
+pub mod commit;
 pub mod copy;
 pub mod git;
 pub mod source_tree;
+pub mod sources;
+#[cfg(test)]
+mod test_repository;

@@ -1,11 +1,254 @@
-//! What git says of files, without a repository of the user's.
+//! The one place that runs git. What it reads and writes is told by arguments alone: the
+//! variables that lead git elsewhere, hooks, helpers, signing and prompts are off.
 
 use std::path::{Path, PathBuf};
 
 use crate::build::dir_state::{create_dir, remove_file};
 use crate::build::kbuild::process_error;
-use crate::build::process::{self, Cancel, Command, Exit};
+use crate::build::process::{self, Cancel, CapturedBytes, Command, Exit};
 use crate::model::error::Error;
+
+/// Variables that lead git elsewhere, as `git rev-parse --local-env-vars` lists them, or
+/// change what it says. They are set in a hook and in `git rebase --exec`. What holds the
+/// user's settings (`GIT_CONFIG_GLOBAL`, `GIT_CONFIG_COUNT`) stays, for it can say which
+/// repositories are safe.
+const FOREIGN: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_DEFAULT_HASH",
+    "GIT_DEFAULT_REF_FORMAT",
+    "GIT_DIR",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REFLOG_ACTION",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_TRACE",
+    "GIT_WORK_TREE",
+];
+
+/// Settings of every call.
+const VARIABLES: &[(&str, &str)] = &[
+    // Messages that are recognised here.
+    ("LC_ALL", "C"),
+    // A commit is what its number says.
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    // Reading writes nothing, and neither asks nor fetches.
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+];
+
+/// Configuration of every call, in place of the user's.
+const CONFIG: &[&str] = &[
+    "advice.detachedHead=false",
+    "commit.gpgSign=false",
+    // A file is unchanged only where all that can be seen of it is.
+    "core.checkStat=default",
+    "core.fileMode=true",
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.ignoreStat=false",
+    "core.sparseCheckout=false",
+    "core.splitIndex=false",
+    "core.symlinks=true",
+    "core.trustctime=true",
+    "core.untrackedCache=false",
+    "core.warnAmbiguousRefs=true",
+    "gc.auto=0",
+    "index.sparse=false",
+    "maintenance.auto=false",
+    // Keeps a git without GIT_NO_LAZY_FETCH from fetching.
+    "protocol.allow=never",
+    "submodule.recurse=false",
+    "worktree.useRelativePaths=false",
+];
+
+/// A repository of the user's, or a worktree of it.
+#[derive(Debug, Clone)]
+pub struct Git {
+    dir: PathBuf,
+    cancel: Cancel,
+}
+
+/// How a call of git ended that nobody interrupted.
+#[derive(Debug)]
+pub struct Answer {
+    pub stdout: Vec<u8>,
+    /// What git complained about.
+    pub stderr: String,
+    pub is_success: bool,
+}
+
+impl Answer {
+    /// The standard output as text, without the end of its last line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout)
+            .trim_end_matches('\n')
+            .to_owned()
+    }
+
+    /// The complaint on one line, without git's own prefix and hints.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let lines = self.stderr.lines().filter(|line| !line.is_empty());
+        let lines = lines.map(|line| {
+            let line = line.strip_prefix("fatal: ").unwrap_or(line);
+            line.strip_prefix("error: ").unwrap_or(line).trim()
+        });
+        lines.collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Git {
+    /// The repository in `dir`: the top of a work tree, linked or not, or a bare one.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is none, where `dir` is a folder within one, or where
+    /// git does not trust its owner.
+    pub fn open(dir: &Path, cancel: &Cancel) -> Result<Git, Error> {
+        if !dir.is_dir() {
+            return Err(Error::Usage(format!(
+                "{}: not a git repository: no such directory\n  pass the folder of a clone of the kernel",
+                dir.display()
+            )));
+        }
+        let git = Git::at(dir, cancel);
+        let answer = git.ask(["rev-parse", "--show-prefix"])?;
+        if !answer.is_success {
+            let said = &answer.stderr;
+            return Err(Error::Usage(match said.contains("dubious ownership") {
+                true => format!(
+                    "{}: git refuses to read this repository:\n  {}",
+                    dir.display(),
+                    said.trim().replace('\n', "\n  ")
+                ),
+                false => format!(
+                    "{}: not a git repository: git says '{}'\n  pass the folder of a clone of the kernel, or leave out the commit to use the files as they are",
+                    dir.display(),
+                    answer.complaint()
+                ),
+            }));
+        }
+        let below = answer.text();
+        if !below.is_empty() {
+            return Err(Error::Usage(format!(
+                "{}: not the top of a git repository, but the folder {below} of one\n  pass the top folder of a clone of the kernel",
+                dir.display()
+            )));
+        }
+        Ok(git)
+    }
+
+    /// The repository that `dir` is known to be in.
+    pub(super) fn at(dir: &Path, cancel: &Cancel) -> Git {
+        Git {
+            dir: dir.to_owned(),
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// The folder that git is called in.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What ends a call early.
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// A call of git in this repository.
+    pub fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new("git").arg("--no-pager");
+        for setting in CONFIG {
+            command = command.args(["-c", setting]);
+        }
+        command = command.arg("-C").arg(&self.dir).args(args);
+        for (name, value) in VARIABLES {
+            command = command.env(*name, *value);
+        }
+        for name in FOREIGN {
+            command = command.env_remove(*name);
+        }
+        command
+    }
+
+    /// Runs git; that it fails is an answer, too.
+    ///
+    /// # Errors
+    /// Where git is missing, killed or interrupted.
+    pub fn ask<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer, Error> {
+        self.call(&self.command(args))
+    }
+
+    /// Runs git, which is to succeed.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] with what git said, where it fails.
+    pub fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer, Error> {
+        self.succeed(&self.command(args))
+    }
+
+    /// Runs a [`Git::command`] that has more than arguments, and is to succeed.
+    ///
+    /// # Errors
+    /// As [`Git::run`].
+    pub fn succeed(&self, command: &Command) -> Result<Answer, Error> {
+        let answer = self.call(command)?;
+        match answer.is_success {
+            true => Ok(answer),
+            false => Err(self.failed(&answer)),
+        }
+    }
+
+    /// What to say of a call that failed without a reason of its own.
+    pub(super) fn failed(&self, answer: &Answer) -> Error {
+        Error::Machine(format!(
+            "{}: git failed: {}\n  check the repository with: git -C {} fsck",
+            self.dir.display(),
+            answer.complaint(),
+            self.dir.display()
+        ))
+    }
+
+    fn call(&self, command: &Command) -> Result<Answer, Error> {
+        let done = capture(command, &self.cancel)?;
+        Ok(Answer {
+            stdout: done.stdout,
+            stderr: done.stderr,
+            is_success: done.status == Exit::Success,
+        })
+    }
+}
+
+/// Runs a command to its own end.
+fn capture(command: &Command, cancel: &Cancel) -> Result<CapturedBytes, Error> {
+    let done = process::capture_bytes(command, None, cancel).map_err(process_error)?;
+    match done.status {
+        Exit::Success | Exit::Code(_) => Ok(done),
+        Exit::Cancelled => Err(Error::Cancelled),
+        Exit::Signal(_) | Exit::TimedOut | Exit::Stopped => Err(Error::Machine(format!(
+            "git did not end by itself: {}\n  run the command again: {}",
+            done.status,
+            command.shell_words()
+        ))),
+    }
+}
 
 /// The `files` that no `.gitignore` in `dir` covers. `dir` holds nothing else that
 /// matters, and a repository is made in it.
@@ -22,47 +265,27 @@ pub fn not_ignored(dir: &Path, files: &[&Path], cancel: &Cancel) -> Result<Vec<P
         std::fs::write(&file, "").map_err(Error::io(&file, "write"))?;
     }
     remove_file(&dir.join(".git"))?;
+    let git = Git::at(dir, cancel);
+    let own = |args: &[&str]| {
+        // The user's own excludes would hide what the kernel's do not cover.
+        let command = git
+            .command(["-c", "core.excludesFile=/dev/null"])
+            .args(args.iter().copied())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env_remove("GIT_CONFIG_COUNT")
+            .env_remove("GIT_CONFIG_PARAMETERS");
+        git.succeed(&command)
+    };
     // A template of the user's could exclude files, too.
-    git(dir, &["init", "--quiet", "--template="], cancel)?;
-    let listed = git(
-        dir,
-        &["ls-files", "-z", "--others", "--exclude-standard"],
-        cancel,
-    )?;
-    let listed: Vec<PathBuf> = listed
-        .split('\0')
-        .filter(|f| !f.is_empty())
-        .map(PathBuf::from)
-        .collect();
+    own(&["init", "--quiet", "--template="])?;
+    let listed = own(&["ls-files", "-z", "--others", "--exclude-standard"])?;
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    let listed = listed.split('\0').filter(|f| !f.is_empty());
+    let listed = listed.map(PathBuf::from);
     Ok(listed
-        .into_iter()
         .filter(|file| files.contains(&file.as_path()))
         .collect())
-}
-
-fn git(dir: &Path, args: &[&str], cancel: &Cancel) -> Result<String, Error> {
-    // The user's own excludes would hide what the kernel's do not cover.
-    let mut command = Command::new("git")
-        .args(["-c", "core.excludesFile=/dev/null", "-C"])
-        .arg(dir)
-        .args(args.iter().copied());
-    for (name, value) in [
-        ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ("GIT_CONFIG_NOSYSTEM", "1"),
-    ] {
-        command = command.env(name, value);
-    }
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
-        command = command.env_remove(name);
-    }
-    let done = process::capture(&command, None, cancel).map_err(process_error)?;
-    match done.status {
-        Exit::Success => Ok(done.stdout),
-        Exit::Cancelled => Err(Error::Cancelled),
-        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut | Exit::Stopped => Err(Error::Machine(
-            format!("git {} failed: {}", args.join(" "), done.stderr.trim()),
-        )),
-    }
 }
 
 #[cfg(test)]

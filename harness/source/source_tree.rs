@@ -7,6 +7,17 @@ use crate::model::arch::Arch;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 
+/// What every kernel has.
+pub(super) const TOP_FILES: [&str; 4] = [
+    "Makefile",
+    "Kbuild",
+    "scripts/config",
+    "scripts/Makefile.build",
+];
+
+/// Where the kernel's LTO modes are defined.
+pub(super) const LTO_FILE: &str = "arch/Kconfig";
+
 /// A kernel source tree.
 #[derive(Debug)]
 pub struct SourceTree<'a> {
@@ -30,20 +41,14 @@ impl<'a> SourceTree<'a> {
         if !dir.is_dir() {
             return Err(not("no such directory"));
         }
-        for file in [
-            "Makefile",
-            "Kbuild",
-            "scripts/config",
-            "scripts/Makefile.build",
-        ] {
+        for file in TOP_FILES {
             if !dir.join(file).is_file() {
                 return Err(not(&format!("it holds no {file}")));
             }
         }
         check_path(dir, "the source tree")?;
         let makefile = read(&dir.join("Makefile"))?;
-        let version = version_of(&makefile)
-            .ok_or_else(|| not("its Makefile does not begin with VERSION and PATCHLEVEL"))?;
+        let version = version_of(&makefile).ok_or_else(|| not(NO_VERSION))?;
         let in_tree = [".config".to_owned(), "include/config".to_owned()]
             .into_iter()
             .chain(
@@ -65,24 +70,42 @@ impl<'a> SourceTree<'a> {
                 remedy,
             });
         }
-        let kconfig = read(&dir.join("arch/Kconfig"))?;
+        let kconfig = read(&dir.join(LTO_FILE))?;
         Ok(SourceTree {
             dir,
             version,
-            has_thin_dist: kconfig.contains("config LTO_CLANG_THIN_DIST"),
+            has_thin_dist: has_thin_dist(&kconfig),
         })
     }
 
     /// Why this kernel cannot be built as the cell, if it cannot.
     #[must_use]
     pub fn lacks(&self, cell: &Cell) -> Option<String> {
-        match cell.lto {
-            LtoMode::ThinDist if !self.has_thin_dist => Some(format!(
-                "Linux {} has no LTO_CLANG_THIN_DIST; distributed ThinLTO came with 7.2",
-                self.version
-            )),
-            LtoMode::None | LtoMode::Thin | LtoMode::ThinDist | LtoMode::Full => None,
-        }
+        lacks(cell, &self.version, self.has_thin_dist)
+    }
+
+    /// Whether it has distributed ThinLTO.
+    #[must_use]
+    pub fn has_thin_dist(&self) -> bool {
+        self.has_thin_dist
+    }
+}
+
+/// What to say of a Makefile without a version.
+pub(super) const NO_VERSION: &str = "its Makefile does not begin with VERSION and PATCHLEVEL";
+
+/// Whether a kernel with this `arch/Kconfig` has distributed ThinLTO.
+pub(super) fn has_thin_dist(kconfig: &str) -> bool {
+    kconfig.contains("config LTO_CLANG_THIN_DIST")
+}
+
+/// Why a kernel cannot be built as the cell, if it cannot.
+pub(super) fn lacks(cell: &Cell, version: &str, has_thin_dist: bool) -> Option<String> {
+    match cell.lto {
+        LtoMode::ThinDist if !has_thin_dist => Some(format!(
+            "Linux {version} has no LTO_CLANG_THIN_DIST; distributed ThinLTO came with 7.2"
+        )),
+        LtoMode::None | LtoMode::Thin | LtoMode::ThinDist | LtoMode::Full => None,
     }
 }
 
@@ -92,7 +115,8 @@ fn read(path: &Path) -> Result<String, Error> {
         .map_err(Error::io(path, "read"))
 }
 
-fn version_of(makefile: &str) -> Option<String> {
+/// `7.2.13`, from the text of a top Makefile.
+pub(super) fn version_of(makefile: &str) -> Option<String> {
     let value = |name: &str| {
         makefile.lines().take(10).find_map(|line| {
             let (left, right) = line.split_once('=')?;

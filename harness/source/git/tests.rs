@@ -45,7 +45,8 @@ fn files_that_no_line_covers_are_named(
 #[test]
 fn what_lies_around_the_folder_is_not_asked() {
     let outer = tempfile::tempdir().unwrap();
-    git(outer.path(), &["init", "--quiet"], &Cancel::new()).unwrap();
+    let repository = Git::at(outer.path(), &Cancel::new());
+    repository.run(["init", "--quiet"]).unwrap();
     fs::write(outer.path().join(".gitignore"), "*\n").unwrap();
     let dir = outer.path().join("not/yet/there");
     assert_eq!(left(&dir, &[], &["a.o"]), ["a.o"]);
