@@ -1,6 +1,7 @@
 //! A commit of a kernel, read out of git's objects: no file is checked out for it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -8,7 +9,7 @@ use super::git::{Answer, Git};
 use crate::model::error::Error;
 
 /// How many blobs one call of git gives: more would only take memory.
-const AT_ONCE: usize = 1000;
+pub const AT_ONCE: usize = 1000;
 
 /// How many digits of a commit's number stand in names and messages.
 pub const SHORT: usize = 12;
@@ -181,6 +182,13 @@ impl Commit {
                 path.escape_debug()
             ))),
         }
+    }
+}
+
+impl fmt::Display for Commit {
+    /// Where it is, for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.git.dir().display(), self.short())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A copy of what the probe reads of a source tree, so that the user's tree is only ever
+//! A copy of what the probe reads of a kernel's sources, so that the user's tree is only ever
 //! read: mutations go into the copy, and no makefile can write elsewhere.
 //!
 //! The copy holds nothing that its fingerprints do not cover, and what is not in it
@@ -6,25 +6,22 @@
 //! stale. Every file in it has the same old time: make sees what changed by what the
 //! probe throws away, not by when somebody edited or checked out a file.
 
+mod find;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use walkdir::{DirEntry, WalkDir};
 
+use super::commit::{AT_ONCE, Commit};
+use super::sources::{Origin, Sources};
 use crate::build::dir_state::{
-    self, DirState, Entry, SOURCE_TIME as TIME, create_dir, remove_file, write_file, written_mode,
+    DirState, Entry, SOURCE_TIME as TIME, create_dir, remove_file, write_file, written_mode,
 };
 use crate::input::mutation::Mutation;
 use crate::model::error::Error;
-
-/// A file that changed this short a time ago may change again within one tick of the
-/// file system's clock, and show the same time.
-const UNSETTLED: Duration = Duration::from_secs(2);
 
 /// Files that no part of `make prepare` may read: it runs without them. What it makes so
 /// stays valid when they change.
@@ -40,28 +37,6 @@ const NOT_READ_BY_PREPARE: &[&str] = &[
     "scripts/clang-tools",
 ];
 
-/// Directories of which only the makefiles, the configuration's and git's are copied: no
-/// object of theirs is built.
-const MAKEFILES_ALONE: &[&str] = &[
-    "Documentation",
-    "LICENSES",
-    "block",
-    "crypto",
-    "drivers",
-    "fs",
-    "io_uring",
-    "ipc",
-    "mm",
-    "net",
-    "rust",
-    "samples",
-    "security",
-    "sound",
-    "virt",
-    "tools/perf",
-    "tools/testing",
-];
-
 /// The copy, in step with the source tree.
 #[derive(Debug)]
 pub struct SourceCopy {
@@ -69,39 +44,164 @@ pub struct SourceCopy {
     files: BTreeMap<String, CopiedFile>,
 }
 
-/// A file of the source tree as it was when it was last looked at, and its copy.
+/// A file of the sources as it was when it was last looked at, and its copy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct CopiedFile {
     seen: Seen,
-    /// Of the content in the source tree.
+    /// Of the content in the sources.
     source: blake3::Hash,
     /// Of the content in the copy, which a mutation may have changed.
     copy: blake3::Hash,
+    /// Bytes of the copy.
+    len: u64,
 }
 
-/// What changes with a file's content. The inode's own time cannot be set by anybody.
+/// What can be seen of a file without its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
-    len: u64,
-    modified: i128,
-    changed: i128,
-    inode: u64,
+    stamp: Stamp,
     mode: u32,
     /// A symbolic link, which is copied as one.
     link: Option<String>,
-    /// Long enough ago that a later change would show.
-    settled: bool,
+}
+
+/// What changes with a file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Stamp {
+    /// Of a file in a directory. The inode's own time cannot be set by anybody.
+    File {
+        len: u64,
+        modified: i128,
+        changed: i128,
+        inode: u64,
+        /// Long enough ago that a later change would show.
+        settled: bool,
+    },
+    /// Of a file in a commit: the number that git gives its content.
+    Blob(String),
+}
+
+impl Stamp {
+    fn is_settled(&self) -> bool {
+        match self {
+            Stamp::File { settled, .. } => *settled,
+            Stamp::Blob(_) => true,
+        }
+    }
+}
+
+impl Seen {
+    /// The number of the blob that holds the content.
+    fn blob(&self) -> Option<&str> {
+        match &self.stamp {
+            Stamp::Blob(id) => Some(id),
+            Stamp::File { .. } => None,
+        }
+    }
+}
+
+/// What the files are copied from.
+#[derive(Clone, Copy)]
+enum Files<'a> {
+    Directory(&'a Path),
+    Commit(&'a Commit),
+}
+
+impl Files<'_> {
+    fn place(self) -> PathBuf {
+        match self {
+            Files::Directory(dir) => dir.to_owned(),
+            Files::Commit(commit) => PathBuf::from(commit.to_string()),
+        }
+    }
+}
+
+/// What an earlier sync left.
+struct Before {
+    known: BTreeMap<String, CopiedFile>,
+    present: [DirState; 2],
+}
+
+impl Before {
+    /// What is known of a file that is in the copy as it is to be.
+    fn kept(&self, path: &str, seen: &Seen, mutations: &[Mutation]) -> Option<&CopiedFile> {
+        let known = self.known.get(path)?;
+        let is_kept = seen.stamp.is_settled()
+            && known.seen == *seen
+            && known.copy == known.source
+            && !mutations.iter().any(|mutation| changes(mutation, path))
+            && self.holds(path, known);
+        is_kept.then_some(known)
+    }
+
+    /// Whether what lies in the copy looks like this file.
+    fn holds(&self, path: &str, file: &CopiedFile) -> bool {
+        let here = self.present[Part::of(path) as usize].0.get(Path::new(path));
+        here.is_some_and(|here| match &file.seen.link {
+            Some(link) => here.link.as_deref() == Some(Path::new(link)),
+            None => {
+                here.link.is_none()
+                    && here.modified == TIME
+                    && here.len == file.len
+                    && here.mode & 0o777 == written_mode(file.seen.mode)
+            }
+        })
+    }
+}
+
+fn changes(mutation: &Mutation, path: &str) -> bool {
+    mutation.files().any(|file| file == path)
+}
+
+/// The content of a file in a directory; `None` where it is gone meanwhile.
+fn read(source: &Path, path: &str, seen: &Seen) -> Result<Option<Vec<u8>>, Error> {
+    if let Some(link) = &seen.link {
+        return Ok(Some(link.clone().into_bytes()));
+    }
+    let file = source.join(path);
+    match std::fs::read(&file) {
+        Ok(content) => Ok(Some(content)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(file, "read")(e)),
+    }
 }
 
 impl SourceCopy {
-    /// Brings the copy in `dir` in step with `source`, with the mutations applied.
-    /// `arches` are the folders under `arch/` that are copied whole.
+    /// The copy of a directory; see [`SourceCopy::of`].
+    ///
+    /// # Errors
+    /// As [`SourceCopy::of`].
+    pub fn sync(
+        source: &Path,
+        dir: &Path,
+        arches: &[&str],
+        mutations: &[Mutation],
+    ) -> Result<SourceCopy, Error> {
+        SourceCopy::of_files(Files::Directory(source), dir, arches, mutations)
+    }
+
+    /// Brings the copy in `dir` in step with the sources, with the mutations applied.
+    /// `arches` are the folders under `arch/` that are copied whole. Of a commit only
+    /// those files are read that the copy does not hold as they are.
     ///
     /// # Errors
     /// Where a file cannot be read or written, and [`Error::Usage`] where a mutation does
-    /// not fit this source tree.
-    pub fn sync(
-        source: &Path,
+    /// not fit these sources.
+    pub fn of(
+        sources: &Sources,
+        dir: &Path,
+        arches: &[&str],
+        mutations: &[Mutation],
+    ) -> Result<SourceCopy, Error> {
+        let files = match sources.origin() {
+            Origin::Directory(source) => Files::Directory(source),
+            Origin::Commit(commit) => Files::Commit(commit),
+        };
+        SourceCopy::of_files(files, dir, arches, mutations)
+    }
+
+    fn of_files(
+        source: Files,
         dir: &Path,
         arches: &[&str],
         mutations: &[Mutation],
@@ -111,8 +211,11 @@ impl SourceCopy {
         let known = read_index(&index);
         // An interrupted sync leaves no index, and the next one then trusts nothing.
         remove_file(&index)?;
-        let found = find_files(source, arches)?;
-        let copy = SourceCopy {
+        let found = match source {
+            Files::Directory(source) => find::in_directory(source, arches)?,
+            Files::Commit(commit) => find::in_commit(commit, arches, &known)?,
+        };
+        let mut copy = SourceCopy {
             dir: dir.to_owned(),
             files: BTreeMap::new(),
         };
@@ -135,92 +238,87 @@ impl SourceCopy {
         }
         for mutation in mutations {
             if let Some(file) = mutation.files().find(|file| !found.contains_key(*file)) {
-                return Err(mutation.no_file(source, file));
+                return Err(mutation.no_file(&source.place(), file));
             }
         }
-        let one = |(path, seen): (String, Seen)| {
-            let part = Part::of(&path);
-            let here = present[part as usize].0.get(Path::new(&path));
-            let copied = copy.bring(source, &path, seen, known.get(&path), here, mutations)?;
-            Ok(copied.map(|copied| (path, copied)))
+        let before = Before { known, present };
+        let mut rest = Vec::new();
+        for (path, seen) in found {
+            match before.kept(&path, &seen, mutations) {
+                Some(known) => drop(copy.files.insert(path, known.clone())),
+                None => rest.push((path, seen)),
+            }
+        }
+        let bring = |(path, seen): (String, Seen), content: Vec<u8>| {
+            let copied = copy.bring(&path, seen, content, &before, mutations)?;
+            Ok::<_, Error>((path, copied))
         };
-        let files: BTreeMap<String, CopiedFile> = found
-            .into_par_iter()
-            .filter_map(|file| one(file).transpose())
-            .collect::<Result<_, Error>>()?;
-        let text = serde_json::to_vec(&files).map_err(|e| Error::Machine(e.to_string()))?;
+        let brought: Vec<_> = match source {
+            Files::Directory(source) => rest
+                .into_par_iter()
+                .filter_map(|file| {
+                    let content = read(source, &file.0, &file.1).transpose()?;
+                    Some(content.and_then(|content| bring(file, content)))
+                })
+                .collect::<Result<_, Error>>()?,
+            Files::Commit(commit) => {
+                let mut brought = Vec::with_capacity(rest.len());
+                // So many at once as need not much memory.
+                while !rest.is_empty() {
+                    let part = rest.split_off(rest.len().saturating_sub(AT_ONCE));
+                    let ids: Vec<&str> = part.iter().filter_map(|(_, seen)| seen.blob()).collect();
+                    let contents = commit.contents(&ids)?;
+                    let part = part.into_par_iter().zip(contents);
+                    let part = part.map(|(file, content)| bring(file, content));
+                    brought.extend(part.collect::<Result<Vec<_>, Error>>()?);
+                }
+                brought
+            }
+        };
+        copy.files.extend(brought);
+        let text = serde_json::to_vec(&copy.files).map_err(|e| Error::Machine(e.to_string()))?;
         write_file(&index, &text, 0o644, TIME)?;
-        Ok(SourceCopy { files, ..copy })
+        Ok(copy)
     }
 
-    /// Copies one file where that is needed; `None` where it is gone meanwhile.
+    /// Copies one file, unless what is there is the same.
     fn bring(
         &self,
-        source: &Path,
         path: &str,
         seen: Seen,
-        known: Option<&CopiedFile>,
-        here: Option<&dir_state::FileMeta>,
+        content: Vec<u8>,
+        before: &Before,
         mutations: &[Mutation],
-    ) -> Result<Option<CopiedFile>, Error> {
-        let is_whole = |len: u64| {
-            here.is_some_and(|here| match &seen.link {
-                Some(link) => here.link.as_deref() == Some(Path::new(link)),
-                None => {
-                    here.modified == TIME
-                        && here.len == len
-                        && here.mode & 0o777 == written_mode(seen.mode)
-                }
-            })
-        };
-        let mutations = mutations
-            .iter()
-            .filter(|m| m.files().any(|file| file == path));
-        let is_mutated = mutations.clone().next().is_some();
-        if let Some(known) = known
-            && seen.settled
-            && known.seen == seen
-            && known.copy == known.source
-            && !is_mutated
-            && is_whole(seen.len)
-        {
-            return Ok(Some(known.clone()));
-        }
-        let file = source.join(path);
-        let content = match &seen.link {
-            Some(link) => link.clone().into_bytes(),
-            None => match std::fs::read(&file) {
-                Ok(content) => content,
-                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-                Err(e) => return Err(Error::io(file, "read")(e)),
-            },
-        };
-        let mut copied = content.clone();
-        for mutation in mutations {
+    ) -> Result<CopiedFile, Error> {
+        let source = blake3::hash(&content);
+        let mut copied = content;
+        for mutation in mutations.iter().filter(|mutation| changes(mutation, path)) {
             copied = mutation.apply(path, &copied).map_err(Error::Usage)?;
         }
-        let hash = blake3::hash(&copied);
-        let target = self.part(Part::of(path)).join(path);
-        let is_there =
-            known.is_some_and(|known| known.copy == hash) && is_whole(copied.len() as u64);
-        if !is_there {
-            if let Some(folder) = target.parent() {
-                create_dir(folder)?;
-            }
-            match &seen.link {
-                Some(link) => {
-                    remove_file(&target)?;
-                    std::os::unix::fs::symlink(link, &target)
-                        .map_err(Error::io(&target, "create"))?;
-                }
-                None => write_file(&target, &copied, seen.mode, TIME)?,
-            }
-        }
-        Ok(Some(CopiedFile {
-            source: blake3::hash(&content),
-            copy: hash,
+        let file = CopiedFile {
+            source,
+            copy: blake3::hash(&copied),
+            len: copied.len() as u64,
             seen,
-        }))
+        };
+        let known = before.known.get(path);
+        let is_there =
+            known.is_some_and(|known| known.copy == file.copy) && before.holds(path, &file);
+        if is_there {
+            return Ok(file);
+        }
+        let target = self.part(Part::of(path)).join(path);
+        if let Some(folder) = target.parent() {
+            create_dir(folder)?;
+        }
+        match &file.seen.link {
+            Some(link) => {
+                remove_file(&target)?;
+                std::os::unix::fs::symlink(link, &target).map_err(Error::io(&target, "create"))?;
+            }
+            None => write_file(&target, &copied, file.seen.mode, TIME)?,
+        }
+        Ok(file)
     }
 
     /// Tells one content of the copy from every other: of the files that `make prepare`
@@ -337,121 +435,6 @@ fn read_index(index: &Path) -> BTreeMap<String, CopiedFile> {
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
     known.unwrap_or_default()
-}
-
-/// Every file that is to be copied.
-fn find_files(source: &Path, arches: &[&str]) -> Result<BTreeMap<String, Seen>, Error> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let mut files = BTreeMap::new();
-    let below = |entry: &DirEntry| entry.path().strip_prefix(source).map(Path::to_owned).ok();
-    // Version control and editors keep their own things in folders with a dot; in a linked
-    // work tree `.git` is a file that leads to them.
-    let enter = |entry: &DirEntry| {
-        !entry.file_type().is_dir()
-            || entry.depth() == 0
-            || !entry.file_name().as_encoded_bytes().starts_with(b".")
-    };
-    for entry in WalkDir::new(source)
-        .follow_links(false)
-        .into_iter()
-        .filter_entry(enter)
-    {
-        let entry = entry.map_err(|e| Error::io(source, "read")(e.into()))?;
-        // What is no UTF-8 is no file of a kernel's.
-        let Some(path) = below(&entry).and_then(|p| p.into_os_string().into_string().ok()) else {
-            continue;
-        };
-        if entry.file_type().is_dir() || path == ".git" || !is_wanted(&path, arches) {
-            continue;
-        }
-        if let Some(seen) = see(source, &path, now).map_err(Error::io(entry.path(), "read"))? {
-            files.insert(path, seen);
-        }
-    }
-    Ok(files)
-}
-
-fn is_wanted(path: &str, arches: &[&str]) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let is_below = |folder: &str| {
-        path.strip_prefix(folder)
-            .is_some_and(|rest| rest.starts_with('/'))
-    };
-    let is_output = name.ends_with(".o") || name.ends_with(".a") || name.ends_with(".cmd");
-    let is_makefile = name.starts_with("Makefile")
-        || name.starts_with("Kconfig")
-        || name.starts_with("Kbuild")
-        || name == ".gitignore";
-    let in_arch = match path
-        .strip_prefix("arch/")
-        .and_then(|rest| rest.split_once('/'))
-    {
-        Some((arch, rest)) => arches.contains(&arch) && !rest.starts_with("boot/dts/"),
-        None => true,
-    };
-    !is_output && (is_makefile || in_arch && !MAKEFILES_ALONE.iter().any(|folder| is_below(folder)))
-}
-
-/// Looks at one file; `None` for what is neither a file nor a link within the tree.
-fn see(source: &Path, path: &str, now: Duration) -> std::io::Result<Option<Seen>> {
-    let file = source.join(path);
-    let found = std::fs::symlink_metadata(&file).and_then(|meta| {
-        if !meta.is_symlink() {
-            return Ok((meta, None));
-        }
-        let link = std::fs::read_link(&file)?
-            .into_os_string()
-            .into_string()
-            .ok();
-        let stays = |link: &String| stays_inside_tree(path, link);
-        match link.filter(stays) {
-            Some(link) => Ok((meta, Some(link))),
-            // What lies outside is copied as the file it is.
-            None => Ok((std::fs::metadata(&file)?, None)),
-        }
-    });
-    let (meta, link) = match found {
-        Ok(found) => found,
-        Err(e) if leads_nowhere(&e) => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    if link.is_none() && !meta.is_file() {
-        return Ok(None);
-    }
-    let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
-    let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
-    Ok(Some(Seen {
-        len: meta.len(),
-        modified: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
-        changed,
-        inode: meta.ino(),
-        mode: meta.mode(),
-        settled: changed + i128::try_from(UNSETTLED.as_nanos()).unwrap_or(0) < now,
-        link,
-    }))
-}
-
-/// Whether nobody can read what was looked for, a makefile neither.
-fn leads_nowhere(error: &std::io::Error) -> bool {
-    let is_loop = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    is_loop || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-/// Whether a link at `path` leads to somewhere in the tree.
-fn stays_inside_tree(path: &str, link: &str) -> bool {
-    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-    let depth = Path::new(link).components().try_fold(
-        folder.components().count(),
-        |depth, part| match part {
-            Component::Normal(_) => Some(depth + 1),
-            Component::CurDir => Some(depth),
-            Component::ParentDir => depth.checked_sub(1),
-            Component::RootDir | Component::Prefix(_) => None,
-        },
-    );
-    depth.is_some()
 }
 
 #[cfg(test)]

@@ -132,10 +132,7 @@ impl fmt::Display for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::Directory(dir) => write!(f, "{}", dir.display()),
-            Origin::Commit(commit) => {
-                let dir = commit.git().dir().display();
-                write!(f, "{dir} at {}", commit.short())
-            }
+            Origin::Commit(commit) => commit.fmt(f),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The copy is what a copy from nothing would be, whatever happened to the source tree or
 //! to the copy; and the source tree is only read.
 
+mod commit;
 mod fingerprint;
 mod links;
 mod mutated;
@@ -8,10 +9,15 @@ mod mutated;
 use super::*;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::time::{Duration, SystemTime};
 
 use rstest::rstest;
 use tempfile::TempDir;
+use walkdir::WalkDir;
+
+use super::find::UNSETTLED;
+use crate::build::dir_state;
 
 /// A source tree and its copy.
 struct Kernel {
@@ -317,7 +323,10 @@ fn changes_are_copied_though_everything_is_settled() {
     settle();
     kernel.sync();
     let index = read_index(&kernel.copy().join("index.json"));
-    assert!(index.values().all(|file| file.seen.settled), "{index:#?}");
+    assert!(
+        index.values().all(|file| file.seen.stamp.is_settled()),
+        "{index:#?}"
+    );
 
     for (_, change) in CHANGES {
         change(&kernel);
@@ -339,10 +348,18 @@ fn a_change_in_the_same_tick_is_copied(#[case] later: bool) {
     let index = kernel.copy().join("index.json");
     let mut known = read_index(&index);
     let meta = fs::metadata(kernel.source().join(HEADER)).unwrap();
-    let file = &mut known.get_mut(HEADER).unwrap().seen;
-    file.modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-    file.changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
-    assert!(!file.settled);
+    let Stamp::File {
+        modified,
+        changed,
+        settled,
+        ..
+    } = &mut known.get_mut(HEADER).unwrap().seen.stamp
+    else {
+        panic!("a file of a directory");
+    };
+    *modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+    *changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
+    assert!(!*settled);
     fs::write(&index, serde_json::to_vec(&known).unwrap()).unwrap();
     if later {
         settle();
