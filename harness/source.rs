@@ -7,3 +7,4 @@ pub mod source_tree;
 pub mod sources;
 #[cfg(test)]
 mod test_repository;
+pub mod worktree;

@@ -75,6 +75,16 @@ const CONFIG: &[&str] = &[
     "worktree.useRelativePaths=false",
 ];
 
+/// Lists the files that a checkout gives another content than the commit has, by git's
+/// attributes.
+pub(super) const CONVERTED: [&str; 5] = [
+    "ls-files",
+    "-z",
+    "--",
+    ":(top)",
+    ":(top,exclude,attr:!text !eol !crlf !filter !ident !working-tree-encoding)",
+];
+
 /// A repository of the user's, or a worktree of it.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -193,7 +203,7 @@ impl Git {
     /// # Errors
     /// Where git is missing, killed or interrupted.
     pub fn ask<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer, Error> {
-        self.call(&self.command(args))
+        self.finish(&self.command(args))
     }
 
     /// Runs git, which is to succeed.
@@ -209,7 +219,7 @@ impl Git {
     /// # Errors
     /// As [`Git::run`].
     pub fn succeed(&self, command: &Command) -> Result<Answer, Error> {
-        let answer = self.call(command)?;
+        let answer = self.finish(command)?;
         match answer.is_success {
             true => Ok(answer),
             false => Err(self.failed(&answer)),
@@ -226,7 +236,11 @@ impl Git {
         ))
     }
 
-    fn call(&self, command: &Command) -> Result<Answer, Error> {
+    /// Runs a [`Git::command`]; that it fails is an answer, too.
+    ///
+    /// # Errors
+    /// As [`Git::ask`].
+    pub fn finish(&self, command: &Command) -> Result<Answer, Error> {
         let done = capture(command, &self.cancel)?;
         Ok(Answer {
             stdout: done.stdout,
