@@ -2,6 +2,7 @@
 
 pub mod commit;
 pub mod copy;
+mod fingerprint;
 pub mod git;
 pub mod source_tree;
 pub mod sources;

@@ -6,7 +6,7 @@
 //! stale. Every file in it has the same old time: make sees what changed by what the
 //! probe throws away, not by when somebody edited or checked out a file.
 
-mod find;
+pub(super) mod find;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

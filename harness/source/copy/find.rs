@@ -39,7 +39,10 @@ const MAKEFILES_ALONE: &[&str] = &[
 ];
 
 /// Every file of a directory that is to be copied.
-pub fn in_directory(source: &Path, arches: &[&str]) -> Result<BTreeMap<String, Seen>, Error> {
+pub(super) fn in_directory(
+    source: &Path,
+    arches: &[&str],
+) -> Result<BTreeMap<String, Seen>, Error> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -73,7 +76,7 @@ pub fn in_directory(source: &Path, arches: &[&str]) -> Result<BTreeMap<String, S
 }
 
 /// Every file of a commit that is to be copied: what a checkout of it would give.
-pub fn in_commit(
+pub(super) fn in_commit(
     commit: &Commit,
     arches: &[&str],
     known: &BTreeMap<String, CopiedFile>,
