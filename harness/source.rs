@@ -1,5 +1,6 @@
 //! Where kernel sources come from: a directory, a git commit, or a changed copy of one.
 
+mod changed;
 pub mod commit;
 pub mod copy;
 mod fingerprint;
