@@ -1,6 +1,6 @@
-//! From facts to findings: pure functions, one rule family a file. A new family
-//! is one file and one row of [`FAMILIES`]; a new rule is one `Rule` in its
-//! family's list and the lines that add its findings.
+//! From facts to findings: pure functions, one rule family a file, one row a rule. A new
+//! family is one file and one row of [`FAMILIES`]; a new rule is one `Rule`, its function,
+//! and one row of its family.
 
 pub mod archive;
 pub mod compdb;
@@ -13,12 +13,14 @@ pub mod log;
 pub mod symbols;
 pub mod triple;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use crate::model::arch::Arch;
 use crate::model::cell::LtoMode;
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Ir, Name, ObjectFile};
 use crate::model::finding::{Finding, Rule, key_matches};
+use crate::model::record::RuleCount;
 
 /// What the rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -31,15 +33,124 @@ pub struct Subject<'a> {
     pub requested: &'a BTreeMap<String, String>,
 }
 
+/// The subject, and what several rules of one family need: made by the first that asks.
+#[derive(Debug)]
+pub struct Context<'a> {
+    subject: Subject<'a>,
+    replaced: OnceCell<Option<archive::Replaced>>,
+    listed: OnceCell<index::Listed<'a>>,
+    crcs: OnceCell<Option<crc::Crcs<'a>>>,
+    signs: OnceCell<Vec<log::Sign<'a>>>,
+    sources: OnceCell<compdb::Sources>,
+}
+
+impl<'a> Context<'a> {
+    fn new(subject: &Subject<'a>) -> Context<'a> {
+        Context {
+            subject: *subject,
+            replaced: OnceCell::new(),
+            listed: OnceCell::new(),
+            crcs: OnceCell::new(),
+            signs: OnceCell::new(),
+            sources: OnceCell::new(),
+        }
+    }
+
+    fn facts(&self) -> &'a Facts {
+        self.subject.facts
+    }
+}
+
 /// Rules that look at the same thing.
 #[derive(Debug)]
 pub struct Family {
     /// The part of its keys before the dot.
     pub name: &'static str,
-    pub rules: &'static [&'static Rule],
-    /// Whether there is anything for its rules to look at.
-    pub applies: fn(&Subject) -> bool,
-    pub check: fn(&Subject, &mut Findings),
+    pub rows: &'static [Row],
+    /// Whether its rules make sense in a mode.
+    pub applies: fn(LtoMode) -> bool,
+}
+
+impl Family {
+    /// Its rules, in the order of its rows.
+    pub fn rules(&self) -> impl Iterator<Item = &'static Rule> {
+        self.rows.iter().map(|row| row.rule)
+    }
+}
+
+/// A rule and the function that checks it, and it only.
+#[derive(Debug)]
+pub struct Row {
+    pub rule: &'static Rule,
+    /// What the function counts.
+    pub unit: Unit,
+    /// Gives how much it looked at. What a precondition keeps it from judging does not count.
+    pub look: fn(&Context, &mut Found) -> usize,
+}
+
+const fn row(rule: &'static Rule, unit: Unit, look: fn(&Context, &mut Found) -> usize) -> Row {
+    Row { rule, unit, look }
+}
+
+/// What a rule looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Archives,
+    ConfigSymbols,
+    Crcs,
+    /// Lines of a list of objects.
+    Entries,
+    Files,
+    Hashes,
+    /// Lines that hold a CRC.
+    Lines,
+    Members,
+    Messages,
+    Objects,
+    References,
+    Steps,
+    Symbols,
+}
+
+impl Unit {
+    /// As it is printed after a number.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Archives => "archives",
+            Unit::ConfigSymbols => "configuration symbols",
+            Unit::Crcs => "CRCs",
+            Unit::Entries => "list entries",
+            Unit::Files => "files",
+            Unit::Hashes => "module hashes",
+            Unit::Lines => "lines",
+            Unit::Members => "archive members",
+            Unit::Messages => "log messages",
+            Unit::Objects => "objects",
+            Unit::References => "references",
+            Unit::Steps => "build steps",
+            Unit::Symbols => "symbols",
+        }
+    }
+}
+
+/// A rule that was checked, and over how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    pub rule: &'static Rule,
+    /// A rule that looked at nothing holds over nothing.
+    pub looked_at: usize,
+    pub unit: Unit,
+}
+
+impl From<&Coverage> for RuleCount {
+    fn from(coverage: &Coverage) -> RuleCount {
+        RuleCount {
+            key: coverage.rule.key.to_owned(),
+            looked_at: coverage.looked_at,
+            unit: coverage.unit.name().to_owned(),
+        }
+    }
 }
 
 /// Every rule there is, in the order in which findings are reported: what
@@ -59,44 +170,56 @@ pub const FAMILIES: &[Family] = &[
 
 /// Every rule of every family.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    FAMILIES
-        .iter()
-        .flat_map(|family| family.rules.iter().copied())
+    FAMILIES.iter().flat_map(Family::rules)
 }
 
-/// Runs the rules that apply and whose keys `only` covers (all, where it is
-/// empty). Gives the rules that were run, and what they found.
+/// Runs the rules that make sense in the subject's mode and whose keys `only` covers (all,
+/// where it is empty). Gives the rules that were run and what they found, both in the order
+/// of the rules.
 #[must_use]
-pub fn check(subject: &Subject, only: &[String]) -> (Vec<&'static Rule>, Vec<Finding>) {
-    let wanted = |rule: &Rule| only.is_empty() || only.iter().any(|p| key_matches(p, rule.key));
-    let mut run = Vec::new();
-    let mut findings = Findings::default();
-    for family in FAMILIES.iter().filter(|family| (family.applies)(subject)) {
-        let rules = family.rules.iter().copied().filter(|rule| wanted(rule));
-        let before = run.len();
-        run.extend(rules);
-        if run.len() > before {
-            (family.check)(subject, &mut findings);
+pub fn check(subject: &Subject, only: &[String]) -> (Vec<Coverage>, Vec<Finding>) {
+    let wanted =
+        |row: &&Row| only.is_empty() || only.iter().any(|only| key_matches(only, row.rule.key));
+    let context = Context::new(subject);
+    let mut findings = Vec::new();
+    let coverage = FAMILIES
+        .iter()
+        .filter(|family| (family.applies)(subject.mode))
+        .flat_map(|family| family.rows)
+        .filter(wanted)
+        .map(|row| {
+            let mut found = Found::of(row.rule);
+            let looked_at = (row.look)(&context, &mut found);
+            findings.append(&mut found.findings);
+            Coverage {
+                rule: row.rule,
+                looked_at,
+                unit: row.unit,
+            }
+        })
+        .collect();
+    (coverage, findings)
+}
+
+/// Collects what one rule finds.
+#[derive(Debug)]
+pub struct Found {
+    rule: &'static Rule,
+    findings: Vec<Finding>,
+}
+
+impl Found {
+    fn of(rule: &'static Rule) -> Found {
+        Found {
+            rule,
+            findings: Vec::new(),
         }
     }
-    findings.0.retain(|finding| wanted(finding.rule));
-    (run, findings.0)
-}
 
-/// Collects what the rules find.
-#[derive(Debug, Default)]
-pub struct Findings(Vec<Finding>);
-
-impl Findings {
-    /// Notes that `rule` is broken at `object`.
-    pub fn add(
-        &mut self,
-        rule: &'static Rule,
-        object: impl Into<String>,
-        evidence: impl Into<String>,
-    ) {
-        self.0.push(Finding {
-            rule,
+    /// Notes that the rule is broken at `object`.
+    fn add(&mut self, object: impl Into<String>, evidence: impl Into<String>) {
+        self.findings.push(Finding {
+            rule: self.rule,
             object: object.into(),
             evidence: evidence.into(),
             step: None,
@@ -104,16 +227,30 @@ impl Findings {
         });
     }
 
-    /// Takes over findings made elsewhere.
-    pub fn extend(&mut self, findings: Vec<Finding>) {
-        self.0.extend(findings);
+    /// Looks at each of `items`, and gives how many there were.
+    fn each<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut look: impl FnMut(&mut Found, T),
+    ) -> usize {
+        let mut looked_at = 0;
+        for item in items {
+            looked_at += 1;
+            look(self, item);
+        }
+        looked_at
     }
+}
 
-    /// The findings, in the order in which they were added.
-    #[must_use]
-    pub fn into_vec(self) -> Vec<Finding> {
-        self.0
-    }
+/// The objects that hold bitcode.
+fn ir_objects(facts: &Facts) -> impl Iterator<Item = (Name, &Ir)> {
+    facts
+        .objects
+        .iter()
+        .filter_map(|object| match &object.file {
+            ObjectFile::Ir(ir) => Some((object.name, &**ir)),
+            _ => None,
+        })
 }
 
 #[cfg(test)]
@@ -124,7 +261,7 @@ mod tests {
     fn every_key_is_unique_and_stands_in_its_family() {
         let mut keys = std::collections::BTreeSet::new();
         for family in FAMILIES {
-            for rule in family.rules {
+            for rule in family.rules() {
                 assert!(keys.insert(rule.key), "{} twice", rule.key);
                 assert!(
                     key_matches(family.name, rule.key) && rule.key != family.name,

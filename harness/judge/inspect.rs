@@ -65,7 +65,7 @@ pub fn check_tree(question: &InspectRequest) -> Result<Answer, Error> {
         mode,
         requested: question.requested,
     };
-    let (rules, mut findings) = check::check(&subject, question.only);
+    let (coverage, mut findings) = check::check(&subject, question.only);
     let default_name = format!("{}/any/{mode}/any", arch.name);
     suppress(
         &mut findings,
@@ -87,7 +87,12 @@ pub fn check_tree(question: &InspectRequest) -> Result<Answer, Error> {
                 .as_ref()
                 .map(|log| log.warnings.clone())
                 .unwrap_or_default(),
-            rules,
+            // A rule that looked at nothing says nothing of this tree.
+            rules: coverage
+                .iter()
+                .filter(|row| row.looked_at > 0)
+                .map(|row| row.rule)
+                .collect(),
             findings,
             unfinished: facts.unfinished(),
         },

@@ -320,8 +320,8 @@ fn configure_and_build(
 }
 
 fn without_tree(run: &Run, cell: &Cell, findings: Vec<Finding>) -> Checked {
-    let rules = check::config::FAMILY.rules;
-    Checked::without_tree(cell, &run.source.version, rules, findings)
+    let rules: Vec<_> = check::config::FAMILY.rules().collect();
+    Checked::without_tree(cell, &run.source.version, &rules, findings)
 }
 
 /// Objects that both passes will compile, as the accepted snapshot has them.

@@ -108,7 +108,7 @@ fn a_tree_of_another_mode_than_expected_is_broken() {
     assert!(
         ended
             .stdout
-            .contains("expected CONFIG_LTO_CLANG_THIN=y alone, found CONFIG_LTO_CLANG_THIN_DIST=y")
+            .contains("expected only CONFIG_LTO_CLANG_THIN=y, found CONFIG_LTO_CLANG_THIN_DIST=y")
     );
 }
 

@@ -417,7 +417,7 @@ fn a_file_that_is_too_long_is_found() {
 #[case::a_rule_sees_facts(
     rooms,
     "judge/check/elf.rs",
-    "use super::Findings; use crate::model::facts::Facts;"
+    "use super::Found; use crate::model::facts::Facts;"
 )]
 #[case::duration(pure, "report.rs", "use std::time::Duration; use std::io::Write as _;")]
 #[case::tests(

@@ -5,6 +5,7 @@ mod archive;
 mod case;
 mod compdb;
 mod config;
+mod counts;
 mod crc;
 mod damage;
 mod elf;

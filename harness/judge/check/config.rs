@@ -3,38 +3,61 @@
 
 use std::collections::BTreeMap;
 
-use super::{Family, Findings, Subject};
+use super::{Context, Family, Found, Unit, row};
 use crate::model::cell::LtoMode;
 use crate::model::finding::{Finding, Rule, Severity};
 
 pub const FAMILY: Family = Family {
     name: "config",
-    rules: &[&LTO_MODE, &SYMBOL],
+    rows: &[
+        row(&LTO_MODE, Unit::ConfigSymbols, |context, found| {
+            lto_mode(&Config::of(context), found)
+        }),
+        row(&SYMBOL, Unit::ConfigSymbols, |context, found| {
+            symbols(&Config::of(context), found)
+        }),
+    ],
     applies: |_| true,
-    check,
 };
 
 const LTO_MODE: Rule = Rule {
     key: "config.lto-mode",
     severity: Severity::Error,
     invariant: "exactly one LTO mode is on, and it is the one that was asked for",
-    broken: "objects break it",
+    broken: "configurations are in another LTO mode than asked for",
     why: "a tree configured for another mode passes the rules of that mode and proves nothing about this one",
-    fix: "look in .config why the choice fell elsewhere: an unmet dependency of LTO_CLANG_THIN_DIST, or an older linker or compiler",
+    fix: "check in .config why another mode was chosen: LTO_CLANG_THIN_DIST has an unmet dependency, or the linker or compiler is too old",
 };
 
 const SYMBOL: Rule = Rule {
     key: "config.symbol",
     severity: Severity::Error,
-    invariant: "every symbol that was asked for has that value in include/config/auto.conf after olddefconfig",
-    broken: "objects break it",
-    why: "Kconfig drops a symbol whose dependencies are not met without a word, and the test then runs without it",
+    invariant: "after olddefconfig, every symbol has the value that was asked for in include/config/auto.conf",
+    broken: "symbols have another value than asked for",
+    why: "Kconfig silently drops a symbol with unmet dependencies, and the cell is tested without it",
     fix: "add what the symbol depends on to the matrix's config, or drop the symbol",
 };
 
-fn check(subject: &Subject, findings: &mut Findings) {
-    let found = check_config(&subject.facts.config, subject.mode, subject.requested);
-    findings.extend(found);
+/// A configuration (symbols with `CONFIG_`), and what was asked for.
+#[derive(Clone, Copy)]
+struct Config<'a> {
+    symbols: &'a BTreeMap<String, String>,
+    mode: LtoMode,
+    requested: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Config<'a> {
+    fn of(context: &Context<'a>) -> Config<'a> {
+        Config {
+            symbols: &context.facts().config,
+            mode: context.subject.mode,
+            requested: context.subject.requested,
+        }
+    }
+
+    fn value(&self, symbol: &str) -> &'a str {
+        self.symbols.get(symbol).map_or("n", String::as_str)
+    }
 }
 
 /// Checks a configuration (symbols with `CONFIG_`) before anything is built.
@@ -44,41 +67,52 @@ pub fn check_config(
     mode: LtoMode,
     requested: &BTreeMap<String, String>,
 ) -> Vec<Finding> {
-    let mut findings = Findings::default();
-    let value = |symbol: &str| config.get(symbol).map_or("n", String::as_str);
-    let wanted = mode.config_symbol();
+    let config = Config {
+        symbols: config,
+        mode,
+        requested,
+    };
+    let (mut of_mode, mut of_symbols) = (Found::of(&LTO_MODE), Found::of(&SYMBOL));
+    lto_mode(&config, &mut of_mode);
+    symbols(&config, &mut of_symbols);
+    let mut findings = of_mode.findings;
+    findings.append(&mut of_symbols.findings);
+    findings
+}
+
+fn lto_mode(config: &Config, found: &mut Found) -> usize {
+    let wanted = config.mode.config_symbol();
     let on: Vec<&str> = LtoMode::ALL
         .iter()
         .map(|mode| mode.config_symbol())
-        .filter(|symbol| value(&format!("CONFIG_{symbol}")) == "y")
+        .filter(|symbol| config.value(&format!("CONFIG_{symbol}")) == "y")
         .collect();
     // Kernels before 5.12 have no such choice.
-    let no_choice = on.is_empty() && mode == LtoMode::None;
+    let no_choice = on.is_empty() && config.mode == LtoMode::None;
     if on != [wanted] && !no_choice {
-        let found = match on[..] {
+        let is_on = match on[..] {
             [] => "no LTO mode at all".to_owned(),
             _ => format!("CONFIG_{}=y", on.join("=y, CONFIG_")),
         };
-        findings.add(
-            &LTO_MODE,
+        found.add(
             "the choice of LTO modes",
-            format!("expected CONFIG_{wanted}=y alone, found {found}"),
+            format!("expected only CONFIG_{wanted}=y, found {is_on}"),
         );
     }
-    let mode_symbol = format!("CONFIG_{wanted}");
-    for (symbol, asked) in requested
-        .iter()
-        .filter(|(symbol, _)| **symbol != mode_symbol)
-    {
-        let found = value(symbol);
+    LtoMode::ALL.len()
+}
+
+fn symbols(config: &Config, found: &mut Found) -> usize {
+    let mode = format!("CONFIG_{}", config.mode.config_symbol());
+    let requested = config.requested.iter().filter(|(name, _)| **name != mode);
+    found.each(requested, |found, (symbol, asked)| {
+        let value = config.value(symbol);
         // .config quotes strings, auto.conf does not.
-        if found.trim_matches('"') != asked.trim_matches('"') {
-            findings.add(
-                &SYMBOL,
+        if value.trim_matches('"') != asked.trim_matches('"') {
+            found.add(
                 symbol,
-                format!("asked for {symbol}={asked}, olddefconfig left {found}"),
+                format!("asked for {symbol}={asked}, olddefconfig left {value}"),
             );
         }
-    }
-    findings.into_vec()
+    })
 }

@@ -3,195 +3,326 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Family, Findings, Subject};
-use crate::model::facts::{Cmd, CmdFile, Export, Facts, Module, Name};
+use super::{Context, Family, Found, Unit, row};
+use crate::model::facts::{CmdFile, Export, Facts, Module, Name};
 use crate::model::finding::{Rule, Severity};
 use crate::tree::path::{cmd_file, ir_object};
 
 pub const FAMILY: Family = Family {
     name: "crc",
-    rules: &[&CMD_MISSING, &SYNTAX, &MISSING, &ZERO, &DIFFERS],
-    applies: |subject| subject.facts.config("CONFIG_MODVERSIONS") == "y",
-    check,
+    rows: &[
+        row(&CMD_MISSING, Unit::Objects, cmd_missing),
+        row(&SYNTAX, Unit::Lines, syntax),
+        row(&MISSING, Unit::Symbols, missing),
+        row(&ZERO, Unit::Symbols, zero),
+        row(&DIFFERS, Unit::Crcs, differs),
+    ],
+    applies: |_| true,
 };
 
 const CMD_MISSING: Rule = Rule {
     key: "crc.cmd-missing",
     severity: Severity::Error,
     invariant: "for each object of .vmlinux.objs, the .cmd file that modpost derives from its name exists",
-    broken: "objects break it",
+    broken: "objects have no readable .cmd file where modpost looks",
     why: "modpost reads the CRCs there; without the file it fails, and with another file the symbols get no CRC",
-    fix: "compare how the object is named with how extract_crcs_for_object (scripts/mod/modpost.c) takes its suffix off",
+    fix: "compare the object's name with how extract_crcs_for_object (scripts/mod/modpost.c) strips its suffix",
 };
 
 const SYNTAX: Rule = Rule {
     key: "crc.syntax",
     severity: Severity::Error,
     invariant: "each #SYMVER line is a symbol, a space and a hexadecimal CRC, and each line of a .symvers file has its five fields",
-    broken: "objects break it",
-    why: "modpost skips any other #SYMVER line without a word, and the symbol has no CRC",
-    fix: "look at what writes into the .cmd file (genksyms, save_c_flags), and at the order in which; a damaged .symvers file is made again by make",
+    broken: "lines are malformed in a .cmd or .symvers file",
+    why: "modpost silently skips any other #SYMVER line, and the symbol has no CRC",
+    fix: "check what writes to the .cmd file (genksyms, save_c_flags), and in which order; delete a damaged .symvers file and run make again",
 };
 
 const MISSING: Rule = Rule {
     key: "crc.missing",
     severity: Severity::Error,
     invariant: "each exported symbol has a CRC in the .cmd file of an object that is linked",
-    broken: "objects break it",
-    why: "modpost says «version generation failed» and exports the symbol unversioned; a module built for another kernel then loads",
-    fix: "look for the object that defines the symbol, and whether its .cmd file is the one that modpost reads",
+    broken: "symbols have no computed CRC",
+    why: "modpost says 'version generation failed' and exports the symbol unversioned; a module built for another kernel then loads",
+    fix: "look for the object that defines the symbol, and check whether modpost reads its .cmd file",
 };
 
 const ZERO: Rule = Rule {
     key: "crc.zero",
     severity: Severity::Error,
     invariant: "no exported symbol has the CRC 0",
-    broken: "objects break it",
-    why: "0 stands for «not computed», but is later read as a valid CRC: every module built so matches every kernel built so",
+    broken: "symbols are exported with the CRC 0",
+    why: "0 means 'not computed', but is later read as a valid CRC: every module built this way matches every kernel built this way",
     fix: "look for the object's #SYMVER line, and for modpost's warnings in the build log",
 };
 
 const DIFFERS: Rule = Rule {
     key: "crc.differs",
     severity: Severity::Error,
-    invariant: "a symbol's CRC is the same in the .cmd file, vmlinux.symvers (Module.symvers), .vmlinux.export.c, __kcrctab of vmlinux, and the table of versions of each module that uses it",
-    broken: "objects break it",
-    why: "modules are built against the one and checked against the other: they do not load, or load when they must not",
+    invariant: "a symbol's CRC is the same in the .cmd file, vmlinux.symvers (Module.symvers), .vmlinux.export.c, __kcrctab of vmlinux, and the version table of each module that uses it",
+    broken: "CRCs differ between two places",
+    why: "modules are built against one CRC and checked against the other: they do not load, or load when they must not",
     fix: "the later file is stale or was made from other objects: delete it and run make again",
 };
 
-fn check(subject: &Subject, findings: &mut Findings) {
-    let facts = subject.facts;
-    if !facts.modpost_ran() || !facts.objects_complete() {
-        return;
-    }
-    let mut symvers_damaged = false;
-    for (file, why) in facts
-        .damaged
-        .iter()
-        .filter(|(file, _)| file.ends_with(".symvers"))
-    {
-        symvers_damaged = true;
-        findings.add(&SYNTAX, *file, why);
-    }
-    let (Some(objs), Some(exports)) = (&facts.vmlinux_objs, &facts.exports) else {
-        if facts.reached("vmlinux") && !symvers_damaged {
-            let file = match facts.vmlinux_objs {
-                None => ".vmlinux.objs",
-                Some(_) => facts.exports_from,
-            };
-            findings.add(&MISSING, file, "is not there, though vmlinux is");
-        }
-        return;
-    };
-    let cmds: FxHashMap<Name, &CmdFile> = facts
-        .objects
-        .iter()
-        .flat_map(|object| {
-            let native = object.backend.as_deref().map(|b| (b.native, &object.cmd));
-            [Some((object.name, &object.cmd)), native]
-        })
-        .flatten()
-        .collect();
-
-    let mut computed = Computed::default();
-    for name in objs {
-        match cmds.get(name) {
-            Some(CmdFile::Read(cmd)) => computed.take(facts, *name, cmd, findings),
-            Some(CmdFile::Missing) => findings.add(
-                &CMD_MISSING,
-                facts.text(*name),
-                format!("{} does not exist", cmd_file(&ir_object(facts.text(*name)))),
-            ),
-            Some(CmdFile::Unreadable(why)) => findings.add(
-                &CMD_MISSING,
-                facts.text(*name),
-                format!("{}: {why}", cmd_file(&ir_object(facts.text(*name)))),
-            ),
-            // Objects of KBUILD_VMLINUX_LIBS stand outside of built-in-fixup.a.
-            None => {}
-        }
-    }
-    check_exports(facts, facts.exports_from, exports, &computed, findings);
-    check_places(facts, exports, findings);
-    check_modules(facts, exports, findings);
+/// Whether modpost has read what this build made.
+fn is_done(facts: &Facts) -> bool {
+    facts.config("CONFIG_MODVERSIONS") == "y" && facts.modpost_ran() && facts.objects_complete()
 }
 
-/// CRCs as genksyms computed them.
-#[derive(Default)]
-struct Computed(FxHashMap<Name, (u32, Name)>);
+/// What modpost had to go by.
+#[derive(Debug)]
+pub struct Crcs<'a> {
+    /// Those of vmlinux.
+    exports: &'a [Export],
+    /// vmlinux, then each module.
+    linked: Vec<Linked<'a>>,
+}
 
-impl Computed {
-    fn take(&mut self, facts: &Facts, object: Name, cmd: &Cmd, findings: &mut Findings) {
-        let name = facts.text(object);
-        for (line, text) in &cmd.bad_symvers {
-            findings.add(
-                &SYNTAX,
+/// vmlinux or a module: the objects it is linked from, and the symbols it exports.
+#[derive(Debug)]
+struct Linked<'a> {
+    /// `None` for vmlinux.
+    module: Option<&'a Module>,
+    objects: Vec<(Name, &'a CmdFile)>,
+    /// CRCs as genksyms computed them, each with the first object that has it.
+    computed: FxHashMap<Name, (u32, Name)>,
+    /// The file that lists its exports.
+    exports_from: &'static str,
+    exports: Vec<&'a Export>,
+}
+
+impl<'a> Linked<'a> {
+    fn new(
+        module: Option<&'a Module>,
+        objects: Vec<(Name, &'a CmdFile)>,
+        exports_from: &'static str,
+        exports: Vec<&'a Export>,
+    ) -> Linked<'a> {
+        let mut computed = FxHashMap::default();
+        for (object, cmd) in &objects {
+            for (symbol, crc) in cmd.read().iter().flat_map(|cmd| &cmd.symvers) {
+                computed.entry(*symbol).or_insert((*crc, *object));
+            }
+        }
+        Linked {
+            module,
+            objects,
+            computed,
+            exports_from,
+            exports,
+        }
+    }
+}
+
+impl<'a> Crcs<'a> {
+    /// `None` where modpost has not run, or left no lists.
+    fn of(facts: &'a Facts) -> Option<Crcs<'a>> {
+        if !is_done(facts) {
+            return None;
+        }
+        let (objs, exports) = (facts.vmlinux_objs.as_ref()?, facts.exports.as_ref()?);
+        let cmds: FxHashMap<Name, &CmdFile> = facts
+            .objects
+            .iter()
+            .flat_map(|object| {
+                let native = object.backend.as_deref().map(|b| (b.native, &object.cmd));
+                [Some((object.name, &object.cmd)), native]
+            })
+            .flatten()
+            .collect();
+        // Objects of KBUILD_VMLINUX_LIBS are not in built-in-fixup.a.
+        let objects = objs
+            .iter()
+            .filter_map(|name| Some((*name, *cmds.get(name)?)))
+            .collect();
+        let vmlinux = Linked::new(None, objects, facts.exports_from, exports.iter().collect());
+        let mut linked = vec![vmlinux];
+        linked.extend(modules(facts));
+        Some(Crcs { exports, linked })
+    }
+}
+
+fn modules(facts: &Facts) -> impl Iterator<Item = Linked<'_>> {
+    let mut exports: FxHashMap<Name, Vec<&Export>> = FxHashMap::default();
+    for export in facts.module_exports.iter().flatten() {
+        exports.entry(export.module).or_default().push(export);
+    }
+    let modules = facts.module_exports.as_ref().map(|_| &facts.modules);
+    modules.into_iter().flatten().map(move |module| {
+        let objects = module.objects.iter().map(|(name, cmd)| (*name, cmd));
+        let own = exports.get(&module.name).cloned().unwrap_or_default();
+        Linked::new(Some(module), objects.collect(), "Module.symvers", own)
+    })
+}
+
+fn crcs<'c, 'a>(context: &'c Context<'a>) -> Option<&'c Crcs<'a>> {
+    let crcs = context.crcs.get_or_init(|| Crcs::of(context.facts()));
+    crcs.as_ref()
+}
+
+fn linked<'c, 'a>(context: &'c Context<'a>) -> impl Iterator<Item = &'c Linked<'a>> {
+    crcs(context).into_iter().flat_map(|crcs| &crcs.linked)
+}
+
+fn cmd_missing(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let objects = linked(context).flat_map(|linked| {
+        let objects = linked.objects.iter();
+        objects.map(move |(name, cmd)| (linked.module, *name, *cmd))
+    });
+    found.each(objects, |found, (module, name, cmd)| {
+        let path = || cmd_file(&ir_object(facts.text(name)));
+        let evidence = match (cmd, module) {
+            (CmdFile::Read(_), _) => return,
+            (_, Some(module)) => format!("an object of the module {}", facts.text(module.name)),
+            (CmdFile::Missing, None) => format!("{} does not exist", path()),
+            (CmdFile::Unreadable(why), None) => format!("{}: {why}", path()),
+        };
+        found.add(facts.text(name), evidence);
+    })
+}
+
+/// The `.symvers` files that make no sense, and why.
+fn damaged_symvers(facts: &Facts) -> impl Iterator<Item = &(&'static str, String)> {
+    let damaged = facts.damaged.iter();
+    damaged.filter(|(file, _)| file.ends_with(".symvers"))
+}
+
+fn syntax(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    if !is_done(facts) {
+        return 0;
+    }
+    let in_symvers = found.each(damaged_symvers(facts), |found, (file, why)| {
+        found.add(*file, why);
+    });
+    let good = [&facts.exports, &facts.module_exports];
+    let good: usize = good.into_iter().flatten().map(Vec::len).sum();
+    let mut in_cmds = 0;
+    for (object, cmd) in linked(context).flat_map(|linked| &linked.objects) {
+        let Some(cmd) = cmd.read() else { continue };
+        in_cmds += cmd.symvers.len();
+        let name = facts.text(*object);
+        in_cmds += found.each(&cmd.bad_symvers, |found, (line, text)| {
+            let text: String = text.chars().take(80).collect();
+            found.add(
                 name,
+                format!("{}:{line}: '#SYMVER {text}'", cmd_file(&ir_object(name))),
+            );
+        });
+    }
+    in_symvers + good + in_cmds
+}
+
+/// Each export, with the CRC that was computed for it and by which object.
+fn exports<'c>(
+    context: &'c Context<'_>,
+) -> impl Iterator<Item = (&'c str, &'c Export, Option<(u32, Name)>)> {
+    linked(context).flat_map(|linked| {
+        let exports = linked.exports.iter();
+        exports.map(|export| {
+            let computed = linked.computed.get(&export.symbol).copied();
+            (linked.exports_from, *export, computed)
+        })
+    })
+}
+
+fn missing(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let has_lists = facts.vmlinux_objs.is_some() && facts.exports.is_some();
+    let is_explained = damaged_symvers(facts).next().is_some();
+    if is_done(facts) && !has_lists && facts.reached("vmlinux") && !is_explained {
+        let file = match facts.vmlinux_objs {
+            None => ".vmlinux.objs",
+            Some(_) => facts.exports_from,
+        };
+        found.add(file, "does not exist, though vmlinux does");
+    }
+    found.each(exports(context), |found, (file, export, computed)| {
+        if computed.is_none() {
+            found.add(
+                facts.text(export.symbol),
                 format!(
-                    "{}:{line}: «#SYMVER {}»",
-                    cmd_file(&ir_object(name)),
-                    text.chars().take(80).collect::<String>()
+                    "exported, {file} has {:#010x}, but no linked object's .cmd file has a #SYMVER line for it",
+                    export.crc
                 ),
             );
         }
-        for (symbol, crc) in &cmd.symvers {
-            let (first, by) = *self.0.entry(*symbol).or_insert((*crc, object));
-            if first != *crc {
-                findings.add(
-                    &DIFFERS,
-                    facts.text(*symbol),
-                    format!(
-                        "{first:#010x} in the .cmd file of {}, {crc:#010x} in that of {name}",
-                        facts.text(by)
-                    ),
-                );
+    })
+}
+
+fn zero(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let computed = exports(context).filter_map(|(file, export, of)| Some((file, export, of?)));
+    found.each(computed, |found, (file, export, (crc, by))| {
+        let by = facts.text(by);
+        let evidence = match (crc, export.crc) {
+            (0, _) => format!("computed as 0 for {by}"),
+            (crc, 0) => format!("{file} has 0, the .cmd file of {by} {crc:#010x}"),
+            _ => return,
+        };
+        found.add(facts.text(export.symbol), evidence);
+    })
+}
+
+fn differs(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let Some(crcs) = crcs(context) else { return 0 };
+    between_cmds(facts, crcs, found)
+        + between_cmd_and_export(context, found)
+        + in_places(facts, crcs.exports, found)
+        + in_module_symvers(facts, crcs.exports, found)
+        + in_imports(facts, crcs, found)
+}
+
+/// Several objects may have a symbol's CRC; each is held against the first.
+fn between_cmds(facts: &Facts, crcs: &Crcs, found: &mut Found) -> usize {
+    let mut looked_at = 0;
+    for linked in &crcs.linked {
+        for (object, cmd) in &linked.objects {
+            for (symbol, crc) in cmd.read().iter().flat_map(|cmd| &cmd.symvers) {
+                let Some((first, by)) = linked.computed.get(symbol) else {
+                    continue;
+                };
+                let is_first = by == object && first == crc;
+                looked_at += usize::from(!is_first);
+                if first != crc {
+                    found.add(
+                        facts.text(*symbol),
+                        format!(
+                            "{first:#010x} in the .cmd file of {}, {crc:#010x} in that of {}",
+                            facts.text(*by),
+                            facts.text(*object)
+                        ),
+                    );
+                }
             }
         }
     }
+    looked_at
 }
 
-fn check_exports<'a>(
-    facts: &Facts,
-    file: &str,
-    exports: impl IntoIterator<Item = &'a Export>,
-    computed: &Computed,
-    findings: &mut Findings,
-) {
-    for export in exports {
-        let symbol = facts.text(export.symbol);
-        match computed.0.get(&export.symbol) {
-            None => findings.add(
-                &MISSING,
-                symbol,
-                format!("exported, {file} has {:#010x}, but no linked object's .cmd file has a #SYMVER line for it", export.crc),
-            ),
-            Some((0, by)) => findings.add(
-                &ZERO,
-                symbol,
-                format!("computed as 0 for {}", facts.text(*by)),
-            ),
-            Some((crc, by)) if export.crc == 0 => findings.add(
-                &ZERO,
-                symbol,
-                format!("{file} has 0, the .cmd file of {} {crc:#010x}", facts.text(*by)),
-            ),
-            Some((crc, by)) if *crc != export.crc => findings.add(
-                &DIFFERS,
-                symbol,
+fn between_cmd_and_export(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let both = exports(context).filter_map(|(file, export, of)| Some((file, export, of?)));
+    let both = both.filter(|(_, export, (crc, _))| *crc != 0 && export.crc != 0);
+    found.each(both, |found, (file, export, (crc, by))| {
+        if crc != export.crc {
+            found.add(
+                facts.text(export.symbol),
                 format!(
                     "{file} has {:#010x}, the .cmd file of {} {crc:#010x}",
                     export.crc,
-                    facts.text(*by)
+                    facts.text(by)
                 ),
-            ),
-            Some(_) => {}
+            );
         }
-    }
+    })
 }
 
-/// The places behind modpost's file have its CRCs, for all symbols of vmlinux.
-fn check_places(facts: &Facts, exports: &[Export], findings: &mut Findings) {
+/// The places after modpost's file have its CRCs, for all symbols of vmlinux.
+fn in_places(facts: &Facts, exports: &[Export], found: &mut Found) -> usize {
     let places = [
         (".vmlinux.export.c", &facts.export_c, true),
         (
@@ -200,49 +331,43 @@ fn check_places(facts: &Facts, exports: &[Export], findings: &mut Findings) {
             facts.reached("vmlinux"),
         ),
     ];
+    let mut looked_at = 0;
     for (place, crcs, reached) in places {
         let Some(crcs) = crcs.as_ref().filter(|_| reached) else {
             continue;
         };
         let crcs: FxHashMap<Name, u32> = crcs.iter().copied().collect();
-        for export in exports {
-            let symbol = facts.text(export.symbol);
-            match crcs.get(&export.symbol) {
-                Some(crc) if *crc == export.crc => {}
-                Some(crc) => findings.add(
-                    &DIFFERS,
-                    symbol,
-                    format!(
-                        "{place} has {crc:#010x}, {} {:#010x}",
-                        facts.exports_from, export.crc
-                    ),
+        looked_at += found.each(exports, |found, export| {
+            let there = match crcs.get(&export.symbol) {
+                Some(crc) if *crc == export.crc => return,
+                Some(crc) => format!("{crc:#010x}"),
+                None => "no CRC".to_owned(),
+            };
+            found.add(
+                facts.text(export.symbol),
+                format!(
+                    "{place} has {there}, {} {:#010x}",
+                    facts.exports_from, export.crc
                 ),
-                None => findings.add(
-                    &DIFFERS,
-                    symbol,
-                    format!(
-                        "{place} has no CRC, {} {:#010x}",
-                        facts.exports_from, export.crc
-                    ),
-                ),
-            }
-        }
+            );
+        });
     }
+    looked_at
 }
 
-/// Modules: their symbols have the CRCs of their objects, and `Module.symvers`
-/// repeats `vmlinux.symvers`.
-fn check_modules(facts: &Facts, exports: &[Export], findings: &mut Findings) {
+/// `Module.symvers` repeats `vmlinux.symvers`.
+fn in_module_symvers(facts: &Facts, exports: &[Export], found: &mut Found) -> usize {
     let Some(all) = &facts.module_exports else {
-        return;
+        return 0;
     };
     let in_vmlinux: FxHashMap<Name, u32> = exports.iter().map(|e| (e.symbol, e.crc)).collect();
-    for export in all.iter().filter(|e| facts.text(e.module) == "vmlinux") {
-        if let Some(crc) = in_vmlinux.get(&export.symbol)
-            && *crc != export.crc
-        {
-            findings.add(
-                &DIFFERS,
+    let repeated = all
+        .iter()
+        .filter(|e| facts.text(e.module) == "vmlinux")
+        .filter_map(|e| Some((e, *in_vmlinux.get(&e.symbol)?)));
+    found.each(repeated, |found, (export, crc)| {
+        if crc != export.crc {
+            found.add(
                 facts.text(export.symbol),
                 format!(
                     "Module.symvers has {:#010x}, vmlinux.symvers {crc:#010x}",
@@ -250,52 +375,34 @@ fn check_modules(facts: &Facts, exports: &[Export], findings: &mut Findings) {
                 ),
             );
         }
-    }
-    let exported = exports.iter().chain(all).map(|e| (e.symbol, e.crc));
-    let exported: FxHashMap<Name, u32> = exported.collect();
-    for module in &facts.modules {
-        let mut computed = Computed::default();
-        for (object, cmd) in &module.objects {
-            match cmd {
-                CmdFile::Read(cmd) => computed.take(facts, *object, cmd, findings),
-                CmdFile::Missing | CmdFile::Unreadable(_) => findings.add(
-                    &CMD_MISSING,
-                    facts.text(*object),
-                    format!("an object of the module {}", facts.text(module.name)),
-                ),
-            }
-        }
-        let own = all.iter().filter(|e| e.module == module.name);
-        check_exports(facts, "Module.symvers", own, &computed, findings);
-        check_imports(facts, module, &exported, findings);
-    }
+    })
 }
 
 /// A module asks for each symbol by the CRC that it is exported with.
-fn check_imports(
-    facts: &Facts,
-    module: &Module,
-    exported: &FxHashMap<Name, u32>,
-    findings: &mut Findings,
-) {
-    for import in &module.imports {
-        let evidence = match (exported.get(&import.symbol), import.crc) {
-            (Some(crc), Some(asked)) if *crc == asked => continue,
-            // What is exported by nothing, modpost tells where it matters; what is exported
-            // without a CRC is told as such.
-            (None | Some(0), _) => continue,
-            (Some(crc), Some(asked)) => {
-                format!("its table of versions has {asked:#010x}, Module.symvers {crc:#010x}")
-            }
-            (Some(crc), None) => {
-                format!("its table of versions has no CRC, Module.symvers {crc:#010x}")
-            }
+fn in_imports(facts: &Facts, crcs: &Crcs, found: &mut Found) -> usize {
+    let exported = crcs
+        .exports
+        .iter()
+        .chain(facts.module_exports.iter().flatten());
+    let exported: FxHashMap<Name, u32> = exported.map(|e| (e.symbol, e.crc)).collect();
+    let modules = crcs.linked.iter().filter_map(|linked| linked.module);
+    let imports = modules.flat_map(|module| module.imports.iter().map(move |i| (module, i)));
+    // modpost reports where it matters that nothing exports a symbol; other rules report an
+    // export without a CRC.
+    let known = imports.filter_map(|(module, import)| {
+        let crc = exported.get(&import.symbol).filter(|crc| **crc != 0)?;
+        Some((module, import, *crc))
+    });
+    found.each(known, |found, (module, import, crc)| {
+        let asked = match import.crc {
+            Some(asked) if asked == crc => return,
+            Some(asked) => format!("{asked:#010x}"),
+            None => "no CRC".to_owned(),
         };
-        let (symbol, module) = (facts.text(import.symbol), facts.text(module.name));
-        findings.add(
-            &DIFFERS,
-            format!("{module}.ko"),
-            format!("{symbol}: {evidence}"),
+        let symbol = facts.text(import.symbol);
+        found.add(
+            format!("{}.ko", facts.text(module.name)),
+            format!("{symbol}: its version table has {asked}, Module.symvers {crc:#010x}"),
         );
-    }
+    })
 }

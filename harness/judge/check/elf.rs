@@ -3,59 +3,65 @@
 
 use std::collections::BTreeMap;
 
-use super::{Family, Findings, Subject};
+use super::{Context, Family, Found, Unit, row};
 use crate::model::arch::{ElfIdent, Endian};
-use crate::model::facts::{Elf, Facts, ObjectFile};
+use crate::model::facts::{Elf, Facts, Module, Name, ObjectFile};
 use crate::model::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
     name: "elf",
-    rules: &[&EMPTY, &DAMAGED, &NOT_NATIVE, &MACHINE, &FLAGS, &NO_SYMBOLS],
+    rows: &[
+        row(&EMPTY, Unit::Files, empty),
+        row(&DAMAGED, Unit::Files, damaged),
+        row(&NOT_NATIVE, Unit::Files, not_native),
+        row(&MACHINE, Unit::Files, machine),
+        row(&FLAGS, Unit::Files, flags),
+        row(&NO_SYMBOLS, Unit::Objects, no_symbols),
+    ],
     applies: |_| true,
-    check,
 };
 
 const EMPTY: Rule = Rule {
     key: "elf.empty",
     severity: Severity::Error,
     invariant: "no object file is empty",
-    broken: "objects break it",
-    why: "clang leaves an empty output and exits 0 when it cannot read the summary index; make keeps the file and takes it for up to date, so making again does not repair it",
-    fix: "delete the object and its .thinlto.bc, run make again, and read what clang says about the index",
+    broken: "files are empty",
+    why: "clang leaves an empty output and exits 0 when it cannot read the summary index; make considers the file up to date, so running make again does not repair it",
+    fix: "delete the object and its .thinlto.bc, run make again, and read what clang prints about the index",
 };
 
 const DAMAGED: Rule = Rule {
     key: "elf.damaged",
     severity: Severity::Error,
     invariant: "every object file is a whole ELF or bitcode file",
-    broken: "objects break it",
-    why: "a truncated or foreign file is what an interrupted or failed step left behind",
-    fix: "delete the object and run make again; if it stays, look at the command in its .cmd file",
+    broken: "files are damaged or of an unknown format",
+    why: "an interrupted or failed step left a truncated or foreign file",
+    fix: "delete the object and run make again; if the finding stays, check the command in its .cmd file",
 };
 
 const NOT_NATIVE: Rule = Rule {
     key: "elf.not-native",
     severity: Severity::Error,
-    invariant: "what the back end writes is machine code, and so is each loadable module",
-    broken: "objects break it",
-    why: "bitcode under the name of a native object is compiled once more at the final link, without its flags; no kernel loads a module of bitcode",
-    fix: "the back-end command must turn LTO off (-fno-lto); a module is linked by ld -r into machine code before modpost runs",
+    invariant: "the back end writes machine code, and each loadable module is machine code",
+    broken: "files hold bitcode instead of machine code",
+    why: "the final link compiles bitcode under the name of a native object once more, without its flags; no kernel loads a module of bitcode",
+    fix: "the back-end command must turn LTO off (-fno-lto); ld -r must link a module into machine code before modpost runs",
 };
 
 const MACHINE: Rule = Rule {
     key: "elf.machine",
     severity: Severity::Error,
     invariant: "every ELF object has the architecture's machine, class and byte order",
-    broken: "objects break it",
-    why: "an object for the build machine inside a cross build is what a lost --target= leaves",
-    fix: "look at the command in the object's .cmd file for a missing or wrong --target=",
+    broken: "files are for another machine",
+    why: "a lost --target= leaves an object for the build machine in a cross build",
+    fix: "look for a missing or wrong --target= in the command in the object's .cmd file",
 };
 
 const FLAGS: Rule = Rule {
     key: "elf.flags",
     severity: Severity::Error,
-    invariant: "the ABI flags (e_flags) of all ELF objects are equal",
-    broken: "objects break it",
+    invariant: "all ELF objects have the same ABI flags (e_flags), and ones that the architecture allows",
+    broken: "files have other ABI flags (e_flags) than expected",
     why: "objects with another float ABI or instruction set pass data in other registers",
     fix: "compare the -mabi= and -march= options of the object's command with those of its neighbours",
 };
@@ -63,135 +69,189 @@ const FLAGS: Rule = Rule {
 const NO_SYMBOLS: Rule = Rule {
     key: "elf.no-symbols",
     severity: Severity::Error,
-    invariant: "a native object defines symbols where its IR does",
-    broken: "objects break it",
-    why: "an object without code is what the back end writes when it was given the wrong module or index",
+    invariant: "a native object defines symbols if its IR does",
+    broken: "objects define no symbol, although the IR does",
+    why: "the back end writes an object without code when it is given the wrong module or index",
     fix: "delete the native object and run make again; compare its -fthinlto-index= with its input",
 };
 
-fn check(subject: &Subject, findings: &mut Findings) {
-    let facts = subject.facts;
-    for (file, why) in &facts.damaged {
-        if matches!(*file, "vmlinux" | "vmlinux.o") && facts.reached(file) {
-            findings.add(&DAMAGED, *file, why);
+/// A file that holds, or should hold, an object.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    name: Name,
+    suffix: &'static str,
+    content: &'a ObjectFile,
+    /// It must be machine code, whatever its name says.
+    is_native: bool,
+}
+
+impl<'a> File<'a> {
+    fn path(&self, facts: &Facts) -> String {
+        facts.text(self.name).to_owned() + self.suffix
+    }
+
+    fn elf(&self) -> Option<&'a Elf> {
+        match self.content {
+            ObjectFile::Elf(elf) => Some(elf),
+            ObjectFile::Missing
+            | ObjectFile::Empty
+            | ObjectFile::Ir(_)
+            | ObjectFile::Damaged(_) => None,
         }
     }
-    let usual_flags = usual_flags(facts, &subject.arch.elf);
-    for object in &facts.objects {
-        check_file(
-            subject,
-            findings,
-            facts.text(object.name),
-            &object.file,
-            usual_flags,
-        );
-        let Some(backend) = &object.backend else {
-            continue;
+}
+
+/// The files that are there: each built-in object before its native one, then the modules.
+fn files(facts: &Facts) -> impl Iterator<Item = File<'_>> {
+    let modules = modules(facts).map(|module| File {
+        name: module.name,
+        suffix: ".ko",
+        content: &module.file,
+        is_native: true,
+    });
+    built_in(facts)
+        .chain(modules)
+        .filter(|file| !matches!(file.content, ObjectFile::Missing))
+}
+
+fn built_in(facts: &Facts) -> impl Iterator<Item = File<'_>> {
+    facts.objects.iter().flat_map(|object| {
+        let own = File {
+            name: object.name,
+            suffix: "",
+            content: &object.file,
+            is_native: false,
         };
-        let native = facts.text(backend.native);
-        check_native(subject, findings, native, &backend.file, usual_flags);
-        if let (ObjectFile::Elf(elf), ObjectFile::Ir(ir)) = (&backend.file, &object.file) {
-            let defined = ir.defined.as_deref().unwrap_or_default();
-            if let Some(first) = defined.first()
-                && elf.defined.is_empty()
-            {
-                findings.add(
-                    &NO_SYMBOLS,
-                    native,
-                    format!(
-                        "no global symbol, where its IR defines {}, «{}» first",
-                        defined.len(),
-                        facts.text(*first)
-                    ),
-                );
-            }
-        }
-    }
-    check_modules(subject, findings, usual_flags);
+        let native = object.backend.as_deref().map(|backend| File {
+            name: backend.native,
+            suffix: "",
+            content: &backend.file,
+            is_native: true,
+        });
+        [Some(own), native].into_iter().flatten()
+    })
 }
 
 /// Loadable modules are linked to machine code in every mode.
-fn check_modules(subject: &Subject, findings: &mut Findings, usual_flags: Option<u32>) {
-    let facts = subject.facts;
-    // Those of an earlier build stay where vmlinux alone is made.
+fn modules(facts: &Facts) -> impl Iterator<Item = &Module> {
+    // Those of an earlier build stay where only vmlinux is made.
     let of_this_build = facts.module_exports.as_ref().map(|_| &facts.modules);
-    for module in of_this_build.into_iter().flatten() {
-        let name = format!("{}.ko", facts.text(module.name));
-        check_native(subject, findings, &name, &module.file, usual_flags);
-    }
+    of_this_build.into_iter().flatten()
 }
 
-/// What must be machine code, whatever its name says.
-fn check_native(
-    subject: &Subject,
-    findings: &mut Findings,
-    name: &str,
-    file: &ObjectFile,
-    usual_flags: Option<u32>,
-) {
-    check_file(subject, findings, name, file, usual_flags);
-    if let ObjectFile::Ir(ir) = file {
-        let evidence = format!("holds bitcode for «{}»", subject.facts.text(ir.triple));
-        findings.add(&NOT_NATIVE, name, evidence);
-    }
+fn empty(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    found.each(files(facts), |found, file| {
+        if matches!(file.content, ObjectFile::Empty) {
+            found.add(file.path(facts), "the file has 0 bytes");
+        }
+    })
 }
 
-fn check_file(
-    subject: &Subject,
-    findings: &mut Findings,
-    name: &str,
-    file: &ObjectFile,
-    usual_flags: Option<u32>,
-) {
-    match file {
-        ObjectFile::Empty => findings.add(&EMPTY, name, "the file has 0 bytes"),
-        ObjectFile::Damaged(why) => findings.add(&DAMAGED, name, why),
-        ObjectFile::Elf(elf) => check_header(subject, findings, name, elf, usual_flags),
-        ObjectFile::Missing | ObjectFile::Ir(_) => {}
-    }
+fn damaged(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let linked = ["vmlinux", "vmlinux.o"].into_iter();
+    let linked = linked.filter(|file| facts.reached(file));
+    let of_linked = found.each(linked, |found, file| {
+        for (_, why) in facts.damaged.iter().filter(|(name, _)| *name == file) {
+            found.add(file, why);
+        }
+    });
+    let filled = files(facts).filter(|file| !matches!(file.content, ObjectFile::Empty));
+    let of_objects = found.each(filled, |found, file| {
+        if let ObjectFile::Damaged(why) = file.content {
+            found.add(file.path(facts), why);
+        }
+    });
+    of_linked + of_objects
 }
 
-fn check_header(
-    subject: &Subject,
-    findings: &mut Findings,
-    name: &str,
-    elf: &Elf,
-    usual_flags: Option<u32>,
-) {
-    let expected = &subject.arch.elf;
-    if !is_for(elf, expected) {
+fn not_native(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let whole = files(facts).filter(|file| {
+        file.is_native && matches!(file.content, ObjectFile::Elf(_) | ObjectFile::Ir(_))
+    });
+    found.each(whole, |found, file| {
+        if let ObjectFile::Ir(ir) = file.content {
+            let evidence = format!("holds bitcode for '{}'", facts.text(ir.triple));
+            found.add(file.path(facts), evidence);
+        }
+    })
+}
+
+fn machine(context: &Context, found: &mut Found) -> usize {
+    let (facts, arch) = (context.facts(), context.subject.arch);
+    let expected = &arch.elf;
+    let elfs = files(facts).filter_map(|file| Some((file, file.elf()?)));
+    found.each(elfs, |found, (file, elf)| {
+        if is_for(elf, expected) {
+            return;
+        }
         let little = expected.endian == Endian::Little;
         let order = |little| if little { "little" } else { "big" };
-        findings.add(
-            &MACHINE,
-            name,
+        found.add(
+            file.path(facts),
             format!(
                 "e_machine {} (offset 0x12), {}-bit, {} endian; {} has {} ({}), {}-bit, {} endian",
                 elf.machine,
                 elf.class,
                 order(elf.little_endian),
-                subject.arch.name,
+                arch.name,
                 expected.machine_name,
                 expected.machine,
                 expected.class,
                 order(little),
             ),
         );
-        return;
-    }
-    let flags = elf.flags & expected.flags_mask;
-    let evidence = match (&expected.flags_allowed, usual_flags) {
-        (Some(allowed), _) if !allowed.contains(&flags) => {
-            let allowed: Vec<String> = allowed.iter().map(|flags| format!("{flags:#x}")).collect();
-            let (arch, allowed) = (&subject.arch.name, allowed.join(" or "));
-            format!("e_flags are {flags:#x}, {arch} has {allowed}")
+    })
+}
+
+fn flags(context: &Context, found: &mut Found) -> usize {
+    let (facts, arch) = (context.facts(), context.subject.arch);
+    let expected = &arch.elf;
+    let usual = usual_flags(facts, expected);
+    let elfs = files(facts).filter_map(|file| Some((file, file.elf()?)));
+    let ours = elfs.filter(|(_, elf)| is_for(elf, expected));
+    found.each(ours, |found, (file, elf)| {
+        let flags = elf.flags & expected.flags_mask;
+        let evidence = match (&expected.flags_allowed, usual) {
+            (Some(allowed), _) if !allowed.contains(&flags) => {
+                let allowed: Vec<String> =
+                    allowed.iter().map(|flags| format!("{flags:#x}")).collect();
+                let (arch, allowed) = (&arch.name, allowed.join(" or "));
+                format!("e_flags are {flags:#x}, {arch} has {allowed}")
+            }
+            (_, Some(usual)) if flags != usual => {
+                format!("e_flags are {flags:#x}, those of most objects {usual:#x}")
+            }
+            _ => return,
+        };
+        found.add(file.path(facts), evidence);
+    })
+}
+
+fn no_symbols(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let defining = facts.objects.iter().filter_map(|object| {
+        let backend = object.backend.as_deref()?;
+        let (ObjectFile::Elf(elf), ObjectFile::Ir(ir)) = (&backend.file, &object.file) else {
+            return None;
+        };
+        let defined = ir.defined.as_deref()?;
+        Some((backend.native, elf, defined, *defined.first()?))
+    });
+    found.each(defining, |found, (native, elf, defined, first)| {
+        if elf.defined.is_empty() {
+            found.add(
+                facts.text(native),
+                format!(
+                    "no global symbol, where its IR defines {}, '{}' first",
+                    defined.len(),
+                    facts.text(first)
+                ),
+            );
         }
-        (_, Some(usual)) if flags != usual => {
-            format!("e_flags are {flags:#x}, those of most objects {usual:#x}")
-        }
-        _ => return,
-    };
-    findings.add(&FLAGS, name, evidence);
+    })
 }
 
 fn is_for(elf: &Elf, expected: &ElfIdent) -> bool {
@@ -202,14 +262,9 @@ fn is_for(elf: &Elf, expected: &ElfIdent) -> bool {
 /// The `e_flags` that most objects for the architecture have; the smaller value on a tie.
 fn usual_flags(facts: &Facts, expected: &ElfIdent) -> Option<u32> {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    for object in &facts.objects {
-        let native = object.backend.as_deref().map(|b| &b.file);
-        for file in [Some(&object.file), native].into_iter().flatten() {
-            if let ObjectFile::Elf(elf) = file
-                && is_for(elf, expected)
-            {
-                *counts.entry(elf.flags & expected.flags_mask).or_default() += 1;
-            }
+    for elf in built_in(facts).filter_map(|file| file.elf()) {
+        if is_for(elf, expected) {
+            *counts.entry(elf.flags & expected.flags_mask).or_default() += 1;
         }
     }
     let most = counts.values().copied().max()?;

@@ -3,37 +3,38 @@
 //! (`save_c_flags` in `scripts/Makefile.lib`), from where
 //! `scripts/Makefile.thinlto` takes them.
 
-use super::{Family, Findings, Subject};
+use super::{Context, Family, Found, Unit, row};
 use crate::model::cell::LtoMode;
-use crate::model::facts::{Backend, Cmd, CmdFile, Facts, Name, Object, ObjectFile, SavedFlags};
+use crate::model::facts::{
+    Backend, Cmd, CmdFile, Facts, Name, Object, ObjectFile, SavedFlags, Words,
+};
 use crate::model::finding::{Rule, Severity};
 use crate::tree::clang_options::{code_options, contradiction, program};
 use crate::tree::path::{cmd_file, normalise};
 
 pub const FAMILY: Family = Family {
     name: "flags",
-    rules: &[
-        &SAVED_MISSING,
-        &SAVED_TWICE,
-        &SAVED_NAME,
-        &SAVED_SYNTAX,
-        &SAVED_DIFFERS,
-        &BACKEND_UNRECORDED,
-        &BACKEND_LACKS,
-        &BACKEND_COMMAND,
-        &BACKEND_CONTRADICTS,
-        &COMPILER,
+    rows: &[
+        row(&SAVED_MISSING, Unit::Objects, saved_missing),
+        row(&SAVED_TWICE, Unit::Objects, saved_twice),
+        row(&SAVED_NAME, Unit::Objects, saved_name),
+        row(&SAVED_SYNTAX, Unit::Objects, saved_syntax),
+        row(&SAVED_DIFFERS, Unit::Objects, saved_differs),
+        row(&BACKEND_UNRECORDED, Unit::Objects, backend_unrecorded),
+        row(&BACKEND_LACKS, Unit::Objects, backend_lacks),
+        row(&BACKEND_COMMAND, Unit::Objects, backend_command),
+        row(&BACKEND_CONTRADICTS, Unit::Objects, backend_contradicts),
+        row(&COMPILER, Unit::Objects, compiler),
     ],
-    applies: |subject| subject.mode == LtoMode::ThinDist,
-    check,
+    applies: |mode| mode == LtoMode::ThinDist,
 };
 
 const SAVED_MISSING: Rule = Rule {
     key: "flags.saved-missing",
     severity: Severity::Error,
     invariant: "every C object's .cmd file has a saved_c_flags line",
-    broken: "objects break it",
-    why: "the back end compiles the object with no flags at all: for the build machine's own target and code model, and silently so where that assembles",
+    broken: "objects have no saved_c_flags line",
+    why: "the back end compiles the object without flags: for the build machine's own target and code model, and silently if that assembles",
     fix: "the object was built before the mode was switched, or by a rule without save_c_flags; delete it and run make again",
 };
 
@@ -41,35 +42,35 @@ const SAVED_TWICE: Rule = Rule {
     key: "flags.saved-twice",
     severity: Severity::Error,
     invariant: "a .cmd file has one saved_c_flags line",
-    broken: "objects break it",
-    why: "the back end gets both lines' flags, one after the other",
-    fix: "the .cmd file was appended to without being rewritten by fixdep; look at the order of the commands in rule_cc_o_c",
+    broken: "objects have more than one saved_c_flags line",
+    why: "the back end gets the flags of both lines, one after the other",
+    fix: "something appended to the .cmd file before fixdep rewrote it; check the order of the commands in rule_cc_o_c",
 };
 
 const SAVED_NAME: Rule = Rule {
     key: "flags.saved-name",
     severity: Severity::Error,
     invariant: "the saved_c_flags line names the object of its .cmd file",
-    broken: "objects break it",
-    why: "a line that names another object is that object's, and whoever looks flags up by name finds none",
-    fix: "look at $@ in cmd_save_c_flags, and how the object's path is spelled",
+    broken: "objects have a saved_c_flags line for another object",
+    why: "a line that names another object belongs to that object, and a lookup of the flags by name finds none",
+    fix: "check $@ in cmd_save_c_flags, and the spelling of the object's path",
 };
 
 const SAVED_SYNTAX: Rule = Rule {
     key: "flags.saved-syntax",
     severity: Severity::Error,
     invariant: "a shell can parse the saved flags",
-    broken: "objects break it",
-    why: "the back-end command fails, or swallows the options behind the open quote",
-    fix: "the flags must be escaped for the shell that writes them ($(call escsq,…))",
+    broken: "objects have saved flags that no shell can parse",
+    why: "the back-end command fails, or swallows the options after the open quote",
+    fix: "escape the flags for the shell that writes them ($(call escsq,...))",
 };
 
 const SAVED_DIFFERS: Rule = Rule {
     key: "flags.saved-differs",
     severity: Severity::Error,
-    invariant: "the saved flags are the front-end command's own, in its order, but for what only the preprocessor reads",
-    broken: "objects break it",
-    why: "flags that the back end does not see, or sees in another order, give other code: another code model, another relocation kind, other sections",
+    invariant: "the saved flags equal the front-end command's flags, in the same order, except preprocessor-only options",
+    broken: "objects have saved flags that differ from the front end's",
+    why: "flags that the back end does not see, or sees in another order, give other code: another code model, other kinds of relocations, other sections",
     fix: "compare c_flags and saved_c_flags in scripts/Makefile.lib",
 };
 
@@ -77,35 +78,35 @@ const BACKEND_UNRECORDED: Rule = Rule {
     key: "flags.backend-unrecorded",
     severity: Severity::Warning,
     invariant: "every native object has a .cmd file with its command",
-    broken: "objects break it",
-    why: "make cannot see that the command changed and will not rebuild the object; nor can anyone check it",
-    fix: "the rule in scripts/Makefile.thinlto must use if_changed, and its target be in targets",
+    broken: "objects have no recorded back-end command",
+    why: "make cannot see that the command changed and does not rebuild the object; nor can klto check the command",
+    fix: "use if_changed in the rule of scripts/Makefile.thinlto, and add its target to targets",
 };
 
 const BACKEND_LACKS: Rule = Rule {
     key: "flags.backend-lacks",
     severity: Severity::Error,
-    invariant: "the back-end command carries the saved flags whole and in order",
-    broken: "objects break it",
-    why: "the native object is compiled with other flags than its front end: on a cross build for the wrong target, on a native one silently with the wrong code model",
-    fix: "look how scripts/Makefile.thinlto finds the saved flags of this object: how its path is spelled, and whether its .cmd file was read",
+    invariant: "the back-end command has all saved flags, in their order",
+    broken: "objects lack saved flags in the back-end command",
+    why: "the native object is compiled with other flags than its front end: on a cross build for the wrong target, on a native build silently with the wrong code model",
+    fix: "check how scripts/Makefile.thinlto finds the saved flags of this object: the spelling of its path, and whether its .cmd file was read",
 };
 
 const BACKEND_COMMAND: Rule = Rule {
     key: "flags.backend-command",
     severity: Severity::Error,
     invariant: "the back-end command compiles this object's IR, with this object's index, to this native object",
-    broken: "objects break it",
-    why: "another input or index gives code of another object under this name",
-    fix: "look at the prerequisites of the native object in scripts/Makefile.thinlto",
+    broken: "objects were compiled from another input or index, or to another output",
+    why: "another input or index gives the code of another object under this name",
+    fix: "check the prerequisites of the native object in scripts/Makefile.thinlto",
 };
 
 const BACKEND_CONTRADICTS: Rule = Rule {
     key: "flags.backend-contradicts",
     severity: Severity::Error,
-    invariant: "no option behind the saved flags turns one of them round",
-    broken: "objects break it",
-    why: "the last option wins, so the object is compiled differently from what its front end was told",
+    invariant: "no option after the saved flags overrides one of them",
+    broken: "objects have a back-end option that overrides a saved flag",
+    why: "the last option wins, so the back end compiles the object differently from the front end",
     fix: "remove the option from the back-end command in scripts/Makefile.thinlto",
 };
 
@@ -113,236 +114,295 @@ const COMPILER: Rule = Rule {
     key: "flags.compiler",
     severity: Severity::Error,
     invariant: "front end and back end are the same compiler",
-    broken: "objects break it",
+    broken: "objects were compiled by two different compilers",
     why: "another version reads the bitcode through its upgrade path and optimises by other rules",
-    fix: "both commands must begin with $(CC)",
+    fix: "begin both commands with $(CC)",
 };
 
-fn check(subject: &Subject, findings: &mut Findings) {
-    let facts = subject.facts;
-    for object in &facts.objects {
-        let front = object.cmd.read();
-        if let Some(front) = front.filter(|cmd| cmd.c_source.is_some()) {
-            check_saved(facts, object, front, findings);
-        }
-        if let Some(backend) = &object.backend {
-            check_backend(facts, object, front, backend, findings);
-        }
-    }
+/// Objects that are compiled from C, with their `.cmd` files.
+fn fronts(facts: &Facts) -> impl Iterator<Item = (&Object, &Cmd)> {
+    let read = facts
+        .objects
+        .iter()
+        .filter_map(|o| Some((o, o.cmd.read()?)));
+    read.filter(|(_, cmd)| cmd.c_source.is_some())
 }
 
-fn check_saved(facts: &Facts, object: &Object, front: &Cmd, findings: &mut Findings) {
-    let name = facts.text(object.name);
-    let [saved] = &front.saved[..] else {
-        if let Some(second) = front.saved.get(1) {
-            findings.add(
-                &SAVED_TWICE,
+/// Those with one saved line, and it.
+fn saved_once(facts: &Facts) -> impl Iterator<Item = (&Object, &Cmd, &SavedFlags)> {
+    fronts(facts).filter_map(|(object, cmd)| match &cmd.saved[..] {
+        [saved] => Some((object, cmd, saved)),
+        _ => None,
+    })
+}
+
+fn saved_missing(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    found.each(fronts(facts), |found, (object, cmd)| {
+        if cmd.saved.is_empty() {
+            let name = facts.text(object.name);
+            found.add(name, format!("{}: no saved_c_flags line", cmd_file(name)));
+        }
+    })
+}
+
+fn saved_twice(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let saved = fronts(facts).filter(|(_, cmd)| !cmd.saved.is_empty());
+    found.each(saved, |found, (object, cmd)| {
+        if let Some(second) = cmd.saved.get(1) {
+            let name = facts.text(object.name);
+            found.add(
                 name,
                 format!(
                     "{} lines, the second is {}",
-                    front.saved.len(),
+                    cmd.saved.len(),
                     at(name, second)
                 ),
             );
-        } else {
-            findings.add(
-                &SAVED_MISSING,
+        }
+    })
+}
+
+fn saved_name(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    found.each(saved_once(facts), |found, (object, _, saved)| {
+        if saved.object != object.name {
+            let name = facts.text(object.name);
+            let other = facts.text(saved.object);
+            found.add(
                 name,
-                format!("{}: no saved_c_flags line", cmd_file(name)),
+                format!("{}: the line is for {other}", at(name, saved)),
             );
         }
-        return;
-    };
-    if saved.object != object.name {
-        findings.add(
-            &SAVED_NAME,
-            name,
-            format!(
-                "{}: the line is for {}",
-                at(name, saved),
-                facts.text(saved.object)
-            ),
-        );
-    }
-    let flags = match &saved.flags {
-        Ok(flags) => flags,
-        Err(why) => {
-            findings.add(&SAVED_SYNTAX, name, format!("{}: {why}", at(name, saved)));
-            return;
+    })
+}
+
+fn saved_syntax(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    found.each(saved_once(facts), |found, (object, _, saved)| {
+        if let Err(why) = &saved.flags {
+            let name = facts.text(object.name);
+            found.add(name, format!("{}: {why}", at(name, saved)));
         }
-    };
-    let Some(Ok(command)) = &front.command else {
-        return;
-    };
+    })
+}
+
+fn saved_differs(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let parsed = saved_once(facts).filter_map(|(object, cmd, saved)| {
+        let flags = saved.flags.as_ref().ok()?;
+        let command = cmd.command.as_ref()?.as_ref().ok()?;
+        Some((object, saved, flags, command))
+    });
+    found.each(parsed, |found, (object, saved, flags, command)| {
+        if let Some(how) = saved_difference(facts, flags, command) {
+            let name = facts.text(object.name);
+            found.add(name, format!("{}: {how}", at(name, saved)));
+        }
+    })
+}
+
+fn saved_difference(facts: &Facts, flags: &[Name], command: &[Name]) -> Option<String> {
     let front_options = code_options(facts, &command[program(facts, command).len()..]);
     let saved_options = code_options(facts, flags);
     if front_options != saved_options {
-        findings.add(
-            &SAVED_DIFFERS,
-            name,
-            format!(
-                "{}: {}",
-                at(name, saved),
-                difference(
-                    facts,
-                    &front_options,
-                    &saved_options,
-                    "the front end",
-                    "the saved line"
-                )
-            ),
-        );
-    } else if let Some(word) = first_outside(flags, command) {
-        findings.add(
-            &SAVED_DIFFERS,
-            name,
-            format!(
-                "{}: the saved line has «{}», which the front end has not there",
-                at(name, saved),
-                facts.text(word)
-            ),
-        );
+        return Some(difference(
+            facts,
+            &front_options,
+            &saved_options,
+            "the front end",
+            "the saved line",
+        ));
+    }
+    let word = first_outside(flags, command)?;
+    Some(format!(
+        "the saved line has '{}', which the front end does not have there",
+        facts.text(word)
+    ))
+}
+
+/// A native object and how it was compiled.
+struct Native<'a> {
+    object: &'a Object,
+    backend: &'a Backend,
+    /// The `.cmd` file of the IR object.
+    front: Option<&'a Cmd>,
+    /// `None` where none is recorded.
+    command: Option<&'a Words>,
+}
+
+/// The native objects of this build, or of an earlier one that is still up to date.
+fn natives(facts: &Facts) -> impl Iterator<Item = Native<'_>> {
+    let is_done = facts.reached("vmlinux.a");
+    facts.objects.iter().filter_map(move |object| {
+        let backend = object.backend.as_deref()?;
+        let is_there = !matches!(backend.file, ObjectFile::Missing);
+        // A stale one is of an earlier build, if make has not come to it again.
+        let is_current = backend.stale.is_empty() || is_done;
+        (is_there && is_current).then(|| Native {
+            object,
+            backend,
+            front: object.cmd.read(),
+            command: match &backend.cmd {
+                CmdFile::Read(cmd) => cmd.command.as_ref(),
+                CmdFile::Missing | CmdFile::Unreadable(_) => None,
+            },
+        })
+    })
+}
+
+fn backend_unrecorded(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    // make writes the .cmd file after the object: an interrupted build may lack it, and
+    // compiles the object again.
+    let all = natives(facts).filter(|_| facts.reached("vmlinux.a"));
+    found.each(all, |found, native| {
+        let name = facts.text(native.backend.native);
+        let why = match native.command {
+            Some(Ok(_)) => return,
+            Some(Err(why)) => why,
+            None => "no savedcmd line",
+        };
+        found.add(name, format!("{}: {why}", cmd_file(name)));
+    })
+}
+
+/// A native object whose command is recorded.
+struct Compiled<'a> {
+    name: &'a str,
+    object: &'a Object,
+    front: Option<&'a Cmd>,
+    compiler: &'a [Name],
+    /// What comes after the compiler.
+    options: &'a [Name],
+}
+
+impl<'a> Compiled<'a> {
+    /// The flags that the front end saved, where there is one line of them.
+    fn saved(&self) -> Option<&'a [Name]> {
+        match &self.front?.saved[..] {
+            [saved] => saved.flags.as_deref().ok(),
+            _ => None,
+        }
+    }
+
+    /// The options after the saved flags; `None` where these are not there as a whole.
+    fn after_saved(&self) -> Option<&'a [Name]> {
+        let saved = self.saved()?;
+        let start = find_run(self.options, saved)?;
+        Some(&self.options[start + saved.len()..])
     }
 }
 
-fn check_backend(
-    facts: &Facts,
-    object: &Object,
-    front: Option<&Cmd>,
-    backend: &Backend,
-    findings: &mut Findings,
-) {
-    let native = facts.text(backend.native);
-    if matches!(backend.file, ObjectFile::Missing) {
-        return;
-    }
-    // Of an earlier build, and make has not come to it again.
-    if !backend.stale.is_empty() && !facts.reached("vmlinux.a") {
-        return;
-    }
-    let command = match &backend.cmd {
-        CmdFile::Read(cmd) => cmd.command.as_ref(),
-        CmdFile::Missing | CmdFile::Unreadable(_) => None,
-    };
-    let Some(Ok(command)) = command else {
-        // make writes the .cmd file after the object: an interrupted build may
-        // lack it, and will make the object again.
-        if !facts.reached("vmlinux.a") {
-            return;
+fn compiled(facts: &Facts) -> impl Iterator<Item = Compiled<'_>> {
+    natives(facts).filter_map(|native| {
+        let command = native.command?.as_ref().ok()?;
+        let compiler = program(facts, command);
+        Some(Compiled {
+            name: facts.text(native.backend.native),
+            object: native.object,
+            front: native.front,
+            compiler,
+            options: &command[compiler.len()..],
+        })
+    })
+}
+
+fn backend_lacks(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let with_saved = compiled(facts).filter_map(|native| Some((native.saved()?, native)));
+    found.each(with_saved, |found, (saved, native)| {
+        if native.after_saved().is_none() {
+            let how = difference(
+                facts,
+                saved,
+                native.options,
+                "the saved line",
+                "the back end",
+            );
+            found.add(native.name, format!("{}: {how}", cmd_file(native.name)));
         }
-        findings.add(
-            &BACKEND_UNRECORDED,
-            native,
-            match command {
-                Some(Err(why)) => format!("{}: {why}", cmd_file(native)),
-                _ => format!("{}: no savedcmd line", cmd_file(native)),
-            },
-        );
-        return;
-    };
-    let compiler = program(facts, command);
-    if let Some(Ok(front_command)) = front.and_then(|cmd| cmd.command.as_ref()) {
-        let front_compiler = program(facts, front_command);
-        if front_compiler != compiler {
-            findings.add(
-                &COMPILER,
-                native,
+    })
+}
+
+fn backend_command(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    found.each(compiled(facts), |found, native| {
+        let options = native.after_saved().unwrap_or(native.options);
+        let options: Vec<&str> = options.iter().map(|o| facts.text(*o)).collect();
+        let object = facts.text(native.object.name);
+        if let Some(expected) = first_unmet(&options, object, native.name) {
+            found.add(
+                native.name,
                 format!(
-                    "front end «{}», back end «{}»",
-                    join(facts, front_compiler),
-                    join(facts, compiler)
+                    "{}: expected {expected}, found '... {}'",
+                    cmd_file(native.name),
+                    options[options.len().saturating_sub(8)..].join(" ")
                 ),
             );
         }
-    }
-    let options = &command[compiler.len()..];
-    let saved = match front.map(|cmd| &cmd.saved[..]) {
-        Some(
-            [
-                SavedFlags {
-                    flags: Ok(flags), ..
-                },
-            ],
-        ) => Some(flags),
-        _ => None,
-    };
-    let behind = match saved {
-        None => options,
-        Some(saved) => match find_run(options, saved) {
-            Some(start) => &options[start + saved.len()..],
-            None => {
-                findings.add(
-                    &BACKEND_LACKS,
-                    native,
-                    format!(
-                        "{}: {}",
-                        cmd_file(native),
-                        difference(facts, saved, options, "the saved line", "the back end")
-                    ),
-                );
-                options
-            }
-        },
-    };
-    check_ir_options(facts, object, backend, behind, findings);
-    if let Some(saved) = saved
-        && behind.len() < options.len()
-        && let Some((option, undone)) = contradiction(facts, saved, behind)
-    {
-        findings.add(
-            &BACKEND_CONTRADICTS,
-            native,
-            format!("{}: «{option}» undoes «{undone}»", cmd_file(native)),
-        );
-    }
+    })
 }
 
-/// Whether the command reads this object's IR and index and writes its native object.
-fn check_ir_options(
-    facts: &Facts,
-    object: &Object,
-    backend: &Backend,
-    options: &[Name],
-    findings: &mut Findings,
-) {
-    let name = facts.text(object.name);
-    let native = facts.text(backend.native);
-    let texts: Vec<&str> = options.iter().map(|o| facts.text(*o)).collect();
+/// What a command that reads this object's IR and index and writes its native object would
+/// have, and `options` do not.
+fn first_unmet(options: &[&str], object: &str, native: &str) -> Option<String> {
     let same = |path: &str, expected: &str| normalise(path) == expected;
     let pair = |first: &str, second: &dyn Fn(&str) -> bool| {
-        texts.windows(2).any(|w| w[0] == first && second(w[1]))
+        options.windows(2).any(|w| w[0] == first && second(w[1]))
     };
-    let index = format!("{name}.thinlto.bc");
-    let expectations: [(bool, String); 4] = [
-        (pair("-x", &|kind| kind == "ir"), "-x ir".to_owned()),
-        (
-            texts
-                .iter()
-                .filter_map(|o| o.strip_prefix("-fthinlto-index="))
-                .next_back()
-                .is_some_and(|path| same(path, &index)),
-            format!("-fthinlto-index={index}"),
-        ),
-        (pair("-o", &|out| same(out, native)), format!("-o {native}")),
-        (
-            texts.last().is_some_and(|input| same(input, name)),
-            format!("the input {name} at its end"),
-        ),
-    ];
-    for (holds, expected) in expectations {
-        if !holds {
-            findings.add(
-                &BACKEND_COMMAND,
-                native,
+    if !pair("-x", &|kind| kind == "ir") {
+        return Some("-x ir".to_owned());
+    }
+    let index = format!("{object}.thinlto.bc");
+    let mut given = options
+        .iter()
+        .filter_map(|o| o.strip_prefix("-fthinlto-index="));
+    if !given.next_back().is_some_and(|path| same(path, &index)) {
+        return Some(format!("-fthinlto-index={index}"));
+    }
+    if !pair("-o", &|out| same(out, native)) {
+        return Some(format!("-o {native}"));
+    }
+    let is_last = options.last().is_some_and(|input| same(input, object));
+    (!is_last).then(|| format!("the input {object} at its end"))
+}
+
+fn backend_contradicts(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let after_saved = compiled(facts).filter_map(|native| {
+        let saved = native.saved().filter(|saved| !saved.is_empty())?;
+        Some((saved, native.after_saved()?, native.name))
+    });
+    found.each(after_saved, |found, (saved, after, name)| {
+        if let Some((option, undone)) = contradiction(facts, saved, after) {
+            found.add(
+                name,
+                format!("{}: '{option}' undoes '{undone}'", cmd_file(name)),
+            );
+        }
+    })
+}
+
+fn compiler(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let with_front = compiled(facts).filter_map(|native| {
+        let command = native.front?.command.as_ref()?.as_ref().ok()?;
+        Some((program(facts, command), native))
+    });
+    found.each(with_front, |found, (front, native)| {
+        if front != native.compiler {
+            found.add(
+                native.name,
                 format!(
-                    "{}: expected {expected}, found «… {}»",
-                    cmd_file(native),
-                    texts[texts.len().saturating_sub(8)..].join(" ")
+                    "front end '{}', back end '{}'",
+                    join(facts, front),
+                    join(facts, native.compiler)
                 ),
             );
-            return;
         }
-    }
+    })
 }
 
 /// The first of `words` that `command` does not have, or not in that order.
@@ -375,9 +435,9 @@ fn difference(facts: &Facts, left: &[Name], right: &[Name], a: &str, b: &str) ->
     };
     let (lost, added) = (only(left, right), only(right, left));
     if !lost.is_empty() {
-        format!("{b} lacks «{}», which {a} has", shorten(facts, &lost))
+        format!("{b} lacks '{}', which {a} has", shorten(facts, &lost))
     } else if !added.is_empty() {
-        format!("{b} has «{}», which {a} lacks", shorten(facts, &added))
+        format!("{b} has '{}', which {a} lacks", shorten(facts, &added))
     } else {
         let at = left
             .iter()
@@ -385,7 +445,7 @@ fn difference(facts: &Facts, left: &[Name], right: &[Name], a: &str, b: &str) ->
             .position(|(l, r)| l != r)
             .unwrap_or(0);
         format!(
-            "the same options in another order: {a} has «{}» where {b} has «{}»",
+            "the same options in another order: {a} has '{}' where {b} has '{}'",
             facts.text(left[at]),
             facts.text(right[at])
         )
@@ -397,7 +457,7 @@ fn shorten(facts: &Facts, options: &[Name]) -> String {
     let shown = join(facts, &options[..options.len().min(SHOWN)]);
     match options.len().saturating_sub(SHOWN) {
         0 => shown,
-        more => format!("{shown} … and {more} more"),
+        more => format!("{shown} ... and {more} more"),
     }
 }
 

@@ -1,68 +1,68 @@
 //! `triple.*`: every IR object was compiled for the architecture, by the
 //! tree's own compiler.
 
-use super::{Family, Findings, Subject};
+use super::{Context, Family, Found, Unit, ir_objects, row};
 use crate::model::cell::LtoMode;
-use crate::model::facts::ObjectFile;
 use crate::model::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
     name: "triple",
-    rules: &[&TARGET, &PRODUCER],
-    applies: |subject| subject.mode != LtoMode::None,
-    check,
+    rows: &[
+        row(&TARGET, Unit::Objects, target),
+        row(&PRODUCER, Unit::Objects, producer),
+    ],
+    applies: |mode| mode != LtoMode::None,
 };
 
 const TARGET: Rule = Rule {
     key: "triple.target",
     severity: Severity::Error,
-    invariant: "every IR object's bitcode triple is the one that the architecture's --target= gives",
-    broken: "objects break it",
-    why: "the back end takes its target from the triple when no flag says otherwise; an object for another target is refused by the assembler or, worse, accepted",
-    fix: "look at the object's command in its .cmd file for a missing or wrong --target=",
+    invariant: "the target triple of every IR object is the one that the architecture's --target= gives",
+    broken: "objects have bitcode for another target",
+    why: "if no flag says otherwise, the back end takes its target from the triple; the assembler then refuses the object or, worse, accepts it",
+    fix: "look for a missing or wrong --target= in the object's command in its .cmd file",
 };
 
 const PRODUCER: Rule = Rule {
     key: "triple.producer",
     severity: Severity::Error,
-    invariant: "all IR objects were written by one LLVM version, the configured compiler's",
-    broken: "objects break it",
-    why: "bitcode of another version may be read with a silent upgrade; the tree mixes two compilers",
-    fix: "clean the build tree; if it stays, CC and the configured compiler are not the same program",
+    invariant: "one LLVM version, the configured compiler's, wrote all IR objects",
+    broken: "objects were written by another LLVM version",
+    why: "LLVM may silently upgrade bitcode of another version; the tree mixes two compilers",
+    fix: "clean the build tree; if the finding stays, CC is not the compiler that was configured",
 };
 
-fn check(subject: &Subject, findings: &mut Findings) {
-    let facts = subject.facts;
-    let producer = configured_producer(facts.config("CONFIG_CLANG_VERSION"));
-    for object in &facts.objects {
-        let ObjectFile::Ir(ir) = &object.file else {
-            continue;
-        };
-        let name = facts.text(object.name);
+fn target(context: &Context, found: &mut Found) -> usize {
+    let (facts, arch) = (context.facts(), context.subject.arch);
+    found.each(ir_objects(facts), |found, (name, ir)| {
         let triple = facts.text(ir.triple);
-        if triple != subject.arch.triple {
-            findings.add(
-                &TARGET,
-                name,
+        if triple != arch.triple {
+            found.add(
+                facts.text(name),
                 format!(
-                    "the bitcode's triple is «{triple}», expected «{}» (--target={})",
-                    subject.arch.triple, subject.arch.target
+                    "the bitcode's triple is '{triple}', expected '{}' (--target={})",
+                    arch.triple, arch.target
                 ),
             );
         }
-        let found = facts.text(ir.producer);
-        if let Some(expected) = &producer
-            && !found
-                .strip_prefix(expected.as_str())
-                .is_some_and(no_further_digit)
-        {
-            findings.add(
-                &PRODUCER,
-                name,
-                format!("written by «{found}», the configured compiler is «{expected}»"),
+    })
+}
+
+fn producer(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let Some(expected) = configured_producer(facts.config("CONFIG_CLANG_VERSION")) else {
+        return 0;
+    };
+    found.each(ir_objects(facts), |found, (name, ir)| {
+        let producer = facts.text(ir.producer);
+        let suffix = producer.strip_prefix(expected.as_str());
+        if !suffix.is_some_and(no_further_digit) {
+            found.add(
+                facts.text(name),
+                format!("written by '{producer}', the configured compiler is '{expected}'"),
             );
         }
-    }
+    })
 }
 
 /// `220108`, as `scripts/cc-version.sh` writes it, is `LLVM22.1.8`.

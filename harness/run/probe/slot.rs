@@ -168,7 +168,7 @@ fn prepare_and_build(probe: &Probe, slot: &Slot, build: &Build) -> Result<CellRe
             result.checked = Some(crate::model::outcome::Checked::without_tree(
                 cell,
                 &probe.request.source.version,
-                check::config::FAMILY.rules,
+                &check::config::FAMILY.rules().collect::<Vec<_>>(),
                 findings,
             ));
             return Ok(result);

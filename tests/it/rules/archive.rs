@@ -19,7 +19,7 @@ broken! {
     the_list_of_objects_is_empty: X86_64 ThinDist => ["archive.empty"]
         at "built-in-fixup.a" saying "no members";
     the_archiver_is_not_told_to_make_a_thin_archive: X86_64 ThinDist => ["archive.not-thin", "archive.members"]
-        at "vmlinux.a" saying "begins with «!<arch>», expected «!<thin>»";
+        at "vmlinux.a" saying "begins with '!<arch>', expected '!<thin>'";
     the_archiver_is_not_told_to_leave_out_the_date: ARM64 ThinDist => ["archive.nondeterministic"]
         at "vmlinux.a" saying "arch/ARCH/kernel/head.o: ";
     an_object_is_appended_by_two_directories: X86_64 Thin => ["archive.duplicate"]
@@ -31,9 +31,9 @@ broken! {
     the_order_is_sorted: LOONGARCH ThinDist => ["archive.order-file"]
         at "builtin.order" saying "place 1: arch/ARCH/kernel/entry.o, expected arch/ARCH/kernel/head.o";
     the_head_is_not_moved: ARM64 ThinDist => ["archive.head-order"]
-        at "arch/ARCH/kernel/head.o" saying "stands behind init/main.o in built-in-fixup.a";
+        at "arch/ARCH/kernel/head.o" saying "comes after init/main.o in built-in-fixup.a";
     the_head_is_not_moved_in_an_in_process_build: RISCV Thin => ["archive.head-order"]
-        at "arch/ARCH/kernel/head.o" saying "stands behind init/main.o";
+        at "arch/ARCH/kernel/head.o" saying "comes after init/main.o";
     names_are_matched_loosely: X86_64 ThinDist => ["archive.members"]
         at "vmlinux.a" saying "lacks 1: lib/copy.o; has 1 too many: lib/copy.thinlto-native.o";
     the_order_is_lost_in_vmlinux_a: ARM64 ThinDist => ["archive.members"]

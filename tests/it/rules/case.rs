@@ -32,6 +32,21 @@ impl Case {
         (self.given)(&mut tree);
         let findings = tree.findings();
         self.assert_findings(&findings, tree.src());
+        self.assert_each_alone(&tree);
+    }
+
+    /// Each rule finds and looks at the same when it is run alone.
+    #[track_caller]
+    fn assert_each_alone(&self, tree: &Tree) {
+        let facts = tree.facts();
+        let (coverage, findings) = tree.check(&facts, &[]);
+        for key in self.keys {
+            let (alone, found) = tree.check(&facts, &[key]);
+            let of_key = coverage.iter().filter(|row| row.rule.key == *key);
+            assert_eq!(alone, of_key.copied().collect::<Vec<_>>());
+            let of_key = findings.iter().filter(|finding| finding.rule.key == *key);
+            assert_eq!(found, of_key.cloned().collect::<Vec<_>>());
+        }
     }
 
     #[track_caller]
@@ -46,7 +61,7 @@ impl Case {
                     && finding.object == object
                     && finding.evidence.contains(&evidence)
             }),
-            "no {} at {object} with «{evidence}»:\n{}",
+            "no {} at {object} with '{evidence}':\n{}",
             self.keys[0],
             list(findings)
         );

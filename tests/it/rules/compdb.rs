@@ -36,7 +36,7 @@ broken! {
     one_entry_is_lost: LOONGARCH Thin => ["compdb.lost-entries"]
         at "lib/ring.o" saying "no entry for ../lib/ring.c";
     entries_have_the_command_of_the_back_end: RISCV ThinDist => ["compdb.wrong-command"]
-        at "lib/ring.o" saying "the command for ../lib/ring.c ends in «lib/ring.o», and names no source file";
+        at "lib/ring.o" saying "the command for ../lib/ring.c ends in 'lib/ring.o', and names no source file";
     a_disk_is_full: X86_64 Thin => ["compdb.damaged"]
         at "compile_commands.json" saying "EOF while parsing";
     nothing_is_written: ARM64 None => ["compdb.damaged"]

@@ -14,15 +14,15 @@ broken! {
     the_cmd_file_of_a_module_object_is_deleted: RISCV Thin => ["crc.cmd-missing"]
         at "drivers/m/two.o" saying "an object of the module drivers/m/m";
     genksyms_was_interrupted_and_ran_again: LOONGARCH ThinDist => ["crc.syntax"]
-        at "lib/ring.thinlto-native.o" saying "«#SYMVER ring_ne»";
+        at "lib/ring.thinlto-native.o" saying "'#SYMVER ring_ne'";
     a_symvers_file_has_a_line_too_short: X86_64 ThinDist => ["crc.syntax"]
         at "vmlinux.symvers" saying "line 3";
     a_symvers_file_of_modules_is_no_text: ARM64 Thin => ["crc.syntax"]
         at "Module.symvers" saying "line 1";
     the_list_of_objects_is_deleted: RISCV ThinDist => ["crc.missing"]
-        at ".vmlinux.objs" saying "is not there, though vmlinux is";
+        at ".vmlinux.objs" saying "does not exist, though vmlinux does";
     the_symvers_file_is_deleted: LOONGARCH Thin => ["crc.missing"]
-        at "vmlinux.symvers" saying "is not there, though vmlinux is";
+        at "vmlinux.symvers" saying "does not exist, though vmlinux does";
     genksyms_runs_before_fixdep: RISCV ThinDist => ["crc.missing", "log.modversions"]
         at "wake_up_one" saying "exported, vmlinux.symvers has 0x00000000, but no linked object's .cmd file has";
     a_module_symbol_has_no_crc: ARM64 None => ["crc.missing"]
@@ -46,11 +46,11 @@ broken! {
     a_module_is_of_an_earlier_build: X86_64 ThinDist => ["crc.differs"]
         at "m_register" saying "Module.symvers has 0x00000007, the .cmd file of drivers/m/one.o";
     a_module_asks_for_an_earlier_crc: RISCV ThinDist => ["crc.differs"]
-        at "drivers/m/m.ko" saying "ring_next: its table of versions has 0x00000007, Module.symvers 0x1a289255";
+        at "drivers/m/m.ko" saying "ring_next: its version table has 0x00000007, Module.symvers 0x1a289255";
     a_module_has_no_version_of_a_symbol: X86_64 None => ["crc.differs"]
-        at "drivers/m/m.ko" saying "schedule_hint: its table of versions has no CRC";
+        at "drivers/m/m.ko" saying "schedule_hint: its version table has no CRC";
     a_module_of_a_plain_make_has_no_version_of_a_symbol: ARM64 ThinDist => ["crc.differs"]
-        at "drivers/m/m.ko" saying "schedule_hint: its table of versions has no CRC";
+        at "drivers/m/m.ko" saying "schedule_hint: its version table has no CRC";
     two_objects_disagree: RISCV Thin => ["crc.differs"]
         at "ring_next" saying "in the .cmd file of kernel/sched/core.o, 0x1a289255 in that of lib/ring.o";
 }

@@ -28,9 +28,9 @@ broken! {
     the_disk_is_full_during_the_link_of_a_module: LOONGARCH Thin => ["elf.damaged"]
         at "drivers/m/m.ko" saying "ELF file";
     a_module_is_packed_and_not_linked: ARM64 Thin => ["elf.not-native"]
-        at "drivers/m/m.ko" saying "holds bitcode for «aarch64-unknown-linux-gnu»";
+        at "drivers/m/m.ko" saying "holds bitcode for 'aarch64-unknown-linux-gnu'";
     the_back_end_does_not_turn_lto_off: X86_64 ThinDist => ["elf.not-native"]
-        at "lib/ring.thinlto-native.o" saying "holds bitcode for «x86_64-unknown-linux-gnu»";
+        at "lib/ring.thinlto-native.o" saying "holds bitcode for 'x86_64-unknown-linux-gnu'";
     one_object_is_compiled_for_the_build_machine: ARM64 None => ["elf.machine"]
         at "init/version.o" saying "e_machine 62 (offset 0x12), 64-bit, little endian; arm64 has";
     most_objects_are_compiled_for_the_build_machine: RISCV None => ["elf.machine"]
@@ -44,13 +44,13 @@ broken! {
     one_object_is_assembled_with_hardware_floats: LOONGARCH ThinDist => ["elf.flags"]
         at "arch/ARCH/kernel/entry.o" saying "e_flags are 0x43";
     the_back_end_was_given_the_stub_of_an_unused_member: LOONGARCH ThinDist => ["elf.no-symbols"]
-        at "init/version.thinlto-native.o" saying "no global symbol, where its IR defines 1, «synthetic_banner» first";
+        at "init/version.thinlto-native.o" saying "no global symbol, where its IR defines 1, 'synthetic_banner' first";
 }
 
 /// A thin link that has no use for `init/version.o`.
 const LAZY_LINK: &str = "cp lib/ring.o used.o && ld.lld-22 -r --thinlto-index-only=lazy-index used.o --start-lib init/version.o --end-lib";
 
-/// clang prints «Error loading index file», exits 0 and leaves an empty object. The next
+/// clang prints 'Error loading index file', exits 0 and leaves an empty object. The next
 /// thin link writes the index anew, make sees nothing to do.
 fn the_back_end_meets_a_garbage_index(tree: &mut Tree) {
     let summary = "virt/kvm/vcpu.o.thinlto.bc";

@@ -21,13 +21,13 @@ broken! {
     quotes_in_flags_are_not_escaped: X86_64 ThinDist => ["flags.saved-syntax", "flags.saved-differs"]
         at "virt/kvm/vcpu.o" saying "the single quote opened at byte";
     saved_flags_lack_modkern_cflags: LOONGARCH ThinDist => ["flags.saved-differs"]
-        at "init/main.o" saying "the saved line lacks «-fPIE -fdirect-access-external-data», which the front end has";
+        at "init/main.o" saying "the saved line lacks '-fPIE -fdirect-access-external-data', which the front end has";
     saved_flags_stand_in_another_order: X86_64 ThinDist => ["flags.saved-differs"]
         at "lib/ring.o" saying "the same options in another order";
     the_back_end_is_not_recorded: ARM64 ThinDist => ["flags.backend-unrecorded"]
         at "init/version.thinlto-native.o" saying "init/.version.thinlto-native.o.cmd: no savedcmd line";
     saved_flags_are_looked_up_by_a_normalised_path: X86_64 ThinDist => ["flags.backend-lacks"]
-        at "virt/kvm/vcpu.thinlto-native.o" saying "the back end lacks «-D__KERNEL__ --target=x86_64-linux-gnu";
+        at "virt/kvm/vcpu.thinlto-native.o" saying "the back end lacks '-D__KERNEL__ --target=x86_64-linux-gnu";
     saved_flags_are_looked_up_by_a_normalised_path_on_a_cross_build: RISCV ThinDist =>
         ["flags.backend-lacks", "elf.machine", "log.override-module", "log.target-triple", "log.target-feature"]
         at "virt/kvm/vcpu.thinlto-native.o" saying "--target=riscv64-linux-gnu";
@@ -40,9 +40,9 @@ broken! {
     the_back_end_reads_two_inputs: ARM64 ThinDist => ["flags.backend-command"]
         at "lib/ring.thinlto-native.o" saying "expected the input lib/ring.o at its end";
     the_back_end_adds_an_option_of_its_own: ARM64 ThinDist => ["flags.backend-contradicts"]
-        at "lib/ring.thinlto-native.o" saying "«-fPIE» undoes «-fno-PIE»";
+        at "lib/ring.thinlto-native.o" saying "'-fPIE' undoes '-fno-PIE'";
     the_back_end_is_not_run_through_ccache: X86_64 ThinDist => ["flags.compiler"]
-        at "init/main.thinlto-native.o" saying "front end «env clang-22», back end «clang-22»";
+        at "init/main.thinlto-native.o" saying "front end 'env clang-22', back end 'clang-22'";
 }
 
 fn objects_of_an_in_process_build_stay_after_the_switch(tree: &mut Tree) {

@@ -11,7 +11,7 @@ broken! {
     one_object_is_left_out_of_the_thin_link: RISCV ThinDist => ["index.not-listed"]
         at "init/version.o" saying "bitcode with a ThinLTO summary";
     the_thin_link_is_given_an_object_too_many: ARM64 ThinDist => ["index.not-ir"]
-        at "drivers/m/two.o" saying "no member of built-in-fixup.a";
+        at "drivers/m/two.o" saying "not a member of built-in-fixup.a";
     a_stale_index_lists_an_object_that_is_assembled_now: X86_64 ThinDist => ["index.not-ir"]
         at "arch/ARCH/kernel/entry.o" saying "it holds machine code";
     the_index_lists_an_object_twice: RISCV ThinDist => ["index.not-ir"]
@@ -23,7 +23,7 @@ broken! {
     a_summary_is_empty: RISCV ThinDist => ["index.summary-damaged"]
         at "lib/ring.o.thinlto.bc" saying "";
     a_summary_stands_beside_another_object: X86_64 ThinDist => ["index.summary-other-module"]
-        at "init/version.o.thinlto.bc" saying "does not speak of init/version.o, but of arch/ARCH/lib/copy.o";
+        at "init/version.o.thinlto.bc" saying "does not describe init/version.o, but arch/ARCH/lib/copy.o";
     a_summary_is_the_stub_of_an_unused_member: ARM64 ThinDist => ["index.summary-other-module"]
         at "init/version.o.thinlto.bc" saying "the stub for a member that is not linked";
     an_object_changes_without_a_new_thin_link: LOONGARCH ThinDist => ["index.summary-hash"]

@@ -7,17 +7,17 @@ use crate::support::tree::recipes::Recipes;
 
 broken! {
     the_thin_link_is_told_that_it_is_the_last: X86_64 ThinDist => ["symbols.lost"]
-        at "virt/kvm/vcpu.thinlto-native.o" saying "«vcpu_stop» first";
+        at "virt/kvm/vcpu.thinlto-native.o" saying "'vcpu_stop' first";
     a_cache_answers_with_another_object: ARM64 ThinDist => ["symbols.lost"]
-        at "init/version.thinlto-native.o" saying "lacks 1 of 1 symbols, «synthetic_banner» first";
+        at "init/version.thinlto-native.o" saying "lacks 1 of 1 symbols, 'synthetic_banner' first";
     the_back_end_compiles_another_input: RISCV ThinDist => ["symbols.lost", "flags.backend-command"]
-        at "init/version.thinlto-native.o" saying "«synthetic_banner» first";
+        at "init/version.thinlto-native.o" saying "'synthetic_banner' first";
     an_object_is_compiled_with_the_index_of_another_link: X86_64 ThinDist => ["symbols.promotion-unresolved"]
-        at "kernel/sched/core.thinlto-native.o" saying "refers to «ring_step.llvm.";
+        at "kernel/sched/core.thinlto-native.o" saying "refers to 'ring_step.llvm.";
     vmlinux_o_is_linked_from_other_natives: RISCV ThinDist => ["symbols.promotion-unresolved"]
-        at "vmlinux.o" saying "«ring_step.llvm.";
+        at "vmlinux.o" saying "'ring_step.llvm.";
     the_back_end_names_promoted_locals_otherwise: LOONGARCH ThinDist => ["symbols.promotion-unresolved"]
-        at "init/main.thinlto-native.o" saying "refers to «ring_step.llvm.";
+        at "init/main.thinlto-native.o" saying "refers to 'ring_step.llvm.";
 }
 
 /// Without `-r` the linker keeps what the entry point needs, and the rest is local or gone.

@@ -8,15 +8,15 @@ use crate::support::tree::{Tree, bits};
 
 broken! {
     one_object_loses_the_target_on_a_native_build: X86_64 ThinDist => ["triple.target"]
-        at "arch/ARCH/lib/copy.o" saying "«x86_64-pc-linux-gnu», expected «x86_64-unknown-linux-gnu»";
+        at "arch/ARCH/lib/copy.o" saying "'x86_64-pc-linux-gnu', expected 'x86_64-unknown-linux-gnu'";
     one_object_loses_the_target_where_others_import_it: X86_64 ThinDist => ["triple.target", "log.target-triple"]
-        at "lib/ring.o" saying "«x86_64-pc-linux-gnu»";
+        at "lib/ring.o" saying "'x86_64-pc-linux-gnu'";
     one_object_loses_the_target_on_a_cross_build: ARM64 Thin => ["triple.target"]
-        at "virt/kvm/vcpu.o" saying "«x86_64-pc-linux-gnu», expected «aarch64-unknown-linux-gnu»";
+        at "virt/kvm/vcpu.o" saying "'x86_64-pc-linux-gnu', expected 'aarch64-unknown-linux-gnu'";
     the_compiler_was_upgraded_below_the_tree: RISCV Thin => ["triple.producer"]
-        at "lib/ring.o" saying "the configured compiler is «LLVM19.1.7»";
+        at "lib/ring.o" saying "the configured compiler is 'LLVM19.1.7'";
     one_object_is_of_another_compiler: LOONGARCH ThinDist => ["triple.producer"]
-        at "kernel/sched/core.o" saying "written by «LLVM22.9.9»";
+        at "kernel/sched/core.o" saying "written by 'LLVM22.9.9'";
 }
 
 /// What Debian's clang takes by itself on an `x86_64` machine.

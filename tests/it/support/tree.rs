@@ -15,11 +15,14 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use klto::judge::inspect::{Answer, InspectRequest, check_tree};
+use klto::input::arch_table;
+use klto::judge::check::{self, Coverage, Subject};
+use klto::judge::inspect::{Answer, InspectRequest, check_tree, mode_of};
 use klto::model::cell::LtoMode;
 use klto::model::error::Error;
-use klto::model::facts::Goal;
+use klto::model::facts::{Facts, Goal};
 use klto::model::finding::Finding;
+use klto::tree::collect::{BuildTree, collect};
 use tempfile::TempDir;
 
 use kbuild::{Kbuild, Step, Stopped};
@@ -251,6 +254,24 @@ impl Tree {
     #[track_caller]
     pub fn findings(&self) -> Vec<Finding> {
         self.answer().unwrap().checked.findings
+    }
+
+    /// What is read from the tree and its log.
+    pub fn facts(&self) -> Facts {
+        let tree = BuildTree::open(&self.path(), None, Some(&self.kbuild.log())).unwrap();
+        collect(&tree).unwrap()
+    }
+
+    /// Runs the rules that `only` covers (all, where it is empty) over `facts` of this tree.
+    pub fn check(&self, facts: &Facts, only: &[&str]) -> (Vec<Coverage>, Vec<Finding>) {
+        let subject = Subject {
+            facts,
+            arch: arch_table::by_name(self.kbuild.target.name).unwrap(),
+            mode: mode_of(facts),
+            requested: &BTreeMap::from([("CONFIG_MODVERSIONS".to_owned(), "y".to_owned())]),
+        };
+        let only: Vec<String> = only.iter().map(|key| (*key).to_owned()).collect();
+        check::check(&subject, &only)
     }
 }
 
