@@ -1,6 +1,7 @@
 //! From facts to findings, snapshots and differences. All of it is pure but [`inspect`],
 //! which reads the tree first.
 
+pub mod allowed;
 pub mod baseline;
 pub mod check;
 pub mod diff;

@@ -4,21 +4,21 @@
 //! The flow, and where each step lives:
 //!
 //! ```text
-//! matrices/*.yaml ── matrix, cell, arch ──▶ Cell
-//! Cell + source tree ── kbuild (make, through process) ──▶ build tree
-//! build tree ── collect ──▶ Facts
-//! Facts ── check ──▶ Findings                  pure functions
-//! Facts + Findings ── snapshot ──▶ text
-//! text × accepted text ── compare ──▶ Verdict
-//! everything ── store ──▶ work directory ── report ──▶ text KTAP JSON
-//! two build trees ── collect ──▶ Facts × Facts ── diff ──▶ Differences
+//! matrices/*.yaml ── input ──▶ cells ── run::job::plan ──▶ jobs
+//! job ── run::pipeline::run_job ──▶ record
+//!
+//!   cell + sources ── build (make) ──▶ build tree
+//!   build tree ── tree::collect ──▶ facts
+//!   facts ── judge::check ──▶ findings                  pure functions
+//!   facts + findings ── judge::snapshot ──▶ snapshot
+//!   snapshot × accepted snapshot ── judge::baseline ──▶ baseline
+//!   two build trees ── judge::diff ──▶ differences
+//!
+//! record + facts ── store ──▶ work directory ── report ──▶ text, KTAP, JSON
 //! ```
 //!
-//! [`verify`] is that flow for one cell; [`commands`] are short drivers over
-//! it. [`scenario`] is what is done to a finished tree and what must hold then,
-//! [`boot`] what becomes of the kernel in an emulator. [`probe`] has the same
-//! makefiles build a miniature, in a copy of the source tree ([`source_copy`]).
-//! `DESIGN.md` says why, `CONTRIBUTING.md` how to add a rule or an architecture.
+//! [`cli`] has one short file per command. `DESIGN.md` says why klto is built this way,
+//! `CONTRIBUTING.md` how to add a rule or an architecture.
 
 #![forbid(unsafe_code)]
 

@@ -12,10 +12,10 @@ use klto::model::error::Exit;
 fn main() -> ExitCode {
     let bisect = std::env::args_os().any(|arg| arg == "--git-bisect");
     let exit = match Cli::try_parse() {
-        // A panic's own 101 would tell `git bisect` that the commit is bad.
+        // A panic exits 101, which `git bisect` would take as a bad commit.
         Ok(cli) => catch_unwind(|| cli::dispatch(&cli)).unwrap_or(Exit::Inconclusive),
         Err(error) => {
-            // --help and --version are answers, everything else is a usage error.
+            // --help and --version succeed; everything else is a usage error.
             let _ = error.print();
             if error.use_stderr() {
                 Exit::Usage

@@ -7,6 +7,5 @@ pub mod error;
 pub mod facts;
 pub mod finding;
 pub mod kernel_version;
-pub mod outcome;
 pub mod record;
 pub mod tolerances;

@@ -1,4 +1,6 @@
-//! From outcomes to text, one format a file. Pure: `commands` prints.
+//! From records to text, one format per file. Pure: the caller prints or
+//! writes it. A new format is one file, one variant of [`Format`] and its rows in the three
+//! functions there.
 
 pub mod diff;
 pub mod json;
@@ -6,12 +8,42 @@ pub mod ktap;
 pub mod text;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
 
-use crate::model::finding::{Finding, Rule};
+use thiserror::Error;
 
-/// The formats that every checking command can speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+use crate::input::suggest::nearest;
+use crate::model::record::{FindingRecord, Inspection, RuleText, RunRecord};
+
+/// Turns records into text of one format.
+pub trait Reporter {
+    /// The result of a run or a probe.
+    fn run(&self, run: &RunRecord) -> String;
+
+    /// What one build tree showed. `rules` has the texts of the rules that `inspection`
+    /// names.
+    fn inspection(
+        &self,
+        tree: &str,
+        inspection: &Inspection,
+        rules: &BTreeMap<String, RuleText>,
+    ) -> String;
+}
+
+/// What a person wants to see; only [`Format::Text`] asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Every object of a finding, every line of a difference, every skipped step.
+    pub all: bool,
+    /// Allowed findings in full.
+    pub allowed: bool,
+}
+
+/// The formats of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// For people.
     #[default]
@@ -22,17 +54,131 @@ pub enum Format {
     Ktap,
 }
 
-/// Text out of a tree or a log, safe to print: control characters, which could
-/// move the cursor or imitate another line, are shown as escapes.
+impl Format {
+    /// Every format.
+    pub const ALL: [Format; 3] = [Self::Text, Self::Json, Self::Ktap];
+
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Ktap => "ktap",
+        }
+    }
+
+    /// What writes the format. Only text is styled, with ANSI escape sequences; whoever
+    /// prints removes them where they are not wanted.
+    #[must_use]
+    pub fn reporter(self, options: Options) -> Box<dyn Reporter> {
+        match self {
+            Self::Text => Box::new(text::Text { options }),
+            Self::Json => Box::new(json::Json),
+            Self::Ktap => Box::new(ktap::Ktap),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A word that names no format.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("'{found}' is not a report format; {known}", known = known_formats(found))]
+pub struct UnknownFormat {
+    found: String,
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        let named = Self::ALL.into_iter().find(|format| format.name() == name);
+        named.ok_or_else(|| UnknownFormat {
+            found: name.to_owned(),
+        })
+    }
+}
+
+/// Which formats there are, and the one that was probably meant.
+fn known_formats(word: &str) -> String {
+    let known = Format::ALL.map(Format::name).join(", ");
+    match nearest(word, Format::ALL.map(Format::name)) {
+        Some(near) => format!("did you mean '{near}'? known: {known}"),
+        None => format!("known: {known}"),
+    }
+}
+
+/// A report to be written: `FORMAT=FILE` on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportFile {
+    pub format: Format,
+    pub file: PathBuf,
+}
+
+impl ReportFile {
+    /// What belongs into the file, without styles.
+    #[must_use]
+    pub fn contents(&self, options: Options, run: &RunRecord) -> String {
+        let report = self.format.reporter(options).run(run);
+        match self.format {
+            Format::Text => anstream::adapter::strip_str(&report).to_string(),
+            Format::Json | Format::Ktap => report,
+        }
+    }
+}
+
+/// A word that names no report to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReportFileError {
+    /// There is no `=`, or nothing after it.
+    #[error("'{found}' names no file; expected FORMAT=FILE, such as json=report.json; formats {known}", known = known_formats(""))]
+    NoFile {
+        /// The word found.
+        found: String,
+    },
+    /// What stands before the `=` is no format.
+    #[error("'{found}' is not FORMAT=FILE: {source}")]
+    Format {
+        /// The word found.
+        found: String,
+        source: UnknownFormat,
+    },
+}
+
+impl FromStr for ReportFile {
+    type Err = ReportFileError;
+
+    fn from_str(word: &str) -> Result<Self, ReportFileError> {
+        let found = || word.to_owned();
+        let Some((format, file)) = word.split_once('=').filter(|(_, file)| !file.is_empty()) else {
+            return Err(ReportFileError::NoFile { found: found() });
+        };
+        let format = format.parse().map_err(|source| ReportFileError::Format {
+            found: found(),
+            source,
+        })?;
+        Ok(ReportFile {
+            format,
+            file: PathBuf::from(file),
+        })
+    }
+}
+
+/// Text out of a tree or a log, safe to print: characters that could move the cursor,
+/// imitate another line or turn the order of reading are shown as escapes.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let unsafe_char = |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c);
-    if !text.contains(unsafe_char) {
+    if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if unsafe_char(c) {
+        if is_hidden(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -41,53 +187,97 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// The findings of one rule.
-#[derive(Debug)]
-pub struct Group<'a> {
-    pub rule: &'static Rule,
-    /// The allow entry's reason, where the group is suppressed.
-    pub suppressed: Option<&'a str>,
-    pub findings: Vec<&'a Finding>,
+/// Control characters, separators of lines and paragraphs, and the marks, overrides and
+/// isolates of bidirectional text.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
-/// Puts findings of one rule together, in the order in which rules first occur.
-#[must_use]
-pub fn groups(findings: &[Finding]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group> = Vec::new();
+/// Puts the findings of one rule together, in the order in which rules first occur.
+fn by_rule<'a>(
+    findings: impl IntoIterator<Item = &'a FindingRecord>,
+) -> Vec<(&'a str, Vec<&'a FindingRecord>)> {
+    let mut groups: Vec<(&str, Vec<&FindingRecord>)> = Vec::new();
     for finding in findings {
-        let suppressed = finding.suppressed.as_deref();
-        match groups
-            .iter_mut()
-            .find(|g| g.rule.key == finding.rule.key && g.suppressed == suppressed)
-        {
-            Some(group) => group.findings.push(finding),
-            None => groups.push(Group {
-                rule: finding.rule,
-                suppressed,
-                findings: vec![finding],
-            }),
+        match groups.iter_mut().find(|(key, _)| *key == finding.key) {
+            Some((_, group)) => group.push(finding),
+            None => groups.push((&finding.key, vec![finding])),
         }
     }
     groups
 }
 
-/// `1 object`, `2 objects`.
-pub(crate) struct Plural(pub usize, pub &'static str);
-
-impl fmt::Display for Plural {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plural(n, noun) = self;
-        write!(f, "{n} {noun}{}", if *n == 1 { "" } else { "s" })
+/// The reasons for which findings are allowed, each once.
+fn reasons(findings: &[&FindingRecord]) -> String {
+    let mut reasons: Vec<&str> = Vec::new();
+    for reason in findings.iter().filter_map(|f| f.allowed.as_deref()) {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
     }
+    reasons.join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::plain("plain text, Grüße", "plain text, Grüße")]
+    #[case::control("a\u{1b}[31mb\n", "a\\u{1b}[31mb\\n")]
+    #[case::bidi_override("a\u{202e}b", "a\\u{202e}b")]
+    #[case::bidi_isolate("a\u{2066}b\u{2069}", "a\\u{2066}b\\u{2069}")]
+    #[case::line_separator("a\u{2028}b", "a\\u{2028}b")]
+    fn what_cannot_be_seen_is_shown(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(printable(text), expected);
+    }
 
     #[test]
-    fn control_characters_are_shown_not_sent() {
-        assert_eq!(printable("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
-        assert_eq!(printable("plain «x»"), "plain «x»");
+    fn every_format_is_read_back_from_its_name() {
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+    }
+
+    #[rstest]
+    #[case::plain("json=report.json", Format::Json, "report.json")]
+    #[case::equals_sign_in_the_path("ktap=a=b/c=", Format::Ktap, "a=b/c=")]
+    fn a_report_is_a_format_and_a_file(
+        #[case] word: &str,
+        #[case] format: Format,
+        #[case] file: &str,
+    ) {
+        let file = PathBuf::from(file);
+        assert_eq!(word.parse(), Ok(ReportFile { format, file }));
+    }
+
+    #[rstest]
+    #[case::no_file(
+        "json",
+        "'json' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap"
+    )]
+    #[case::empty_file(
+        "json=",
+        "'json=' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap"
+    )]
+    #[case::mistyped(
+        "jsno=x",
+        "'jsno=x' is not FORMAT=FILE: 'jsno' is not a report format; did you mean 'json'? known: text, json, ktap"
+    )]
+    #[case::no_format(
+        "=x",
+        "'=x' is not FORMAT=FILE: '' is not a report format; known: text, json, ktap"
+    )]
+    fn what_is_no_report_is_refused_with_what_was_expected(
+        #[case] word: &str,
+        #[case] message: &str,
+    ) {
+        let error = word.parse::<ReportFile>().unwrap_err();
+        assert_eq!(error.to_string(), message);
     }
 }

@@ -1,10 +1,15 @@
 //! From a job to a record: configure, build, inspect, run scenarios, for a whole kernel and
 //! for the miniature.
 
-pub mod cell;
+pub mod events;
+pub mod job;
+pub mod key;
+pub mod layout;
 pub mod pair;
+pub mod pipeline;
+pub mod place;
 pub mod probe;
-pub mod progress;
 pub mod rules;
 pub mod scenario;
 pub mod schedule;
+pub mod whole;

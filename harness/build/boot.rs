@@ -1,5 +1,5 @@
-//! Boots a kernel in an emulator, into an init of our own that says one line and ends the
-//! machine, and reads from the console what became of it ([`console`]).
+//! Boots a kernel in an emulator to klto's init, which prints one line and ends the machine,
+//! and reads the result from the console ([`console`]).
 
 pub mod console;
 
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use cpio::newc;
 
 use crate::build::doctor;
-use crate::build::kbuild::process_error;
 use crate::build::process::{self, Cancel, Command, Exit};
 use crate::build::toolchain::{compiler, llvm_tool, variables};
 use crate::model::arch::{Emulator, MachineEnd, SystemCall};
@@ -20,62 +19,62 @@ use crate::model::error::Error;
 use crate::model::finding::Rule;
 use console::End;
 
-/// What the init says before the kernel's release.
+/// The init prints this, followed by the kernel's release.
 const LINE: &str = "klto: init runs on Linux ";
 
-/// How long a kernel may take until its init has run. Emulated, the smallest take
-/// seconds; this is for a machine that does much besides.
+/// How long a kernel may take until its init has run. In emulation the smallest kernels take
+/// seconds; the limit allows for a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(180);
 
-/// The same with the hardware's help, which a machine that is itself virtual may offer and
-/// not give.
+/// The limit with KVM, which a virtual machine may advertise although it does not work.
 const VIRTUAL_LIMIT: Duration = Duration::from_secs(10);
 
-/// Whether the hardware's help was tried, and no boot came of it.
+/// Whether KVM was tried and no kernel booted.
 static VIRTUAL_FAILS: AtomicBool = AtomicBool::new(false);
 
-/// What a console may hold, in bytes: a kernel that says more has no end.
+/// The most that a console may show, in bytes: a kernel that prints more never stops.
 const FLOOD: u64 = 4 << 20;
 
-/// The init's source, and its name where it is written.
+/// The name and the text of the init's source.
 const INIT: (&str, &str) = ("init.c", include_str!("boot/init.c"));
 
 /// A kernel to boot.
 #[derive(Debug)]
 pub struct Boot<'a> {
     pub cell: &'a Cell,
-    /// The build tree; its boot image has been made.
+    /// The build tree; its boot image has been built.
     pub build: &'a Path,
-    /// What the kernel must call itself: `kernel.release`.
+    /// The release that the kernel must report: `kernel.release`.
     pub release: &'a str,
-    /// A folder for the init and its archive, ours alone.
+    /// A folder for the init and its archive; nothing else uses it.
     pub scratch: &'a Path,
-    /// Where all that the console shows goes.
+    /// The file for everything that the console shows.
     pub console: &'a Path,
     /// How long it may take, such as [`LIMIT`].
     pub limit: Duration,
-    /// When the time of the cell is over.
+    /// When the cell's time limit is reached.
     pub deadline: Option<Instant>,
     pub cancel: &'a Cancel,
 }
 
 impl Boot<'_> {
-    /// Boots the kernel and says which rules it breaks, each with the evidence.
+    /// Boots the kernel and returns the rules it breaks, each with the evidence.
     ///
     /// # Errors
-    /// Where the machine is to blame: no emulator or one that is too old, an init that
-    /// cannot be built, the time of the cell over. Never for what the kernel does.
+    /// When the machine is to blame: there is no emulator or it is too old, the init cannot
+    /// be built, or the cell's time limit is reached. Never for what the kernel does.
     pub fn run(&self) -> Result<Vec<(&'static Rule, String)>, Error> {
         let arch = &self.cell.arch;
         let emulator = match (doctor::cannot_boot(arch), &arch.emulator) {
             (None, Some(emulator)) => emulator,
             (why, _) => {
                 let why = why.unwrap_or_default();
-                return Err(Error::Machine(doctor::no_boot(arch)(why)));
+                let message = doctor::cannot_boot_message(arch, &why);
+                return Err(Error::Machine(message));
             }
         };
         let initrd = self.initrd(emulator)?;
-        // Kept with the console: the build tree's own goes with the scenario.
+        // Kept with the console: the image in the build tree is removed after the scenario.
         let (image, kernel) = (
             self.build.join(&emulator.kernel),
             self.scratch.join("kernel"),
@@ -89,7 +88,7 @@ impl Boot<'_> {
             match seen {
                 Ok(wrong) if wrong.is_empty() => return Ok(wrong),
                 Err(Error::Cancelled) => return seen,
-                // Hardware that does not virtualise as it says is no fault of the kernel.
+                // KVM that is advertised but does not work is not the kernel's fault.
                 Ok(_) | Err(_) => VIRTUAL_FAILS.store(true, Ordering::Relaxed),
             }
         }
@@ -106,15 +105,15 @@ impl Boot<'_> {
         let until = Instant::now().checked_add(limit);
         let deadline = [self.deadline, until].into_iter().flatten().min();
         let mut written = 0_u64;
-        let exit = process::run_logged(command, self.console, deadline, self.cancel, &mut |tail| {
-            let lines = tail.lines.iter().map(|line| line.len() as u64 + 1);
-            written += tail.skipped + lines.sum::<u64>();
-            match written > FLOOD {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })
-        .map_err(process_error)?;
+        let exit =
+            process::run_logged(command, self.console, deadline, self.cancel, &mut |tail| {
+                let lines = tail.lines.iter().map(|line| line.len() as u64 + 1);
+                written += tail.skipped + lines.sum::<u64>();
+                match written > FLOOD {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            })?;
         let text = self.read_console()?;
         let is_over = |deadline: Instant| Instant::now() >= deadline;
         let end = match exit {
@@ -125,9 +124,9 @@ impl Boot<'_> {
             Exit::TimedOut | Exit::Code(_) | Exit::Signal(_) => {
                 let said = String::from_utf8_lossy(&text);
                 return Err(Error::Machine(format!(
-                    "{} ends with {exit}: {}; see {}",
+                    "{} failed: {exit}: {}; see {}",
                     command.program().display(),
-                    said.lines().last().unwrap_or("it says nothing"),
+                    said.lines().last().unwrap_or("without a message"),
                     self.console.display()
                 )));
             }
@@ -135,7 +134,7 @@ impl Boot<'_> {
         Ok(console::scan(&text, end, LINE, self.release))
     }
 
-    /// What the console showed; of a flood, as much as says enough, and the rest is dropped.
+    /// What the console showed; more than [`FLOOD`] bytes are dropped.
     fn read_console(&self) -> Result<Vec<u8>, Error> {
         let file = std::fs::File::options().write(true).open(self.console);
         file.and_then(|file| match file.metadata()?.len() {
@@ -152,13 +151,13 @@ impl Boot<'_> {
         std::fs::write(&source, INIT.1).map_err(Error::io(&source, "write"))?;
         let init = self.scratch.join("init");
         let compile = compile(self.cell, &emulator.system_call, &source, &init);
-        let done = process::capture(&compile, self.deadline, self.cancel).map_err(process_error)?;
+        let done = process::capture(&compile, self.deadline, self.cancel)?;
         match done.status {
             Exit::Success => {}
             Exit::Cancelled => return Err(Error::Cancelled),
             Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut | Exit::Stopped => {
                 return Err(Error::Machine(format!(
-                    "the init cannot be built: `{}`: {}",
+                    "the init cannot be built: '{}': {}",
                     compile.shell_words(),
                     done.stderr.lines().next().unwrap_or("no message")
                 )));
@@ -175,7 +174,8 @@ impl Boot<'_> {
     }
 }
 
-/// Whether the machine is of the architecture and has helped before, or not been asked.
+/// Whether the emulator can use KVM: for this machine's own architecture, and if it has not
+/// failed before.
 fn can_virtualise(emulator: &Emulator) -> bool {
     emulator.program.ends_with(std::env::consts::ARCH)
         && !VIRTUAL_FAILS.load(Ordering::Relaxed)
@@ -251,8 +251,7 @@ fn compile(cell: &Cell, call: &SystemCall, source: &Path, init: &Path) -> Comman
         .arg(source)
 }
 
-/// The archive of an initial file system: the init, and the console that the kernel opens
-/// for it.
+/// An initramfs archive: the init, and the console that the kernel opens for it.
 fn pack(init: &[u8]) -> std::io::Result<Vec<u8>> {
     use newc::{Builder, ModeFileType as Kind};
 

@@ -1,5 +1,5 @@
-//! The files of a directory tree: what is there, how it changed, and how to bring it back
-//! to what it was. The scenarios and the probe stand on it.
+//! The files of a directory tree: which there are, which of them changed, and how to restore
+//! them. The scenarios and the probe are built on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, FileTimes};
@@ -9,41 +9,41 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::model::error::Error;
 
-/// The time of source files that are ours, in nanoseconds since 1970: long before anything
-/// is made of them.
+/// The mtime of the source files that klto writes, in nanoseconds since 1970: long before
+/// anything is built from them.
 pub const SOURCE_TIME: i128 = 1_600_000_000 * 1_000_000_000;
 
-/// Every file below a directory, by its path from there. Directories count for nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Every file below a directory, by relative path. Directories are not recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirState(pub BTreeMap<PathBuf, FileMeta>);
 
-/// What tells one state of a file from another, short of its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What identifies the state of a file without reading its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileMeta {
     /// Bytes.
     pub len: u64,
-    /// Nanoseconds since 1970; of a symbolic link 0, for one that is made anew leads to the
-    /// same place.
+    /// Nanoseconds since 1970; 0 for a symbolic link, because recreating it changes nothing.
     pub modified: i128,
     pub mode: u32,
-    /// Where it leads, if it is a symbolic link.
+    /// The target, if it is a symbolic link.
     pub link: Option<PathBuf>,
 }
 
 impl DirState {
-    /// Looks at every file below `dir`; an empty state where there is no `dir`.
+    /// Reads the state of every file below `dir`; it is empty if there is no `dir`.
     ///
     /// # Errors
-    /// Where a directory cannot be read.
+    /// When a directory cannot be read.
     pub fn of(dir: &Path) -> Result<DirState, Error> {
         DirState::of_but(dir, None)
     }
 
-    /// The same without what has the name `but` in `dir`.
+    /// The same without the entry of `dir` that is named `but`.
     fn of_but(dir: &Path, but: Option<&str>) -> Result<DirState, Error> {
         let mut files = BTreeMap::new();
         for entry in walk(dir, but) {
@@ -82,7 +82,7 @@ impl DirState {
         Ok(DirState(files))
     }
 
-    /// The files that are here and not in `earlier`, or another there.
+    /// The files that `earlier` does not have, or has in another state.
     pub fn changed_since<'a>(&'a self, earlier: &'a DirState) -> impl Iterator<Item = &'a Path> {
         self.0
             .iter()
@@ -97,10 +97,10 @@ impl DirState {
         self
     }
 
-    /// The content of each file below `dir`, as a hash; a file that is gone has none.
+    /// The hash of each file below `dir`; a file that no longer exists is left out.
     ///
     /// # Errors
-    /// Where a file cannot be read.
+    /// When a file cannot be read.
     pub fn contents(&self, dir: &Path) -> Result<BTreeMap<PathBuf, blake3::Hash>, Error> {
         let hash = |(path, stamp): (&PathBuf, &FileMeta)| {
             let content = match &stamp.link {
@@ -117,7 +117,7 @@ impl DirState {
     }
 }
 
-/// Everything below a directory, but for what has the name `but` in it.
+/// Everything below a directory, except its entry that is named `but`.
 fn walk(dir: &Path, but: Option<&str>) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
     let is_wanted = move |entry: &DirEntry| {
         entry.depth() != 1 || but.is_none_or(|but| entry.file_name() != but)
@@ -134,17 +134,17 @@ fn is_gone(error: &walkdir::Error) -> bool {
         .is_some_and(|e| e.kind() == ErrorKind::NotFound)
 }
 
-/// Makes `to` what `from` is: directories, and files with content, times and modes. Files
-/// with the same stamp are taken for the same, so what changed a file must have changed
-/// its time or its size.
+/// Makes `to` equal to `from`: directories, and files with content, times and modes. Files
+/// with the same [`FileMeta`] are assumed to be equal, so whatever changes a file must
+/// change its time or its size.
 ///
 /// # Errors
-/// Where a file cannot be read or written.
+/// When a file cannot be read or written.
 pub fn mirror(from: &Path, to: &Path) -> Result<(), Error> {
     mirror_but(from, to, None)
 }
 
-/// The same for a source tree, without what git keeps in it.
+/// The same for a source tree, without `.git`.
 ///
 /// # Errors
 /// As [`mirror`].
@@ -154,7 +154,7 @@ pub fn mirror_sources(from: &Path, to: &Path) -> Result<(), Error> {
 
 fn mirror_but(from: &Path, to: &Path, but: Option<&str>) -> Result<(), Error> {
     let (wanted, present) = (DirState::of_but(from, but)?, DirState::of(to)?);
-    // Empty ones, too: kbuild spells paths through directories that hold nothing.
+    // Empty ones too: kbuild spells paths through empty directories.
     let dirs = dirs_below(from, but)?;
     for dir in dirs_below(to, None)?.difference(&dirs) {
         remove_file(&to.join(dir))?;
@@ -183,18 +183,18 @@ fn mirror_but(from: &Path, to: &Path, but: Option<&str>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What lies at a path of a directory that [`write_tree`] writes.
+/// What [`write_tree`] writes at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     File(Vec<u8>),
     Link(PathBuf),
 }
 
-/// Makes `dir` hold these entries and nothing else, every file with the mode 0644 and the
-/// time `modified`, in nanoseconds since 1970. What is right already is not touched.
+/// Makes `dir` contain exactly these entries, every file with mode 0644 and the mtime
+/// `modified`, in nanoseconds since 1970. Entries that are already correct are not touched.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// When it cannot be written.
 pub fn write_tree(
     dir: &Path,
     entries: &BTreeMap<PathBuf, Entry>,
@@ -238,7 +238,7 @@ pub fn write_tree(
     Ok(())
 }
 
-/// The directory itself, if it is there, and every one below it, from there.
+/// The directory itself, if it exists, and every directory below it, by relative path.
 fn dirs_below(dir: &Path, but: Option<&str>) -> Result<BTreeSet<PathBuf>, Error> {
     walk(dir, but)
         .filter(|entry| match entry {
@@ -258,10 +258,10 @@ fn copy_file(source: &Path, target: &Path, stamp: &FileMeta) -> Result<(), Error
     set_modified(target, stamp.modified)
 }
 
-/// Sets a file's time, in nanoseconds since 1970.
+/// Sets a file's mtime, in nanoseconds since 1970.
 ///
 /// # Errors
-/// Where the file is not ours.
+/// When the file belongs to someone else.
 pub fn set_modified(file: &Path, nanoseconds: i128) -> Result<(), Error> {
     let time =
         u64::try_from(nanoseconds).map_or(UNIX_EPOCH, |n| UNIX_EPOCH + Duration::from_nanos(n));
@@ -269,14 +269,14 @@ pub fn set_modified(file: &Path, nanoseconds: i128) -> Result<(), Error> {
 }
 
 fn set_times(file: &Path, time: SystemTime) -> std::io::Result<()> {
-    // A file that may not be written can still have its time set, through a handle to read.
+    // The time of a read-only file can be set through a handle that is open for reading.
     File::open(file)?.set_times(FileTimes::new().set_modified(time).set_accessed(time))
 }
 
 /// Writes a file with its mode and time.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// When it cannot be written.
 pub fn write_file(file: &Path, content: &[u8], mode: u32, modified: i128) -> Result<(), Error> {
     remove_file(file)?;
     std::fs::write(file, content).map_err(Error::io(file, "write"))?;
@@ -285,16 +285,22 @@ pub fn write_file(file: &Path, content: &[u8], mode: u32, modified: i128) -> Res
     set_modified(file, modified)
 }
 
-/// The mode that [`write_file`] gives a file: that of its origin, and ours to change.
+/// The mode that [`write_file`] gives a file: the given one, plus read and write for us.
 #[must_use]
 pub fn written_mode(mode: u32) -> u32 {
     mode & 0o777 | 0o600
 }
 
-/// Creates a directory and those above it, in place of what is no directory.
+/// Whether anything exists at a path, even a dangling link.
+#[must_use]
+pub fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// Creates a directory and its parents; replaces a file of that name.
 ///
 /// # Errors
-/// Where that is refused.
+/// When it cannot be created.
 pub fn create_dir(dir: &Path) -> Result<(), Error> {
     if std::fs::symlink_metadata(dir).is_ok_and(|m| !m.is_dir()) {
         remove_file(dir)?;
@@ -302,10 +308,10 @@ pub fn create_dir(dir: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(dir).map_err(Error::io(dir, "create"))
 }
 
-/// Removes a file, or a directory with all that is in it; it need not be there.
+/// Removes a file, or a directory with its contents; it is not an error if there is none.
 ///
 /// # Errors
-/// Where that is refused.
+/// When it cannot be removed.
 pub fn remove_file(path: &Path) -> Result<(), Error> {
     let is_dir = std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir());
     let removed = match is_dir {
@@ -368,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_is_all_that_a_directory_holds_and_what_is_right_stays() {
+    fn a_written_tree_has_only_its_entries_and_correct_ones_are_not_touched() {
         const TIME: i128 = 1_000_000_000;
         let dir = tree(&[
             ("time", "1"),
@@ -418,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_is_told_by_time_size_or_target() {
+    fn a_change_of_time_size_or_target_is_seen() {
         let dir = tree(&[("same", "1"), ("time", "1"), ("size", "1")]);
         std::os::unix::fs::symlink("same", dir.path().join("link")).unwrap();
         let before = DirState::of(dir.path()).unwrap();

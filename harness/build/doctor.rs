@@ -1,4 +1,4 @@
-//! Says what this machine can build and boot: which tools are there, and what to
+//! Reports what this machine can build and boot: which tools are installed, and what to
 //! install for those that are not.
 
 use std::fmt::Write as _;
@@ -19,8 +19,7 @@ pub struct Tool {
     pub package: String,
 }
 
-/// A tool, and the first line of what it says of its version; `None` where it
-/// cannot be run.
+/// A tool and its version line; `None` if it cannot be run.
 #[derive(Debug)]
 pub struct Examined {
     pub tool: Tool,
@@ -31,9 +30,9 @@ pub struct Examined {
 #[derive(Debug)]
 pub struct Ability {
     pub arch: String,
-    /// Why no kernel can be built, if none can.
+    /// Why kernels cannot be built, if they cannot.
     pub cannot_build: Option<String>,
-    /// Why no kernel can be booted, if none can.
+    /// Why kernels cannot be booted, if they cannot.
     pub cannot_boot: Option<String>,
 }
 
@@ -54,7 +53,7 @@ impl Diagnosis {
     }
 }
 
-/// What every kernel build needs besides its toolchain.
+/// The tools that every kernel build needs besides its toolchain.
 fn build_tools() -> Vec<Tool> {
     [
         ("make", "make"),
@@ -120,7 +119,7 @@ fn gnu_tools(prefix: Option<&String>) -> Vec<Tool> {
     .into()
 }
 
-/// What a cell needs and the machine has not, as one sentence.
+/// What a cell needs and the machine lacks, as one sentence.
 #[must_use]
 pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
     let variables = variables(cell);
@@ -146,14 +145,14 @@ pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
         .or_else(|| {
             cannot_boot(&cell.arch)
                 .filter(|_| boots)
-                .map(no_boot(&cell.arch))
+                .map(|why| cannot_boot_message(&cell.arch, &why))
         })
 }
 
-/// Says of which architecture no kernel can be booted, and why.
-pub fn no_boot(arch: &Arch) -> impl Fn(String) -> String {
-    let name = arch.name.clone();
-    move |why| format!("no kernel of {name} can be booted here: {why}")
+/// The message that kernels of an architecture cannot be booted, and why.
+#[must_use]
+pub fn cannot_boot_message(arch: &Arch, why: &str) -> String {
+    format!("this machine cannot boot {} kernels: {why}", arch.name)
 }
 
 /// Whether a shell would find a program.
@@ -162,7 +161,7 @@ pub fn is_installed(program: &str) -> bool {
     find(program).is_some()
 }
 
-/// Looks for a program as a shell does.
+/// Finds a program as a shell does.
 fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| path.is_file());
@@ -173,11 +172,11 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Asks each tool for its version, and tries what the machine can do with each
+/// Asks each tool for its version, and checks what the machine can do for each
 /// architecture.
 ///
 /// # Errors
-/// Where the table of architectures cannot be read.
+/// When the architecture table cannot be read.
 pub fn examine() -> Result<Diagnosis, ArchError> {
     let llvm = ["-22", "-21", "-20", "-19", ""]
         .into_iter()
@@ -230,10 +229,10 @@ fn version(program: &str) -> Option<String> {
         .map(str::trim)
         .find(|line| line.chars().any(|c| c.is_ascii_digit()))
         .map(str::to_owned)
-        .or(Some("of unknown version".to_owned()))
+        .or(Some("unknown version".to_owned()))
 }
 
-/// Compiles nothing for the target: a clang may be built without it.
+/// Compiles an empty file for the target: a clang may be built without it.
 fn cannot_compile(clang: &str, arch: &Arch) -> Option<String> {
     let compile = Command::new(clang)
         .arg(format!("--target={}", arch.target))
@@ -241,15 +240,15 @@ fn cannot_compile(clang: &str, arch: &Arch) -> Option<String> {
     let captured = capture(&compile, None, &Cancel::new()).ok()?;
     (captured.status != Exit::Success).then(|| {
         let said = captured.stderr.lines().next().unwrap_or_default();
-        format!("{clang} --target={} fails: {said}", arch.target)
+        format!("{clang} --target={} failed: {said}", arch.target)
     })
 }
 
-/// Why no kernel of the architecture can be booted, if none can.
+/// Why kernels of the architecture cannot be booted, if they cannot.
 #[must_use]
 pub fn cannot_boot(arch: &Arch) -> Option<String> {
     let Some(emulator) = &arch.emulator else {
-        return Some("klto knows no emulator for it".to_owned());
+        return Some("klto has no emulator for it".to_owned());
     };
     let Some(said) = version(&emulator.program) else {
         return Some(format!("apt-get install {}", emulator.package));
@@ -258,7 +257,7 @@ pub fn cannot_boot(arch: &Arch) -> Option<String> {
     let major = major_version(&said)?;
     (major < since).then(|| {
         format!(
-            "{} {major} is too old, {since} is needed: apt-get install -t bookworm-backports {}",
+            "{} {major} is too old; it needs {since} or later: apt-get install -t bookworm-backports {}",
             emulator.program, emulator.package
         )
     })
@@ -292,7 +291,7 @@ pub fn report(diagnosis: &Diagnosis) -> String {
         };
         let _ = writeln!(
             out,
-            "{:16} build: {}; emulator to boot: {}",
+            "{:16} build: {}; boot in an emulator: {}",
             ability.arch,
             can(&ability.cannot_build),
             can(&ability.cannot_boot)
@@ -306,12 +305,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_emulator_tells_its_major_version() {
+    fn the_major_version_of_an_emulator_is_read() {
         assert_eq!(
             major_version("QEMU emulator version 7.2.22 (Debian 1:7.2)"),
             Some(7)
         );
         assert_eq!(major_version("QEMU emulator version 10.0.2"), Some(10));
-        assert_eq!(major_version("of unknown version"), None);
+        assert_eq!(major_version("unknown version"), None);
     }
 }

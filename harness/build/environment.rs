@@ -1,10 +1,11 @@
-//! What make and its programs could read of our environment, so that what was made with
-//! one is not given as an answer with another: `LLVM_IAS=0`, `KBUILD_…`, `CPATH`.
+//! The environment variables that make and its programs could read, such as `LLVM_IAS=0`,
+//! `KBUILD_…` and `CPATH`: a cached result is valid only for the same environment.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// Variables of the caller's environment that would change what is built.
+/// Variables that klto removes from make's environment, because they would change what is
+/// built.
 pub const SCRUBBED_ENV: [&str; 18] = [
     "MAKEFLAGS",
     "MFLAGS",
@@ -26,7 +27,7 @@ pub const SCRUBBED_ENV: [&str; 18] = [
     "KCONFIG_CONFIG",
 ];
 
-/// What every terminal or job has another of, and no makefile reads.
+/// Variables that differ between terminals or jobs, and that no makefile reads.
 const OF_A_SESSION: [&str; 24] = [
     "_",
     "COLORTERM",
@@ -54,7 +55,7 @@ const OF_A_SESSION: [&str; 24] = [
     "WINDOWPATH",
 ];
 
-/// How the names of more such variables begin.
+/// Prefixes of more such variables.
 const OF_A_SESSION_BY_PREFIX: [&str; 13] = [
     "BUILDKITE_",
     "CI_",
@@ -71,7 +72,7 @@ const OF_A_SESSION_BY_PREFIX: [&str; 13] = [
     "XDG_",
 ];
 
-/// Tells one environment from every other.
+/// A hash of the environment, as far as a build could see it.
 #[must_use]
 pub fn fingerprint() -> blake3::Hash {
     fingerprint_of(std::env::vars_os())
@@ -90,7 +91,7 @@ fn fingerprint_of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> 
     hasher.finalize()
 }
 
-/// Whether a command could read a variable of that name, as far as anybody knows.
+/// Whether a build could read a variable of that name.
 fn is_seen(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else {
         return true;

@@ -1,17 +1,18 @@
-//! Drives the kernel's own makefiles: configures a cell in a build tree of its
-//! own, builds it, and reads from a failed build's log what failed. Commands
-//! run through `process`; the source tree is never written.
+//! Drives the kernel's own makefiles: configures a cell in its own build tree, builds it, and
+//! reads the cause of a failure from the log. Commands run through `process`; the source
+//! tree is never written.
 
 mod failure;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use crate::build::environment::SCRUBBED_ENV;
-use crate::build::process::{self, Cancel, Command, Exit, LogTail, ProcessError};
+use crate::build::process::{self, Cancel, Command, Exit, LogTail, Meter};
 use crate::build::toolchain::{compiler, host_compiler, variables};
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
@@ -29,7 +30,7 @@ fn read(path: &Path) -> Result<String, Error> {
 /// How far a build goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Variables that go with the cell's goals.
+    /// Variables on make's command line besides the cell's goals.
     pub args: &'static [&'static str],
     pub reaches: Goal,
 }
@@ -48,25 +49,38 @@ pub struct Build<'a> {
     pub dir: &'a Path,
     pub target: Target,
     pub jobs: usize,
-    /// Whether objects come from ccache, and what variables it gets.
+    /// ccache's environment variables, if objects are compiled through it.
     pub ccache: Option<&'a [(&'static str, OsString)]>,
-    /// Where all output goes, appended.
+    /// The log to append all output to.
     pub log: &'a Path,
     pub deadline: Option<Instant>,
     pub cancel: &'a Cancel,
+    /// Adds up what the commands cost.
+    pub meter: &'a Meter,
+    pub watch: Watch<'a>,
+}
+
+/// Who follows the log of a build as it grows.
+#[derive(Clone, Copy)]
+pub struct Watch<'a>(pub &'a dyn Fn(&LogTail<'_>));
+
+impl fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 /// How a step of a build ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum BuildOutcome {
     Done,
     /// The kernel, or its makefiles, failed.
     Failed(Failure),
 }
 
 impl Build<'_> {
-    /// The steps that configure the tree.
-    fn configure_steps(&self, from_base: bool) -> Vec<Command> {
+    /// The commands that configure the tree.
+    fn configure_steps(&self, from_base: bool, make: impl Fn(&str) -> Command) -> Vec<Command> {
         let cell = self.cell;
         let mut set = Command::new(self.source.join("scripts/config"))
             .arg("--file")
@@ -84,24 +98,24 @@ impl Build<'_> {
         for (symbol, value) in &cell.set {
             set = set.args(["--set-val", symbol, value]);
         }
-        let mut steps = vec![set, self.make(["olddefconfig"])];
+        let mut steps = vec![set, make("olddefconfig")];
         if from_base {
-            steps.insert(0, self.make([cell.base.as_str()]));
+            steps.insert(0, make(&cell.base));
         }
         steps
     }
 
-    /// Configures: base target (unless the tree is a copy of another cell's),
-    /// symbols, `olddefconfig`. Gives the configuration that came of it.
+    /// Configures the tree: base target (unless the tree is a copy of another cell's),
+    /// symbols, `olddefconfig`. Returns the resulting configuration.
     ///
     /// # Errors
-    /// Where the machine fails, the time is over or the user interrupts.
+    /// When the machine fails, the time limit is reached or the user interrupts.
     pub fn configure(
         &self,
         from_base: bool,
     ) -> Result<Result<BTreeMap<String, String>, Failure>, Error> {
-        for step in self.configure_steps(from_base) {
-            if let Outcome::Failed(failure) = self.step(&step, &mut |_| {})? {
+        for step in self.configure_steps(from_base, |goal| self.make([goal])) {
+            if let BuildOutcome::Failed(failure) = self.step(&step)? {
                 return Ok(Err(failure));
             }
         }
@@ -112,30 +126,30 @@ impl Build<'_> {
     ///
     /// # Errors
     /// As [`Build::configure`].
-    pub fn build(&self, on_tick: &mut dyn FnMut(&LogTail<'_>)) -> Result<Outcome, Error> {
-        self.step(&self.make(self.build_args()), on_tick)
+    pub fn build(&self) -> Result<BuildOutcome, Error> {
+        self.step(&self.make(self.build_args()))
     }
 
-    /// Makes everything that comes before the first object of the kernel.
+    /// Builds everything that comes before the first object of the kernel: `make prepare`.
     ///
     /// # Errors
     /// As [`Build::configure`].
-    pub fn prepare(&self, on_tick: &mut dyn FnMut(&LogTail<'_>)) -> Result<Outcome, Error> {
-        self.step(&self.make([self.jobs_arg(), "prepare".into()]), on_tick)
+    pub fn prepare(&self) -> Result<BuildOutcome, Error> {
+        self.step(&self.make([self.jobs_arg(), "prepare".into()]))
     }
 
-    /// Runs make with variables (or options) of the caller's, for the build's own goal or
-    /// for `goals`.
+    /// Runs make with additional variables (or options), for the build's own goals or for
+    /// `goals`.
     ///
     /// # Errors
     /// As [`Build::configure`].
-    pub fn make_with(&self, variables: &[String], goals: &[String]) -> Result<Outcome, Error> {
+    pub fn make_with(&self, variables: &[String], goals: &[String]) -> Result<BuildOutcome, Error> {
         let mut args: Vec<OsString> = variables.iter().map(OsString::from).collect();
         match goals {
             [] => args.extend(self.build_args()),
             goals => args.extend(goals.iter().map(OsString::from)),
         }
-        self.step(&self.make(args), &mut |_| {})
+        self.step(&self.make(args))
     }
 
     fn build_args(&self) -> Vec<OsString> {
@@ -152,22 +166,20 @@ impl Build<'_> {
         format!("-j{}", self.jobs).into()
     }
 
-    /// The commands that do the same by hand, ready to paste; `failed` is built
-    /// alone and verbosely first, where make can.
+    /// The commands that do the same by hand; `failed` is built first, by itself and
+    /// verbosely, where make can. Without ccache, and without what makes two builds equal.
     #[must_use]
-    pub fn reproduce(&self, failed: Option<&str>) -> Vec<String> {
-        let mut commands: Vec<String> = self
-            .configure_steps(true)
-            .iter()
-            .map(Command::shell_words)
-            .collect();
+    pub fn reproduce(&self, failed: Option<&str>) -> Vec<Command> {
+        let plain = |goal: &str| self.plain_make(variables(self.cell)).arg(goal);
+        let mut commands = self.configure_steps(true, plain);
         let alone = failed.filter(|target| {
             target.ends_with(".o") && !target.ends_with(".thinlto-native.o") && target.contains('/')
         });
         if let Some(target) = alone {
-            commands.push(self.make(["V=1", target]).shell_words());
+            commands.push(self.plain_make(variables(self.cell)).args(["V=1", target]));
         }
-        commands.push(self.make(self.build_args()).shell_words());
+        let make = self.plain_make(variables(self.cell));
+        commands.push(make.args(self.build_args()));
         commands
     }
 
@@ -180,16 +192,9 @@ impl Build<'_> {
                 .or_insert_with(|| format!("ccache {host}"));
             variables.insert("CC".to_owned(), format!("ccache {compiler}"));
         }
-        let mut command = Command::new("make").arg("-C").arg(self.source);
-        let mut out = OsString::from("O=");
-        out.push(self.dir);
-        command = command.arg(out);
-        for (name, value) in variables {
-            command = command.arg(format!("{name}={value}"));
-        }
-        // What a kernel records of its build is the same for each build; make counts links
-        // where it is not told the number.
-        command = command.args([
+        // Whatever a kernel records about its build must not differ between builds. Without
+        // a given number, make counts the links.
+        let command = self.plain_make(variables).args([
             "KBUILD_BUILD_VERSION=1",
             "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 2026",
             "KBUILD_BUILD_USER=klto",
@@ -198,12 +203,16 @@ impl Build<'_> {
         command.args(args)
     }
 
-    fn step(
-        &self,
-        command: &Command,
-        on_tick: &mut dyn FnMut(&LogTail<'_>),
-    ) -> Result<Outcome, Error> {
-        let mut command = command.clone().env("LC_ALL", "C");
+    fn plain_make(&self, variables: BTreeMap<String, String>) -> Command {
+        let mut out = OsString::from("O=");
+        out.push(self.dir);
+        let command = Command::new("make").arg("-C").arg(self.source).arg(out);
+        let variables = variables.into_iter();
+        command.args(variables.map(|(name, value)| format!("{name}={value}")))
+    }
+
+    fn step(&self, command: &Command) -> Result<BuildOutcome, Error> {
+        let mut command = command.clone().env("LC_ALL", "C").meter(self.meter.clone());
         for name in SCRUBBED_ENV {
             command = command.env_remove(name);
         }
@@ -217,16 +226,15 @@ impl Build<'_> {
             self.deadline,
             self.cancel,
             &mut |tail| {
-                on_tick(tail);
+                (self.watch.0)(tail);
                 ControlFlow::Continue(())
             },
-        )
-        .map_err(process_error)?;
+        )?;
         match exit {
-            Exit::Success => Ok(Outcome::Done),
+            Exit::Success => Ok(BuildOutcome::Done),
             Exit::Cancelled | Exit::Stopped => Err(Error::Cancelled),
             Exit::TimedOut => Err(Error::Machine(format!(
-                "the time limit of {} is over",
+                "timed out after {}",
                 humantime::format_duration(self.cell.timeout)
             ))),
             Exit::Signal(signal) => Err(Error::Machine(format!(
@@ -240,26 +248,21 @@ impl Build<'_> {
                         "{line}; see {}",
                         self.log.display()
                     ))),
-                    None => Ok(Outcome::Failed(failure(&log))),
+                    None => Ok(BuildOutcome::Failed(failure(&log))),
                 }
             }
         }
     }
 }
 
-/// Why make does not know `--shuffle`: it came with 4.4.
+/// Whether make knows `--shuffle`, which came with 4.4.
 ///
 /// # Errors
 /// Where there is no make.
-pub fn no_shuffle(cancel: &Cancel) -> Result<Option<String>, Error> {
+pub fn has_shuffle(cancel: &Cancel) -> Result<bool, Error> {
     let help = Command::new("make").arg("--help");
-    let help = process::capture(&help, None, cancel).map_err(process_error)?;
-    let known = help.stdout.contains("--shuffle");
-    Ok((!known).then(|| "this make has no --shuffle, which came with 4.4".to_owned()))
-}
-
-pub(crate) fn process_error(error: ProcessError) -> Error {
-    Error::Machine(error.to_string())
+    let help = process::capture(&help, None, cancel)?;
+    Ok(help.stdout.contains("--shuffle"))
 }
 
 fn append(log: &Path, line: &str) -> Result<(), Error> {

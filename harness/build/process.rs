@@ -1,11 +1,12 @@
-//! The only place that starts processes. Each child leads a process group of its own,
-//! with a log or captured output, a deadline, and an end that leaves nothing behind:
-//! SIGTERM to the group, a grace, SIGKILL. (What calls `setsid` leaves the group, and
-//! so our reach.)
+//! The only place that starts processes. Each child leads its own process group, with a log
+//! or captured output and a deadline. To end it, the group gets SIGTERM and, after a grace
+//! period, SIGKILL, so that no process is left. (A process that calls `setsid` leaves the
+//! group and is not ended.)
 
 mod cancel;
 mod command;
 mod group;
+mod meter;
 mod tail;
 
 use std::fs::File;
@@ -17,12 +18,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use thiserror::Error;
+use thiserror::Error as DeriveError;
 
 pub use cancel::Cancel;
 pub use command::Command;
+pub use meter::{Meter, Usage};
 pub use tail::LogTail;
 
+use crate::model::error::Error;
 use group::{Group, POLL};
 use tail::Tail;
 
@@ -39,13 +42,13 @@ pub enum Exit {
     Success,
     /// With another code.
     Code(i32),
-    /// By a signal that was not ours.
+    /// By a signal that klto did not send.
     Signal(i32),
-    /// We ended it, at its deadline.
+    /// klto ended it at its deadline.
     TimedOut,
-    /// We ended it, because the user asked for it.
+    /// klto ended it because the user interrupted.
     Cancelled,
-    /// We ended it, because `on_tick` had seen enough.
+    /// klto ended it because `on_tick` asked for that.
     Stopped,
 }
 
@@ -94,17 +97,17 @@ pub struct CapturedBytes {
     pub status: Exit,
 }
 
-/// Why a child could not be run to an end. Never the child's own failure.
-#[derive(Debug, Error)]
+/// Why a child could not be run to its end. Never the child's own failure.
+#[derive(Debug, DeriveError)]
 pub enum ProcessError {
     /// There is no such program.
-    #[error("`{program}` was not found; install it, add its folder to PATH or give its path")]
+    #[error("'{program}' not found; install it, add its folder to PATH or give its path")]
     NotFound {
         /// The program as given.
         program: String,
     },
     /// The folder to start in does not exist.
-    #[error("`{command}` cannot start: {} is not a folder; create it first", .folder.display())]
+    #[error("cannot start '{command}': {} is not a folder; create it first", .folder.display())]
     NoFolder {
         /// The command as a shell line.
         command: String,
@@ -112,7 +115,7 @@ pub enum ProcessError {
         folder: PathBuf,
     },
     /// The program exists but does not start.
-    #[error("`{command}` cannot start: {source}; check that the program is executable here")]
+    #[error("cannot start '{command}': {source}; check that the program is executable here")]
     Start {
         /// The command as a shell line.
         command: String,
@@ -120,7 +123,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// The log cannot be written.
-    #[error("{}: the log cannot be written: {source}; check its folder and permissions", .log.display())]
+    #[error("cannot write the log {}: {source}; check its folder and permissions", .log.display())]
     Log {
         /// The log.
         log: PathBuf,
@@ -137,7 +140,7 @@ pub enum ProcessError {
         log: PathBuf,
     },
     /// The child cannot be waited for.
-    #[error("`{command}` cannot be waited for: {source}; run it by hand to see what it does")]
+    #[error("cannot wait for '{command}': {source}; run it by hand to see what it does")]
     Wait {
         /// The command as a shell line.
         command: String,
@@ -146,15 +149,22 @@ pub enum ProcessError {
     },
     /// A process of the group hangs in the kernel.
     #[error(
-        "`{command}` survives SIGKILL: it hangs in the kernel; look at `ps -eo pid,stat,wchan,args`"
+        "'{command}' survives SIGKILL: it hangs in the kernel; look at 'ps -eo pid,stat,wchan,args'"
     )]
     Survives {
         /// The command as a shell line.
         command: String,
     },
-    /// Signal handlers are refused.
-    #[error("Ctrl-C cannot be handled: {0}; without that, children could stay behind")]
+    /// The system refuses signal handlers.
+    #[error("cannot handle Ctrl-C: {0}; without that, child processes could keep running")]
     Signals(#[source] io::Error),
+}
+
+/// What starts no child, or cannot wait for one, is never the kernel.
+impl From<ProcessError> for Error {
+    fn from(error: ProcessError) -> Error {
+        Error::Machine(error.to_string())
+    }
 }
 
 /// Runs `command` with both outputs appended to the file `log`. `on_tick` gets what is
@@ -201,7 +211,7 @@ pub fn run_logged(
     Ok(exit)
 }
 
-/// Runs `command` and returns what it wrote, held in memory whole.
+/// Runs `command` and returns its output, all of it in memory.
 ///
 /// Nothing is started when `deadline` has passed or `cancel` is set.
 ///
@@ -229,8 +239,8 @@ pub fn capture_bytes(
     deadline: Option<Instant>,
     cancel: &Cancel,
 ) -> Result<CapturedBytes, ProcessError> {
-    // Files in memory, not pipes: a daemon that the child leaves behind would hold a
-    // pipe open, and reading it to its end would never end.
+    // Files in memory, not pipes: a daemon that outlives the child would hold a pipe open,
+    // and reading it to the end would never finish.
     let failed = |source| ProcessError::Start {
         command: command.shell_words(),
         source,
@@ -289,6 +299,7 @@ fn supervise(
     let group = start(command, stdout, stderr)?;
     let mut last_tick = Instant::now();
     let mut pause = Duration::from_millis(1);
+    let mut peak_memory_kib = 0;
     let ended_by_us = loop {
         if group.leader_has_ended().map_err(unwaitable)? {
             break None;
@@ -298,22 +309,33 @@ fn supervise(
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
+            if command.meter.is_some() {
+                peak_memory_kib = peak_memory_kib.max(group.memory_kib());
+            }
             if tick(false).is_break() {
                 break Some(Exit::Stopped);
             }
         }
-        // Short commands are over soon; long ones are worth few looks.
+        // Short commands end soon; long ones need not be polled often.
         std::thread::sleep(pause);
         pause = (pause * 2).min(POLL);
     };
-    // Also after a normal end: what the leader left in its group would go on writing.
+    // Also after a normal end: processes left in the leader's group would keep writing.
     if !group.end(command.grace, cancel) {
         return Err(ProcessError::Survives {
             command: command.shell_words(),
         });
     }
+    if let Some(meter) = &command.meter {
+        let (user, system) = group.processor_time().unwrap_or_default();
+        meter.add(Usage {
+            user,
+            system,
+            peak_memory_kib,
+        });
+    }
     let status = group.reap().map_err(unwaitable)?;
-    // Nothing is left to be ended.
+    // There is nothing left to end.
     let _ = tick(true);
     Ok(ended_by_us.unwrap_or_else(|| Exit::from(status)))
 }
@@ -368,7 +390,7 @@ fn input_file(input: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether nothing more can be written where `file` lies.
+/// Whether the file system of `file` is full.
 fn is_full(file: &File) -> bool {
     rustix::fs::fstatvfs(file).is_ok_and(|space| {
         let is_root = rustix::process::geteuid().is_root();

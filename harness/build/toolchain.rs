@@ -1,4 +1,4 @@
-//! Which programs a build runs, so that what they made is used again only while they are
+//! Which programs a build runs, so that results are reused only while these programs stay
 //! the same.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const HOST: [&str; 13] = [
     "ccache",
 ];
 
-/// The variables for make's command line that make up the cell.
+/// The variables on make's command line that the cell consists of.
 #[must_use]
 pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
     let mut variables = cell.make.clone();
@@ -31,7 +31,7 @@ pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
     variables
 }
 
-/// The compiler that the top Makefile takes for these variables.
+/// The compiler that the top Makefile uses with these variables.
 #[must_use]
 pub fn compiler(variables: &BTreeMap<String, String>) -> String {
     let gcc = || {
@@ -64,8 +64,8 @@ pub fn llvm_tool(tool: &str, llvm: Option<&str>) -> String {
     }
 }
 
-/// Tells the programs of one toolchain and machine from any others: where they are, and
-/// when they were installed.
+/// A hash that identifies the programs of a toolchain on this machine: their paths, sizes
+/// and times.
 #[must_use]
 pub fn fingerprint(cell: &Cell) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
@@ -81,7 +81,7 @@ pub fn fingerprint(cell: &Cell) -> blake3::Hash {
             continue;
         };
         add(&mut hasher, &program);
-        // Most of clang is in a library beside it.
+        // Most of clang's code is in a library.
         if let Some(folder) = program
             .parent()
             .and_then(Path::parent)
@@ -102,7 +102,7 @@ pub fn fingerprint(cell: &Cell) -> blake3::Hash {
     hasher.finalize()
 }
 
-/// Where a program lies, behind all links.
+/// The path of a program, with all links resolved.
 fn find(program: &str) -> Option<PathBuf> {
     let path = if program.contains('/') {
         PathBuf::from(program)

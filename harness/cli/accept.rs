@@ -1,9 +1,9 @@
-//! `klto accept`: what the last run found becomes what is accepted.
+//! `klto accept`: accepts the snapshots of the last run as the new baseline.
 
 use super::{load_matrix, print, select};
 use crate::cli::args::Accept;
 use crate::model::error::{Error, Exit};
-use crate::store::SnapshotDir;
+use crate::store::snapshots::SnapshotDir;
 
 pub fn run(args: &Accept) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
@@ -11,7 +11,7 @@ pub fn run(args: &Accept) -> Result<Exit, Error> {
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
         .ok_or_else(|| {
             Error::Usage(format!(
-                "{}: there is no folder «snapshots» beside the matrix's folder\n  name one with --snapshots",
+                "{}: there is no folder 'snapshots' next to the folder of the matrix\n  give one with --snapshots",
                 args.matrix.display()
             ))
         })?;
@@ -24,7 +24,7 @@ pub fn run(args: &Accept) -> Result<Exit, Error> {
         total += facets;
     }
     if total == 0 {
-        print("nothing to accept: the last run found what is accepted, or there was none\n")?;
+        print("nothing to accept: the last run found no change, or there was no run\n")?;
     }
     Ok(Exit::Pass)
 }

@@ -1,15 +1,21 @@
-//! `klto check`: reads one build tree and says what is broken.
+//! `klto check`: reads one build tree, or the facts that a record keeps of one, and says
+//! what is broken.
 
 use std::collections::BTreeMap;
 
-use super::{load_allows, print};
-use crate::cli::args::Check;
+use super::args::Check;
+use super::load_allows;
+use super::output::print;
 use crate::input::arch_table;
+use crate::judge::allowed::mark_allowed;
 use crate::judge::check;
-use crate::judge::inspect::{self, InspectRequest};
+use crate::judge::inspect::{Expected, InspectRequest, Inspected, inspect, judge_facts};
+use crate::model::arch::Arch;
 use crate::model::error::{Error, Exit};
 use crate::model::finding::key_matches;
-use crate::report::{Format, json, ktap, text};
+use crate::model::record::FindingRecord;
+use crate::run::rules;
+use crate::store::record_dir::RecordDir;
 
 pub fn run(args: &Check) -> Result<Exit, Error> {
     for key in &args.only {
@@ -18,41 +24,93 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
         }
     }
     let allows = load_allows(&args.allow)?;
-    let question = InspectRequest {
-        build: &args.build_dir,
-        source: args.source.as_deref(),
-        log: args.log.as_deref(),
-        goal: args.goal,
-        arch: args
-            .arch
-            .as_deref()
-            .map(arch_table::by_name)
-            .transpose()
-            .map_err(|e| Error::Usage(e.to_string()))?
-            .map(|arch| &**arch),
-        mode: args.lto,
-        requested: &BTreeMap::new(),
-        only: &args.only,
-        allows: &allows,
-        cell: None,
+    let arch = match &args.arch {
+        Some(name) => Some(&**arch_table::by_name(name)?),
+        None => None,
     };
-    let checked = inspect::check_tree(&question)?.checked;
-    let name = args.build_dir.display().to_string();
-    print(&match args.format {
-        Format::Text => text::tree(&name, &checked, args.all),
-        Format::Json => json::tree(&name, &checked),
-        Format::Ktap => ktap::tree(&checked),
-    })?;
-    if checked.open_findings().next().is_some() {
+    let kept = RecordDir::new(&args.dir);
+    let (mut inspected, cell) = match kept.has_record() {
+        true => judge_record(args, &kept, arch)?,
+        false => (inspect_tree(args, arch)?, None),
+    };
+    let identity = &inspected.inspection.identity;
+    let cell = cell.unwrap_or_else(|| format!("{}/any/{}/any", identity.arch, identity.lto));
+    let kernel = identity.kernel.clone();
+    let inspection = &mut inspected.inspection;
+    mark_allowed(&mut inspection.findings, &allows, (&cell, "build"), &kernel);
+
+    let reporter = args.format.reporter(args.details.into());
+    let name = args.dir.display().to_string();
+    let texts = rules::texts(inspection.keys());
+    print(&reporter.inspection(&name, inspection, &texts))?;
+    if inspection.findings.iter().any(FindingRecord::is_open) {
         return Ok(Exit::Fail);
     }
-    match checked.unfinished {
+    match &inspection.unfinished {
         Some(reason) => Err(Error::Unfinished {
-            dir: args.build_dir.clone(),
+            dir: args.dir.clone(),
             reason: format!("{reason}; nothing in what is there breaks a rule"),
         }),
         None => Ok(Exit::Pass),
     }
+}
+
+fn inspect_tree(args: &Check, arch: Option<&Arch>) -> Result<Inspected, Error> {
+    inspect(&InspectRequest {
+        build: &args.dir,
+        source: args.source.as_deref(),
+        log: args.log.as_deref(),
+        goal: args.goal.unwrap_or_default(),
+        arch,
+        mode: args.lto,
+        requested: &BTreeMap::new(),
+        only: &args.only,
+    })
+}
+
+/// Judges the facts beside a record by today's rules; also gives the cell's name.
+fn judge_record(
+    args: &Check,
+    kept: &RecordDir,
+    arch: Option<&Arch>,
+) -> Result<(Inspected, Option<String>), Error> {
+    let of_tree = [
+        ("--source", args.source.is_some()),
+        ("--log", args.log.is_some()),
+        ("--goal", args.goal.is_some()),
+    ];
+    if let Some((option, _)) = of_tree.iter().find(|(_, given)| *given) {
+        return Err(Error::Usage(format!(
+            "{}: this is a record, and {option} is about a build tree\n  leave {option} out, or pass the build tree",
+            args.dir.display()
+        )));
+    }
+    let missing = |what: &str| {
+        Error::Usage(format!(
+            "{}: {what}\n  pass the record of a build that make finished, or a build tree",
+            args.dir.display()
+        ))
+    };
+    let record = kept.load()?.ok_or_else(|| missing("the record is gone"))?;
+    let facts = kept.facts()?.ok_or_else(|| {
+        missing("the record has no facts, because there was no build tree to read")
+    })?;
+    let was = record.inspection;
+    let mode = was.as_ref().map(|inspection| inspection.identity.lto);
+    let requested = was
+        .map(|inspection| inspection.requested)
+        .unwrap_or_default();
+    let inspected = judge_facts(
+        facts,
+        &args.dir,
+        &Expected {
+            arch,
+            mode: args.lto.or(mode),
+            requested: &requested,
+            only: &args.only,
+        },
+    )?;
+    Ok((inspected, Some(record.cell)))
 }
 
 /// Says which keys there are, the nearest first.
@@ -62,10 +120,10 @@ pub fn unknown_key(key: &str) -> Error {
         .map(|rule| rule.key)
         .chain(families.iter().copied());
     let hint = crate::input::suggest::nearest(key, keys)
-        .map(|near| format!("; did you mean «{near}»?"))
+        .map(|near| format!("; did you mean '{near}'?"))
         .unwrap_or_default();
     Error::Usage(format!(
-        "no rule has the key «{key}»{hint}\n  families: {}; «klto explain» lists every rule",
+        "no rule has the key '{key}'{hint}\n  families: {}; 'klto explain' lists every rule",
         families.join(", ")
     ))
 }

@@ -1,4 +1,4 @@
-//! `klto explain`: what a rule says, why, and how to fix it.
+//! `klto explain`: a rule's invariant, why it matters, and how to fix it.
 
 use std::fmt::Write as _;
 
@@ -49,7 +49,7 @@ fn plain(rules: &[&Rule]) -> String {
 #[must_use]
 pub fn markdown(rules: &[&Rule]) -> String {
     let mut out = String::from(
-        "# Rules\n\nWhat `klto` holds against a build tree. `klto explain KEY` shows the same; this\nfile is written by `klto explain --markdown`, and a test compares them.\n",
+        "# Rules\n\n`klto` checks build trees against these rules. `klto explain KEY` shows the same texts.\n`klto explain --markdown` writes this file, and a test compares the two.\n",
     );
     let mut family = "";
     for rule in rules {

@@ -6,7 +6,7 @@ use super::{load_matrix, print, select};
 use crate::build::toolchain;
 use crate::cli::args::Plan;
 use crate::model::error::{Error, Exit};
-use crate::report::Plural;
+use crate::model::finding::counted;
 
 pub fn run(args: &Plan) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
@@ -33,7 +33,7 @@ pub fn run(args: &Plan) -> Result<Exit, Error> {
     for (cell, reason) in &matrix.excluded {
         let _ = writeln!(out, "{cell}\n    excluded: {reason}");
     }
-    let _ = writeln!(out, "{}", Plural(cells.len(), "cell"));
+    let _ = writeln!(out, "{}", counted(cells.len(), "cells"));
     print(&out)?;
     Ok(Exit::Pass)
 }

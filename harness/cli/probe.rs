@@ -3,21 +3,30 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::{exit, jobs, known_findings, print, source_dir};
+use super::args::Probe as Args;
+use super::output::{exit, print, report};
+use super::{check_place, events, jobs, known_findings, open_sources, real_kernel};
+use crate::build::doctor;
 use crate::build::kbuild;
-use crate::build::process::Cancel;
-use crate::cli::args::Probe as Args;
+use crate::build::process::{Cancel, Command};
 use crate::input::arch_table;
 use crate::input::mutation::{self, Mutation};
 use crate::input::suggest::known_names;
 use crate::model::cell::{BOOT, Cell, SCENARIOS};
 use crate::model::error::{Error, Exit};
-use crate::model::outcome::RunResult;
-use crate::report::{Format, json, ktap, text};
-use crate::run::probe::{Request, miniature, probe};
-use crate::source::source_tree::SourceTree;
-use crate::store::WorkDir;
+use crate::model::record::{FORMAT, RunRecord};
+use crate::run::events::Event;
+use crate::run::job::{PlanOptions, plan};
+use crate::run::key::CommonKey;
+use crate::run::pair::usual_tolerances;
+use crate::run::pipeline::Context;
+use crate::run::probe::{Miniature, miniature, prune_records};
+use crate::run::schedule::run_jobs;
+use crate::source::copy::SourceCopy;
+use crate::store::lock::Patience;
+use crate::store::work_dir::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     if args.known.mutate.iter().any(|name| name == "list") {
@@ -27,39 +36,108 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let cells = cells(args)?;
     let mutations = mutation::load_all(&args.known.mutate)?;
     let allows = known_findings(&args.known)?;
-    let kernel = source_dir(&args.kernel)?;
-    let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
-    let source = SourceTree::open(&kernel, &arches)?;
+    let cancel = Cancel::install()?;
+    let kernel = real_kernel(&args.source.kernel)?;
+    let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     let place = work_dir(args)?;
-    super::check_place(&place, &kernel)?;
+    check_place(&place, &kernel)?;
     let work = WorkDir::open(&place)?;
-    let cancel = Cancel::install().map_err(kbuild::process_error)?;
-    let result = RunResult {
-        matrix: "probe".to_owned(),
-        kernel: source.version.clone(),
-        cells: probe(&Request {
-            source: &source,
-            cells: &cells,
-            mutations: &mutations,
-            allows: &allows,
-            work: &work,
-            // Processes of a few milliseconds each: make waits nearly as long as it works.
-            jobs: jobs(args.jobs, 2),
-            cancel: &cancel,
-        })?,
+    let events = events(&args.jobs_options)?;
+
+    // One copy of the sources serves one state of them at a time.
+    let patience = Patience {
+        until: Instant::now().checked_add(args.timeout),
+        cancel: &cancel,
     };
-    print(&match args.format {
-        Format::Text => text::run(&result, args.all),
-        Format::Json => json::run(&result),
-        Format::Ktap => ktap::run(&result),
+    let _lock = work.lock_sources(patience, &mut || {
+        let text = "waiting for another klto that probes in the same work directory";
+        events.on(&Event::Note { text });
     })?;
+    let folder = work.path().join("source");
+    let copy = SourceCopy::of(&sources, &folder, &arch_folders()?, &mutations)?;
+    let fingerprint = copy.fingerprint(true).to_hex();
+    let revision = sources.revision();
+    let layout = Miniature {
+        work: work.path(),
+        copy: &copy,
+        prepared_key: CommonKey::new("prepared", &[work.path()])?,
+        records: format!("{revision}-{}", &fingerprint[..12]),
+        ccache: doctor::is_installed("ccache"),
+        sources: &sources,
+        kernel: &kernel,
+        command: command(args, &kernel),
+    };
+    prune_records(work.path())?;
+    // Processes of a few milliseconds each: make waits nearly as long as it works.
+    let jobs = jobs(args.jobs, 2);
+    let workers = jobs.min(cells.len()).max(1);
+    let tolerances = usual_tolerances()?;
+    let context = Context {
+        layout: &layout,
+        key: &CommonKey::new(&fingerprint, &[work.path()])?,
+        sources: &sources,
+        revision: &revision,
+        snapshots: None,
+        allows: &allows,
+        tolerances: &tolerances,
+        make_jobs: (jobs / workers).max(1),
+        ccache: false,
+        has_shuffle: kbuild::has_shuffle(&cancel)?,
+        fresh: args.jobs_options.fresh,
+        events: &*events,
+        cancel: &cancel,
+    };
+    let plan = plan(
+        &cells,
+        PlanOptions {
+            reuse_trees: false,
+            share_clean_builds: false,
+            prepare_all: true,
+            compare: &[],
+        },
+    );
+    let run = RunRecord {
+        format: FORMAT,
+        klto: env!("CARGO_PKG_VERSION").to_owned(),
+        matrix: "probe".to_owned(),
+        kernel: sources.version().to_owned(),
+        revision: revision.clone(),
+        cells: run_jobs(&context, &plan, workers, args.jobs_options.fail_fast),
+    };
+    report(&run, &args.reporting)?;
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    Ok(exit(&result, false))
+    Ok(exit(&run, false))
 }
 
-/// What can be got wrong, and how it shows.
+/// The folders under `arch/` that a probe of any architecture may read.
+fn arch_folders() -> Result<Vec<&'static str>, Error> {
+    let arches = arch_table::all()?.values();
+    Ok(arches.map(|arch| arch.src.as_str()).collect())
+}
+
+/// The probe as it was asked for, without the cell.
+fn command(args: &Args, kernel: &Path) -> Command {
+    let mut command = Command::new("klto").args(["probe", "--kernel"]).arg(kernel);
+    if let Some(reference) = &args.source.reference {
+        command = command.args(["--ref", reference]);
+    }
+    if args.toolchain != "-22" {
+        command = command.args(["--toolchain", &args.toolchain]);
+    }
+    for (option, values) in [("--scenario", &args.scenario), ("--add", &args.add)] {
+        if !values.is_empty() && *values != ["build"] {
+            command = command.args([option, &values.join(",")]);
+        }
+    }
+    for mutation in &args.known.mutate {
+        command = command.args(["--mutate", mutation]);
+    }
+    command
+}
+
+/// The known mistakes, and how they show.
 fn table(mutations: &[Mutation]) -> String {
     let mut out = String::new();
     for mutation in mutations {
@@ -73,7 +151,7 @@ fn table(mutations: &[Mutation]) -> String {
     out
 }
 
-/// One cell an architecture and mode.
+/// One cell per architecture and mode.
 fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
     let usage = |e: arch_table::ArchError| Error::Usage(e.to_string());
     let mut names = args.arch.iter().map(String::as_str).collect::<Vec<_>>();
@@ -83,7 +161,7 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
     let scenarios = scenarios(&args.scenario)?;
     let mut make = miniature::adding(&args.add);
     make.insert("LLVM".to_owned(), args.toolchain.clone());
-    // The miniature has no Rust: what comes of it does not hang on whether the machine has.
+    // The miniature has no Rust: the result does not depend on whether the machine has it.
     make.insert("RUSTC".to_owned(), "false".to_owned());
     let mut cells: Vec<Cell> = Vec::new();
     for name in names {
@@ -112,23 +190,23 @@ fn cells(args: &Args) -> Result<Vec<Cell>, Error> {
 }
 
 fn scenarios(asked: &[String]) -> Result<Vec<String>, Error> {
-    let played = || SCENARIOS.into_iter().filter(|name| *name != BOOT);
+    let probed = || SCENARIOS.into_iter().filter(|name| *name != BOOT);
     for name in asked.iter().filter(|name| *name != "all") {
         if name == BOOT {
             return Err(Error::Usage(
-                "a miniature cannot boot\n  name the scenario in a matrix, for `klto run`"
+                "a miniature cannot boot\n  name the scenario in a matrix, for 'klto run'"
                     .to_owned(),
             ));
         }
-        if !played().any(|known| known == name) {
+        if !probed().any(|known| known == name) {
             return Err(Error::Usage(format!(
-                "no scenario is named `{name}`; {}",
-                known_names(name, played().chain(["all"]))
+                "no scenario is named '{name}'; {}",
+                known_names(name, probed().chain(["all"]))
             )));
         }
     }
     let is_asked = |name: &&str| *name == "build" || asked.iter().any(|a| a == name || a == "all");
-    Ok(played().filter(is_asked).map(str::to_owned).collect())
+    Ok(probed().filter(is_asked).map(str::to_owned).collect())
 }
 
 /// `llvm-22` for `-22`; the folders of a path for a path.
@@ -151,7 +229,7 @@ fn toolchain_name(llvm: &str) -> Result<String, Error> {
             Ok(format!("llvm-{name}"))
         }
         _ => Err(Error::Usage(format!(
-            "`{llvm}` is no toolchain: expected what make takes as LLVM=\n  give a suffix such as -22, an absolute folder that ends in /, or 1"
+            "'{llvm}' is not a toolchain: expected what make takes as LLVM=\n  give a suffix such as -22, an absolute folder that ends in /, or 1"
         ))),
     }
 }
@@ -167,7 +245,7 @@ fn work_dir(args: &Args) -> Result<PathBuf, Error> {
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     cache.map(|dir| dir.join("klto/probe")).ok_or_else(|| {
         Error::Usage(
-            "neither XDG_CACHE_HOME nor HOME is set\n  say with --work where to keep build trees"
+            "neither XDG_CACHE_HOME nor HOME is set\n  pass a directory for build trees with --work"
                 .to_owned(),
         )
     })

@@ -1,27 +1,28 @@
 //! `klto run`: builds the cells of a matrix and checks each.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
-use super::{check_place, exit, jobs, known_findings, load_matrix, print, select, source_dir};
-use crate::build::dir_state::mirror_sources;
+use super::args::Run as Args;
+use super::output::{exit, report};
+use super::{
+    check_place, events, jobs, known_findings, load_matrix, open_sources, real_kernel, select,
+};
 use crate::build::kbuild;
 use crate::build::process::Cancel;
-use crate::cli::args::Run as Args;
-use crate::input::mutation::{self, Mutation};
+use crate::input::mutation;
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
-use crate::model::outcome::Verdict;
-use crate::model::outcome::{CellResult, RunResult};
-use crate::report::{Format, json, ktap, text};
-use crate::run::cell::Run;
+use crate::model::record::{Baseline, CellRecord, FORMAT, RunRecord, SkipReason};
+use crate::report::{Format, Options};
+use crate::run::events::Event;
+use crate::run::job::{PlanOptions, plan};
+use crate::run::key::CommonKey;
 use crate::run::pair::usual_tolerances;
-use crate::run::progress::say;
+use crate::run::pipeline::Context;
 use crate::run::scenario;
-use crate::run::schedule::{Wanted, verify_all};
-use crate::source::source_tree::SourceTree;
-use crate::store::{SnapshotDir, WorkDir};
-use crate::tree::path::stays_inside;
+use crate::run::schedule::run_jobs;
+use crate::run::whole::WholeKernel;
+use crate::store::lock::Patience;
+use crate::store::snapshots::SnapshotDir;
+use crate::store::work_dir::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
@@ -29,81 +30,102 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let mutations = mutation::load_all(&args.known.mutate)?;
     let mut allows = known_findings(&args.known)?;
     allows.extend(matrix.allow.iter().cloned());
-    let mut kernel = source_dir(&args.kernel)?;
-    let arches: Vec<_> = cells.iter().map(|cell| &*cell.arch).collect();
-    SourceTree::open(&kernel, &arches)?;
+    let cancel = Cancel::install()?;
+    let kernel = real_kernel(&args.source.kernel)?;
+    let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     check_place(&args.work, &kernel)?;
     let work = WorkDir::open(&args.work)?;
-    if !mutations.is_empty() || edits_sources(&cells)? {
-        kernel = copy_sources(&kernel, &work.path().join("source"), &mutations)?;
-    }
-    let source = SourceTree::open(&kernel, &arches)?;
-    // What comes of a mistake is nothing to accept.
-    let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
-        .filter(|_| mutations.is_empty());
-    let cancel = Cancel::install().map_err(kbuild::process_error)?;
-    let no_shuffle = kbuild::no_shuffle(&cancel)?;
-    let run = Run {
-        source: &source,
-        work: &work,
-        snapshots: snapshots.as_ref(),
-        allows: &allows,
-        jobs: jobs(args.jobs, 1),
-        ccache: args.ccache,
-        no_shuffle: no_shuffle.as_deref(),
+    let events = events(&args.jobs_options)?;
+
+    let changes_sources = !mutations.is_empty() || edits_sources(&cells)?;
+    let patience = Patience {
+        until: None,
         cancel: &cancel,
     };
-
+    // Two runs that use the user's own folder need not wait for each other.
+    let _lock = match sources.is_copied(&mutations, changes_sources) {
+        false => None,
+        true => Some(work.lock_sources(patience, &mut || {
+            let text = "waiting for another klto that uses the same copy of the sources";
+            events.on(&Event::Note { text });
+        })?),
+    };
+    let folder = sources.prepare(work.path(), &mutations, changes_sources)?;
+    let fingerprint = sources.fingerprint(&work.path().join("sources.index"), &cancel)?;
+    let source_key = format!("{fingerprint} {mutations:?}");
+    // Results of a mutated tree must never become accepted snapshots.
+    let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
+        .filter(|_| mutations.is_empty());
     let tolerances = match matrix.tolerances {
         Some(tolerances) => tolerances,
-        None => usual_tolerances().map_err(|e| Error::Usage(e.to_string()))?,
+        None => usual_tolerances()?,
     };
-    let wanted = Wanted {
-        reuse: !args.no_reuse,
-        compare: &matrix.compare,
+    let revision = sources.revision();
+    let layout = WholeKernel {
+        work: work.path(),
+        source: &folder,
+        revision: &revision,
+        ccache: args.ccache,
+    };
+    let context = Context {
+        layout: &layout,
+        key: &CommonKey::new(&source_key, &[&folder, work.path()])?,
+        sources: &sources,
+        revision: &revision,
+        snapshots: snapshots.as_ref(),
+        allows: &allows,
         tolerances: &tolerances,
+        make_jobs: jobs(args.jobs, 1),
+        ccache: args.ccache,
+        has_shuffle: kbuild::has_shuffle(&cancel)?,
+        fresh: args.jobs_options.fresh,
+        events: &*events,
+        cancel: &cancel,
     };
-    let mut results = verify_all(&run, &cells, &wanted);
-    if let Some(snapshots) = run.snapshots.filter(|_| args.cells.patterns.is_empty()) {
+    let plan = plan(
+        &cells,
+        PlanOptions {
+            reuse_trees: !args.no_reuse,
+            share_clean_builds: true,
+            prepare_all: false,
+            compare: &matrix.compare,
+        },
+    );
+    let mut records = run_jobs(&context, &plan, 1, args.jobs_options.fail_fast);
+    if let Some(snapshots) = snapshots.filter(|_| args.cells.patterns.is_empty()) {
         let known: Vec<String> = matrix.cells().iter().map(Cell::name).collect();
-        let gone = snapshots
-            .cells()?
-            .into_iter()
-            .filter(|name| !known.contains(name));
-        results.extend(gone.map(|name| CellResult::without_build(name, Verdict::Missing)));
+        let accepted = snapshots.cells()?.into_iter();
+        records.extend(accepted.filter(|name| !known.contains(name)).map(gone));
     }
-    let result = RunResult {
+    let run = RunRecord {
+        format: FORMAT,
+        klto: env!("CARGO_PKG_VERSION").to_owned(),
         matrix: matrix.name.clone(),
-        kernel: source.version.clone(),
-        cells: results,
+        kernel: sources.version().to_owned(),
+        revision,
+        cells: records,
     };
-    report(args, &work, &result)?;
+    let written = write_reports(&work, &run);
+    report(&run, &args.reporting).and(written)?;
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    Ok(exit(&result, args.strict))
+    Ok(exit(&run, args.strict))
 }
 
-/// Copies the source tree, for scenarios or mutations to change, and makes the mistakes in
-/// it. What an earlier run changed there is brought back first.
-fn copy_sources(kernel: &Path, copy: &Path, mutations: &[Mutation]) -> Result<PathBuf, Error> {
-    say(format_args!(
-        "copying the source tree to {}",
-        copy.display()
-    ));
-    mirror_sources(kernel, copy)?;
-    for mutation in mutations {
-        for file in mutation.files().collect::<BTreeSet<_>>() {
-            let path = copy.join(file);
-            if !stays_inside(file) || !path.is_file() {
-                return Err(mutation.no_file(kernel, file));
-            }
-            let text = std::fs::read(&path).map_err(Error::io(&path, "read"))?;
-            let text = mutation.apply(file, &text).map_err(Error::Usage)?;
-            std::fs::write(&path, text).map_err(Error::io(&path, "write"))?;
-        }
+/// A cell that is accepted, and no longer one of the matrix.
+fn gone(name: String) -> CellRecord {
+    CellRecord {
+        baseline: Baseline::Gone,
+        ..CellRecord::skipped(name, SkipReason::NoCell)
     }
-    Ok(copy.to_owned())
+}
+
+/// The reports that every run leaves in its work directory.
+fn write_reports(work: &WorkDir, run: &RunRecord) -> Result<(), Error> {
+    let text = |format: Format| format.reporter(Options::default()).run(run);
+    let json = work.write_report("report.json", &text(Format::Json));
+    json.and(work.write_report("report.ktap", &text(Format::Ktap)))
 }
 
 /// Whether a scenario of some cell changes source files.
@@ -115,24 +137,4 @@ fn edits_sources(cells: &[Cell]) -> Result<bool, Error> {
         }
     }
     Ok(false)
-}
-
-/// Writes the report files, then prints: a failure of one does not silence the other.
-fn report(args: &Args, work: &WorkDir, result: &RunResult) -> Result<(), Error> {
-    let (json, ktap) = (json::run(result), ktap::run(result));
-    let written = work
-        .write_report("report.json", &json)
-        .and(work.write_report("report.ktap", &ktap));
-    print(&match args.format {
-        Format::Text => text::run(result, args.all),
-        Format::Json => json,
-        Format::Ktap => ktap,
-    })?;
-    if args.format == Format::Text && written.is_ok() {
-        say(format_args!(
-            "reports: {}/report.json, report.ktap",
-            work.path().display()
-        ));
-    }
-    written
 }

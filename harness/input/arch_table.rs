@@ -1,6 +1,6 @@
-//! The table of architectures: one YAML file each, embedded in the program, so that a
-//! fifth architecture is a file and not code (`build.rs` has cargo see a new one). Read when a matrix names one, and to
-//! recognise the architecture of a build tree.
+//! The architecture table: one YAML file per architecture, embedded in the program, so that a
+//! new architecture needs a file and no code (`build.rs` makes cargo notice new files). It is
+//! read when a matrix names an architecture, and to recognise that of a build tree.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,23 +15,23 @@ use crate::model::arch::Arch;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/input/arch");
 
-/// Why an architecture could not be had.
+/// Why an architecture is not available.
 #[derive(Debug, Error)]
 pub enum ArchError {
     /// No file in the table has this name.
-    #[error("architecture `{name}` is not known; {known}")]
+    #[error("architecture '{name}' is not known; {known}")]
     Unknown {
         /// The name asked for.
         name: String,
         /// The known names and the nearest of them, to end the message.
         known: String,
     },
-    /// A file of the table is broken: a mistake in klto itself.
+    /// A file of the table is invalid: a bug in klto itself.
     #[error(transparent)]
     File(#[from] YamlError),
     /// A file's name is not the architecture's.
     #[error(
-        "arch/{file}: describes `{name}`; expected `{name}.yaml` as its name; rename one of the two"
+        "arch/{file} describes '{name}', so it must be named '{name}.yaml'; rename one of the two"
     )]
     Misnamed {
         /// The file.
@@ -41,10 +41,16 @@ pub enum ArchError {
     },
 }
 
+impl From<ArchError> for crate::model::error::Error {
+    fn from(error: ArchError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
 /// Every architecture, by name.
 ///
 /// # Errors
-/// When a file of the embedded table is broken, which a unit test rules out.
+/// If a file of the embedded table is invalid, which a unit test rules out.
 pub fn all() -> Result<&'static BTreeMap<String, Arc<Arch>>, ArchError> {
     static TABLE: OnceLock<BTreeMap<String, Arc<Arch>>> = OnceLock::new();
     if let Some(table) = TABLE.get() {
@@ -57,7 +63,7 @@ pub fn all() -> Result<&'static BTreeMap<String, Arc<Arch>>, ArchError> {
 /// The architecture of that name.
 ///
 /// # Errors
-/// [`ArchError::Unknown`] with the nearest name, when there is none.
+/// [`ArchError::Unknown`] with the nearest name, if there is none.
 pub fn by_name(name: &str) -> Result<&'static Arc<Arch>, ArchError> {
     let table = all()?;
     table.get(name).ok_or_else(|| ArchError::Unknown {
@@ -66,7 +72,7 @@ pub fn by_name(name: &str) -> Result<&'static Arc<Arch>, ArchError> {
     })
 }
 
-/// The architecture that a configuration (symbols with `CONFIG_`) is for.
+/// The architecture of a configuration (symbols with `CONFIG_`).
 ///
 /// # Errors
 /// As [`all`].
@@ -87,7 +93,7 @@ pub fn names() -> Result<Vec<&'static str>, ArchError> {
     Ok(all()?.keys().map(String::as_str).collect())
 }
 
-/// The names of those whose kernels can be built with Clang's LTO, sorted.
+/// The names of the architectures whose kernels can be built with Clang's LTO, sorted.
 ///
 /// # Errors
 /// As [`all`].
@@ -161,7 +167,7 @@ mod tests {
     fn an_unknown_name_gets_the_nearest() {
         assert_eq!(
             by_name("aarch64").unwrap_err().to_string(),
-            "architecture `aarch64` is not known; did you mean `arm64`? known: arm64, loongarch, powerpc, riscv, x86_64"
+            "architecture 'aarch64' is not known; did you mean 'arm64'? known: arm64, loongarch, powerpc, riscv, x86_64"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! Reads a matrix file and turns it into cells, the input of every run. What the file
-//! says must hold together before anything is built: the rules are in `matrix/rules.rs`.
+//! Reads a matrix file and turns it into cells, the input of every run. Its parts must fit
+//! together before anything is built: `matrix/rules.rs` checks that.
 
 mod rules;
 
@@ -24,17 +24,17 @@ use crate::model::tolerances::Tolerances;
 /// A matrix whose parts fit together, and its cells.
 #[derive(Debug, Clone)]
 pub struct Matrix {
-    /// Its name, which snapshots and runs are filed under.
+    /// Its name, used for the folders of snapshots and runs.
     pub name: String,
-    /// The file it was read from, as the user named it.
+    /// The file it was read from, as the user gave it.
     pub file: PathBuf,
-    /// The names of the cells left out, each with its reason.
+    /// The names of the excluded cells, each with the reason.
     pub excluded: Vec<(String, String)>,
-    /// The suppressions.
+    /// Known findings.
     pub allow: Vec<Allow>,
-    /// The modes whose trees are compared, the others with the first.
+    /// The modes whose trees are compared, all with the first.
     pub compare: Vec<LtoMode>,
-    /// How far sizes may be apart then.
+    /// How much sizes may differ then.
     pub tolerances: Option<Tolerances>,
     cells: Vec<Cell>,
 }
@@ -50,7 +50,7 @@ struct Document {
     #[serde(default)]
     exclude: Vec<Exclude>,
     #[serde(default = "build_only")]
-    scenarios: Vec<Played>,
+    scenarios: Vec<ScenarioEntry>,
     #[serde(default)]
     compare: Vec<LtoMode>,
     #[serde(default)]
@@ -77,10 +77,10 @@ struct Config {
     disable: Vec<String>,
     #[serde(default)]
     set: BTreeMap<String, String>,
-    /// What make is asked for.
+    /// The goals of make.
     #[serde(default = "the_kernel")]
     goals: Vec<String>,
-    /// More symbols, for cells of one architecture.
+    /// More symbols, for the cells of one architecture.
     #[serde(default)]
     arch: BTreeMap<String, Symbols>,
 }
@@ -96,17 +96,17 @@ struct Symbols {
     set: BTreeMap<String, String>,
 }
 
-/// A scenario, and the cells that it is played on: `switch`, or
+/// A scenario, and the cells it is run on: `switch`, or
 /// `{ name: switch, cells: "x86_64" }`.
 #[derive(Debug, Clone, PartialEq)]
-struct Played {
+struct ScenarioEntry {
     name: String,
     /// All, if `None`.
     cells: Option<CellPattern>,
 }
 
-impl<'de> Deserialize<'de> for Played {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Played, D::Error> {
+impl<'de> Deserialize<'de> for ScenarioEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ScenarioEntry, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct OnSome {
@@ -118,22 +118,22 @@ impl<'de> Deserialize<'de> for Played {
         struct WordOrMap;
 
         impl<'de> Visitor<'de> for WordOrMap {
-            type Value = Played;
+            type Value = ScenarioEntry;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the name of a scenario, or `{ name: …, cells: … }`")
+                f.write_str("the name of a scenario, or '{ name: …, cells: … }'")
             }
 
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Played, E> {
-                Ok(Played {
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<ScenarioEntry, E> {
+                Ok(ScenarioEntry {
                     name: name.to_owned(),
                     cells: None,
                 })
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Played, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ScenarioEntry, A::Error> {
                 let OnSome { name, cells } = OnSome::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Played {
+                Ok(ScenarioEntry {
                     name,
                     cells: Some(cells),
                 })
@@ -157,7 +157,7 @@ struct Axes {
     toolchain: Vec<String>,
 }
 
-/// Cells that are not built: those with all the given coordinates.
+/// Cells that are not built: those that match all given coordinates.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exclude {
@@ -178,7 +178,7 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    /// Whether it leaves `cell` out.
+    /// Whether it excludes `cell`.
     pub fn covers(&self, cell: &Cell) -> bool {
         let same = |given: &Option<String>, own: &str| given.as_ref().is_none_or(|g| g == own);
         same(&self.arch, &cell.arch.name)
@@ -192,26 +192,27 @@ fn the_kernel() -> Vec<String> {
     vec!["vmlinux".to_owned()]
 }
 
-fn build_only() -> Vec<Played> {
-    vec![Played {
+fn build_only() -> Vec<ScenarioEntry> {
+    vec![ScenarioEntry {
         name: "build".to_owned(),
         cells: None,
     }]
 }
 
-/// Nothing runs for ever, not even when the file names no limit.
+/// Nothing runs forever, even if the file sets no limit.
 fn six_hours() -> Duration {
     Duration::from_secs(6 * 60 * 60)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     yaml::word(deserializer, |text| match humantime::parse_duration(text) {
-        Ok(duration) if duration.is_zero() => {
-            Err("a time limit of zero lets nothing run; write one such as `2h` or `90min`".into())
-        }
+        Ok(duration) if duration.is_zero() => Err(
+            "the time limit is zero, so nothing would run; write one such as '2h' or '90min'"
+                .into(),
+        ),
         Ok(duration) => Ok(duration),
         Err(error) => Err(format!(
-            "`{text}` is not a time limit ({error}); write one such as `2h` or `90min`"
+            "'{text}' is not a time limit ({error}); write one such as '2h' or '90min'"
         )),
     })
 }
@@ -219,7 +220,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 /// Why a matrix cannot be used. Nothing was built.
 #[derive(Debug, Error)]
 pub enum MatrixError {
-    /// The file cannot be read, or is not of a matrix's shape.
+    /// The file cannot be read, or is not a matrix.
     #[error(transparent)]
     Yaml(#[from] YamlError),
     /// The architecture table cannot be read.
@@ -237,7 +238,7 @@ pub enum MatrixError {
     #[error(transparent)]
     Pattern(#[from] PatternError),
     /// A pattern matches no cell of the matrix.
-    #[error("`{pattern}` matches no cell of {}; {hint}", .file.display())]
+    #[error("'{pattern}' matches no cell of {}; {hint}", .file.display())]
     NoCell {
         /// The pattern.
         pattern: String,
@@ -248,11 +249,17 @@ pub enum MatrixError {
     },
 }
 
+impl From<MatrixError> for crate::model::error::Error {
+    fn from(error: MatrixError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
 impl Matrix {
     /// Reads and checks a matrix file.
     ///
     /// # Errors
-    /// When it cannot be read or does not hold together; the message has the place.
+    /// When it cannot be read or its parts do not fit; the message has the position.
     pub fn load(file: &Path) -> Result<Self, MatrixError> {
         Self::parse(&yaml::read(file)?, file)
     }
@@ -260,7 +267,7 @@ impl Matrix {
     /// The same from `text`, the contents of `file`.
     ///
     /// # Errors
-    /// When it does not hold together; the message has the place.
+    /// When its parts do not fit; the message has the position.
     pub fn parse(text: &str, file: &Path) -> Result<Self, MatrixError> {
         let document: Document = yaml::parse(text, file)?;
         let check = rules::Check { text, file };
@@ -285,17 +292,17 @@ impl Matrix {
         })
     }
 
-    /// Every cell that is not excluded; the axes vary in the order architecture,
-    /// config, LTO mode, toolchain, each in the order of the file.
+    /// All cells that are not excluded, by architecture, config, LTO mode and toolchain, each
+    /// in the order of the file.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
     }
 
-    /// The cells that at least one of `patterns` matches (see [`CellPattern`]), in
-    /// the matrix's order; all of them if there is no pattern.
+    /// The cells that at least one of `patterns` matches (see [`CellPattern`]), in the
+    /// matrix's order; all cells if there is no pattern.
     ///
     /// # Errors
-    /// When a pattern cannot be read or matches no cell.
+    /// When a pattern is invalid or matches no cell.
     pub fn select(&self, patterns: &[String]) -> Result<Vec<Cell>, MatrixError> {
         if patterns.is_empty() {
             return Ok(self.cells.clone());
@@ -315,7 +322,7 @@ impl Matrix {
             return Ok(pattern);
         }
         let hint = match nearest(text, names.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`? "),
+            Some(near) => format!("did you mean '{near}'? "),
             None => String::new(),
         };
         Err(MatrixError::NoCell {
@@ -326,15 +333,15 @@ impl Matrix {
     }
 }
 
-/// What stands in a toolchain's variables for the prefix of the architecture's GNU tools.
+/// The placeholder in a toolchain's variables for the prefix of the architecture's GNU tools.
 const GNU: &str = "{gnu}";
 
 impl Document {
-    /// The scenarios of a cell, in the order of playing.
-    fn played(&self, cell: &str) -> Vec<String> {
+    /// The scenarios of a cell, in the order they are run.
+    fn scheduled(&self, cell: &str) -> Vec<String> {
         let is_played = |name: &&str| {
-            self.scenarios.iter().any(|played| {
-                played.name == **name && played.cells.as_ref().is_none_or(|p| p.matches(cell))
+            self.scenarios.iter().any(|scheduled| {
+                scheduled.name == **name && scheduled.cells.as_ref().is_none_or(|p| p.matches(cell))
             })
         };
         SCENARIOS
@@ -381,7 +388,7 @@ impl Document {
                         for value in cell.make.values_mut() {
                             *value = value.replace(GNU, &arch.gnu);
                         }
-                        cell.scenarios = self.played(&cell.name());
+                        cell.scenarios = self.scheduled(&cell.name());
                         cell.enable_boot();
                         cells.push(cell);
                     }

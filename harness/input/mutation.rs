@@ -1,6 +1,6 @@
-//! Named mistakes in the kernel's makefiles, each a small data file: what somebody could
-//! do wrong, and by which rule it must be reported. `klto probe --mutate` applies them to
-//! its copy of the source tree.
+//! Mutations: named mistakes in the kernel's makefiles, each a small data file with the edit
+//! and the rules that must report it. `klto probe --mutate` applies them to its copy of the
+//! source tree.
 
 use std::path::Path;
 
@@ -14,46 +14,46 @@ use crate::model::error::Error;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/input/mutations");
 
-/// A mistake.
+/// A mutation.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutation {
     /// The stem of its file.
     pub name: String,
-    /// What somebody did, and what it leads to.
+    /// What the mistake is, and what it leads to.
     pub about: String,
     /// The version of the distributed-ThinLTO series that had it.
     #[serde(default)]
     pub history: Option<String>,
     /// Applied in order.
     pub edits: Vec<Edit>,
-    /// The modes where it can be seen; all, if not given.
+    /// The modes in which it can be seen; all, if not given.
     #[serde(default = "all_modes")]
     pub lto: Vec<LtoMode>,
-    /// The architectures where it can be seen; all, if not given.
+    /// The architectures on which it can be seen; all, if not given.
     #[serde(default)]
     pub arch: Option<Vec<String>>,
-    /// The cheapest scenario that shows it.
+    /// The cheapest scenario that reveals it.
     #[serde(default = "build")]
     pub scenario: String,
-    /// The keys that are reported wherever it can be seen.
+    /// The keys that must be reported.
     #[serde(default)]
     pub expect: Vec<String>,
-    /// Keys that may come with them.
+    /// Keys that may be reported as well.
     #[serde(default)]
     pub also: Vec<String>,
-    /// Why nothing reports it.
+    /// Why no rule can report it.
     #[serde(default)]
     pub unseen: Option<String>,
 }
 
-/// A change of one file.
+/// A change to one file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// From the source tree's top.
+    /// Relative to the source tree.
     pub file: String,
-    /// A text that the file holds exactly once.
+    /// A text that occurs exactly once in the file.
     #[serde(rename = "match")]
     pub pattern: String,
     pub replace: String,
@@ -73,20 +73,20 @@ impl Mutation {
         self.edits.iter().map(|edit| edit.file.as_str())
     }
 
-    /// What to say where a kernel has no `file` to make the mistake in.
+    /// The error for a kernel that has no `file` to change.
     #[must_use]
     pub fn no_file(&self, kernel: &Path, file: &str) -> Error {
         Error::Usage(format!(
-            "{}: there is no {file}, which the mutation {} changes\n  this kernel keeps it elsewhere; choose another mutation, or another kernel",
+            "{}: there is no {file}, which mutation {} changes\n  it does not apply to this kernel; choose another mutation or another kernel",
             kernel.display(),
             self.name
         ))
     }
 
-    /// The text of `file` with the mistake in it.
+    /// The text of `file` with the mutation applied.
     ///
     /// # Errors
-    /// Where a pattern does not occur exactly once.
+    /// When a pattern does not occur exactly once.
     pub fn apply(&self, file: &str, text: &[u8]) -> Result<Vec<u8>, String> {
         let mut text = text.to_vec();
         for edit in self.edits.iter().filter(|edit| edit.file == file) {
@@ -94,7 +94,7 @@ impl Mutation {
             let places: Vec<usize> = finder.find_iter(&text).collect();
             let [place] = places[..] else {
                 return Err(format!(
-                    "mutation {}: {file} holds «{}» {} times, expected once\n  this kernel words it otherwise; choose another mutation, or another kernel",
+                    "mutation {}: {file} has '{}' {} times, not once\n  it does not apply to this kernel; choose another mutation or another kernel",
                     self.name,
                     edit.pattern.escape_debug(),
                     places.len()
@@ -109,7 +109,7 @@ impl Mutation {
 /// Every mutation of the table, by name.
 ///
 /// # Errors
-/// When a file of the embedded table is broken, which a unit test rules out.
+/// If a file of the embedded table is invalid, which a unit test rules out.
 pub fn all() -> Result<Vec<Mutation>, Error> {
     let mut table = FILES
         .files()
@@ -131,11 +131,10 @@ pub fn load_all(names: &[String]) -> Result<Vec<Mutation>, Error> {
     names.iter().map(|name| load(name)).collect()
 }
 
-/// The mutation of that name, or the one in a file of the user's: a name that ends in
-/// `.yaml` is a path.
+/// The mutation of that name. A name that ends in `.yaml` is the path of the user's own file.
 ///
 /// # Errors
-/// [`Error::Usage`] where there is none, with the nearest name.
+/// [`Error::Usage`] with the nearest name, if there is none.
 pub fn load(name: &str) -> Result<Mutation, Error> {
     if name.ends_with(".yaml") {
         let file = Path::new(name);
@@ -147,7 +146,7 @@ pub fn load(name: &str) -> Result<Mutation, Error> {
     match table.iter().find(|mutation| mutation.name == name) {
         Some(mutation) => Ok(mutation.clone()),
         None => Err(Error::Usage(format!(
-            "no mutation is named `{name}`; {}",
+            "there is no mutation '{name}'; {}",
             known_names(name, table.iter().map(|m| m.name.as_str()))
         ))),
     }

@@ -1,8 +1,7 @@
-//! "Did you mean …?": the known word nearest to one that a person mistyped, for
-//! every layer that looks a name up in a table.
+//! "Did you mean …?": the known word nearest to a mistyped one, wherever a name is looked up
+//! in a table.
 
-/// The entry of `known` that `word` was probably meant to be, or `None` when
-/// none is near enough to be worth suggesting.
+/// The entry of `known` that `word` was probably meant to be; `None` if none is near enough.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(f64, &str)> = None;
     for candidate in known {
@@ -15,8 +14,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     best.map(|(_, candidate)| candidate)
 }
 
-/// The end of an error message about an unknown name: what is known, and the
-/// nearest of it. `known` should be short enough to read.
+/// The end of an error message about an unknown name: the nearest known name, and all of
+/// them. `known` should be short enough to read.
 pub fn known_names<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     if known.is_empty() {
@@ -24,7 +23,7 @@ pub fn known_names<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
     }
     let list = known.join(", ");
     match nearest(word, known) {
-        Some(near) => format!("did you mean `{near}`? known: {list}"),
+        Some(near) => format!("did you mean '{near}'? known: {list}"),
         None => format!("known: {list}"),
     }
 }
@@ -51,7 +50,7 @@ mod tests {
     fn the_message_lists_what_is_known() {
         assert_eq!(
             known_names("thn", ["none", "thin"]),
-            "did you mean `thin`? known: none, thin"
+            "did you mean 'thin'? known: none, thin"
         );
         assert_eq!(known_names("x", []), "none is defined");
     }

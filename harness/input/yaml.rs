@@ -1,9 +1,9 @@
-//! Reads the project's YAML files (matrix, allow list, architecture) so that
-//! every mistake is reported with file, line, column and the nearest known key.
+//! Reads klto's YAML files (matrix, allow list, architecture) so that every mistake is
+//! reported with file, line, column and the nearest known key.
 //!
-//! Two things `serde_yaml` does not do are done here by a walk over the document:
-//! a key given twice is refused at every depth, and a node can be located by its
-//! path after parsing, for rules that only hold between parts of a file.
+//! Two things that `serde_yaml` lacks are done here by a walk over the document: a duplicate
+//! key is refused at every depth, and a node can be located by its path after parsing, for
+//! rules between several parts of a file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,9 +19,9 @@ use crate::input::suggest::nearest;
 pub struct Place {
     /// The file as the user named it.
     pub file: PathBuf,
-    /// Line, from 1; 0 where no position is known.
+    /// Line, from 1; 0 if the position is unknown.
     pub line: usize,
-    /// Column in characters, from 1; 0 where no position is known.
+    /// Column in characters, from 1; 0 if the position is unknown.
     pub column: usize,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Error)]
 pub enum YamlError {
     /// The file itself cannot be read.
-    #[error("{}: cannot be read: {source}; give the path of a readable YAML file", .file.display())]
+    #[error("cannot read {}: {source}; give the path of a readable YAML file", .file.display())]
     Read {
         /// The file as the user named it.
         file: PathBuf,
@@ -54,6 +54,12 @@ pub enum YamlError {
         /// What was expected, what was found, and what to do.
         message: String,
     },
+}
+
+impl From<YamlError> for crate::model::error::Error {
+    fn from(error: YamlError) -> Self {
+        Self::Usage(error.to_string())
+    }
 }
 
 /// Reads `file` whole.
@@ -131,9 +137,8 @@ fn shape_error(error: &serde_yaml::Error, file: &Path) -> YamlError {
         (line, column) = (location.line(), location.column());
         message = message.replacen(&format!(" at line {line} column {column}"), "", 1);
     }
-    if let Some(hint) = suggestion(&message) {
-        message.push_str(&hint);
-    }
+    let hint = suggestion(&message).unwrap_or_default();
+    let message = format!("{}{hint}", message.replace('`', "'"));
     YamlError::Shape {
         place: Place {
             file: file.to_owned(),
@@ -153,7 +158,7 @@ fn suggestion(message: &str) -> Option<String> {
     let mut quoted = message[start..].split('`').skip(1).step_by(2);
     let found = quoted.next()?;
     let near = nearest(found, quoted)?;
-    Some(format!("; did you mean `{near}`?"))
+    Some(format!("; did you mean '{near}'?"))
 }
 
 fn walk(text: &str, target: Option<&[&str]>) -> Result<(), serde_yaml::Error> {
@@ -192,7 +197,7 @@ impl<'de> Visitor<'de> for &mut Walker<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map, a sequence or a plain value without a `!tag`")
+        f.write_str("a map, a sequence or a plain value without a '!tag'")
     }
 
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
@@ -271,7 +276,7 @@ impl Visitor<'_> for Key<'_, '_> {
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<String, E> {
         if self.seen.contains(key) {
             return Err(E::custom(format_args!(
-                "key `{key}` is given a second time in this map; keep one of the two"
+                "key '{key}' appears twice in this map; remove one"
             )));
         }
         let mut here = self.walker.path.iter().map(String::as_str).chain([key]);
@@ -304,16 +309,16 @@ mod tests {
     }
 
     #[rstest]
-    #[case::unknown_key("names: []\nvalus: {}\n", "f.yaml:2:1: ", "did you mean `values`?")]
+    #[case::unknown_key("names: []\nvalus: {}\n", "f.yaml:2:1: ", "did you mean 'values'?")]
     #[case::duplicate_key(
         "values: { A: 1,\n  B: 2, A: 3 }\n",
         "f.yaml:2:9: ",
-        "key `A` is given a second time"
+        "key 'A' appears twice"
     )]
     #[case::wrong_type("names: one\n", "f.yaml:1:8: ", "expected a sequence")]
     #[case::not_yaml("names: [\n", "f.yaml:2:1: ", "did not find")]
     #[case::complex_key("? [a]\n: 1\n", "f.yaml:1:3: ", "plain word as key")]
-    #[case::tag("names: !x [a]\n", "f.yaml:1:", "without a `!tag`")]
+    #[case::tag("names: !x [a]\n", "f.yaml:1:", "without a '!tag'")]
     fn a_mistake_is_reported_where_it_is(
         #[case] text: &str,
         #[case] place: &str,
@@ -331,7 +336,7 @@ mod tests {
         let error = read(Path::new("/nonexistent/m.yaml"))
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("/nonexistent/m.yaml: cannot be read: "));
+        assert!(error.starts_with("cannot read /nonexistent/m.yaml: "));
     }
 
     #[rstest]

@@ -222,8 +222,6 @@ impl Found {
             rule: self.rule,
             object: object.into(),
             evidence: evidence.into(),
-            step: None,
-            suppressed: None,
         });
     }
 

@@ -1,6 +1,6 @@
-//! Compares two build trees: pure. What must be equal between in-process and distributed
-//! mode, or before and after a patch, is one rule each ([`rules`]); what explains a
-//! difference is looked for in how its object was compiled ([`cause`]).
+//! Compares two build trees. Pure. There is one rule for each thing that must be equal between
+//! in-process and distributed mode, or before and after a patch ([`rules`]). The cause of a
+//! difference is searched for in how its object was compiled ([`cause`]).
 
 mod cause;
 pub mod rules;
@@ -12,7 +12,7 @@ use crate::model::cell::LtoMode;
 use crate::model::facts::Facts;
 use crate::model::facts::linked::Linked;
 use crate::model::finding::{Finding, Rule};
-use crate::model::outcome::Identity;
+use crate::model::record::Identity;
 use cause::Causes;
 
 /// One of the two trees.
@@ -24,7 +24,7 @@ pub struct Side {
     pub linked: Linked,
 }
 
-/// A difference that must not be.
+/// A difference that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     pub rule: &'static Rule,
@@ -32,7 +32,7 @@ pub struct Difference {
     pub item: String,
     /// How the two differ.
     pub how: String,
-    /// What it comes from, where that could be found.
+    /// Its cause, if it was found.
     pub cause: Option<String>,
 }
 
@@ -48,8 +48,6 @@ impl Difference {
             rule: self.rule,
             object: self.item,
             evidence,
-            step: None,
-            suppressed: None,
         }
     }
 }
@@ -67,7 +65,7 @@ pub struct Compared {
     pub sizes: Sizes,
 }
 
-/// How much each of the two holds.
+/// The sizes in the two trees.
 #[derive(Debug, Default)]
 pub struct Sizes {
     /// Functions whose size differs, largest growth first.
@@ -78,11 +76,11 @@ pub struct Sizes {
     pub sections: Vec<SizeChange>,
     /// Functions that both have.
     pub compared: usize,
-    /// Names that differ in nothing but the hash of their promotion.
+    /// Functions whose names differ only in the suffix of their promotion (`.llvm.<hash>`).
     pub promoted: usize,
 }
 
-/// Something with a size in both trees.
+/// Something that has a size in both trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SizeChange {
     pub name: String,
@@ -91,14 +89,14 @@ pub struct SizeChange {
 }
 
 impl SizeChange {
-    /// Bytes that the second has more than the first.
+    /// How many bytes more the second has than the first.
     #[must_use]
     pub fn growth(&self) -> i64 {
         let [a, b] = self.bytes.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
         b - a
     }
 
-    /// Whether the two are further apart than so many percent of the larger.
+    /// Whether the two differ by more than this percentage of the larger.
     #[must_use]
     pub fn exceeds(&self, percent: u32) -> bool {
         let [a, b] = self.bytes.map(u128::from);
@@ -140,16 +138,16 @@ pub fn compare(a: &Side, b: &Side, tolerances: &Tolerances) -> Compared {
     }
 }
 
-/// Whether one compiler made both, and saw as much of the kernel at a time.
+/// Whether the same compiler built both, and saw as much of the kernel at a time.
 fn are_optimised_alike(a: &Identity, b: &Identity) -> bool {
     let scope = |mode| match mode {
         LtoMode::ThinDist => LtoMode::Thin,
         LtoMode::None | LtoMode::Thin | LtoMode::Full => mode,
     };
-    a.compiler == b.compiler && scope(a.mode) == scope(b.mode)
+    a.compiler == b.compiler && scope(a.lto) == scope(b.lto)
 }
 
-/// Differences of one rule that come from one thing.
+/// Differences of one rule that have the same cause.
 #[derive(Debug)]
 pub struct Group<'a> {
     pub rule: &'static Rule,
@@ -157,7 +155,7 @@ pub struct Group<'a> {
     pub differences: Vec<&'a Difference>,
 }
 
-/// Puts differences of one rule and cause together, the largest group first.
+/// Groups differences by rule and cause, the largest group first.
 #[must_use]
 pub fn groups(differences: &[Difference]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group> = Vec::new();

@@ -1,22 +1,18 @@
-//! One question, one answer: is this build tree right? Every command asks
-//! through here. Collects, checks, applies the allow entries, and renders the
-//! facets. [`cell`] builds first, [`cells`] all of a run, [`pair`] compares two trees.
+//! Whether a build tree is right: collects facts, judges them, and renders the snapshot.
+//! The same function judges facts that were kept. Every command uses it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::input::allow::Allow;
-use crate::input::arch_table::{self, ArchError};
-use crate::judge::check::{self, Subject};
+use crate::input::arch_table;
+use crate::judge::check::{self, Coverage, Subject};
 use crate::judge::snapshot::{self, BuildId, Snapshot};
 use crate::model::arch::Arch;
 use crate::model::cell::LtoMode;
 use crate::model::error::Error;
 use crate::model::facts::{Facts, Goal};
 use crate::model::finding::Finding;
-use crate::model::kernel_version::KernelVersion;
-use crate::model::outcome::{Checked, Counts, Identity};
+use crate::model::record::{CellRecord, Counts, FindingRecord, Identity, Inspection, RuleCount};
 use crate::tree::collect::{self, BuildTree};
 
 /// What to check, and against which expectations.
@@ -27,84 +23,161 @@ pub struct InspectRequest<'a> {
     pub log: Option<&'a Path>,
     /// How far make was asked to go.
     pub goal: Goal,
-    /// The architecture that the tree must be of; what it says itself, if `None`.
+    /// The architecture that the tree must be of; its own, if `None`.
     pub arch: Option<&'a Arch>,
-    /// The LTO mode that it must be in; what it says itself, if `None`.
+    /// The LTO mode that it must be in; its own, if `None`.
     pub mode: Option<LtoMode>,
     /// Symbols that must have their values, with `CONFIG_`.
     pub requested: &'a BTreeMap<String, String>,
     /// Keys of the rules to run; all, if empty.
     pub only: &'a [String],
-    pub allows: &'a [Allow],
-    /// The cell's name, for allow entries; architecture and mode, if `None`.
-    pub cell: Option<&'a str>,
 }
 
-/// What was found, and what a snapshot of it says.
+impl<'a> InspectRequest<'a> {
+    /// What is asked of the tree, wherever its facts come from.
+    #[must_use]
+    pub fn expected(&self) -> Expected<'a> {
+        Expected {
+            arch: self.arch,
+            mode: self.mode,
+            requested: self.requested,
+            only: self.only,
+        }
+    }
+}
+
+/// What to judge facts by. The fields are those of [`InspectRequest`].
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    pub arch: Option<&'a Arch>,
+    pub mode: Option<LtoMode>,
+    pub requested: &'a BTreeMap<String, String>,
+    pub only: &'a [String],
+}
+
+impl<'a> Expected<'a> {
+    /// What the facts of a record are judged by, apart from rules and allow entries;
+    /// `None` where nothing was inspected.
+    #[must_use]
+    pub fn of_record(record: &'a CellRecord) -> Option<Expected<'a>> {
+        let inspection = record.inspection.as_ref()?;
+        Some(Expected {
+            arch: None,
+            mode: Some(inspection.identity.lto),
+            requested: &inspection.requested,
+            only: &[],
+        })
+    }
+}
+
+/// What one build tree showed, and the facts that showed it.
 #[derive(Debug)]
-pub struct Answer {
-    pub checked: Checked,
-    pub taken: BuildId,
-    pub facets: Snapshot,
+pub struct Inspected {
+    pub inspection: Inspection,
+    pub build_id: BuildId,
+    pub snapshot: Snapshot,
+    pub facts: Facts,
 }
 
-/// Reads and checks one build tree.
+/// Reads and judges one build tree.
 ///
 /// # Errors
-/// Where the tree cannot be read, is of no known architecture, or is of another
+/// If the tree cannot be read, is of no known architecture, or is of another
 /// one than was expected.
-pub fn check_tree(question: &InspectRequest) -> Result<Answer, Error> {
-    let tree =
-        BuildTree::open(question.build, question.source, question.log)?.with_goal(question.goal);
-    let facts = collect::collect(&tree)?;
-    let arch = expected_arch(question, &facts)?;
-    let mode = question.mode.unwrap_or_else(|| mode_of(&facts));
-    let subject = Subject {
-        facts: &facts,
-        arch,
-        mode,
-        requested: question.requested,
-    };
-    let (coverage, mut findings) = check::check(&subject, question.only);
-    let default_name = format!("{}/any/{mode}/any", arch.name);
-    suppress(
-        &mut findings,
-        question.allows,
-        (question.cell.unwrap_or(&default_name), "build"),
-        &facts.kernel,
-    );
-    Ok(Answer {
-        taken: BuildId {
-            kernel: facts.kernel.clone(),
-            toolchain: snapshot::toolchain(&facts),
-        },
-        facets: snapshot::facets(&subject, &findings),
-        checked: Checked {
-            identity: identity(&facts, arch, mode),
+pub fn inspect(request: &InspectRequest) -> Result<Inspected, Error> {
+    judge_facts(read(request)?, request.build, &request.expected())
+}
+
+/// Judges facts, whether just read from a tree or kept from then. `from` is where they come
+/// from, for messages.
+///
+/// # Errors
+/// If they are of no known architecture, or of another one than was expected.
+pub fn judge_facts(facts: Facts, from: &Path, expected: &Expected) -> Result<Inspected, Error> {
+    let judged = Judged::of(&facts, from, expected)?;
+    let snapshot = judged.snapshot(&facts, expected);
+    let findings = judged.findings.into_iter().map(FindingRecord::from);
+    Ok(Inspected {
+        inspection: Inspection {
+            identity: identity(&facts, judged.arch, judged.mode),
             counts: Counts::of(&facts),
-            warnings: facts
-                .log
-                .as_ref()
-                .map(|log| log.warnings.clone())
-                .unwrap_or_default(),
-            // A rule that looked at nothing says nothing of this tree.
-            rules: coverage
-                .iter()
-                .filter(|row| row.looked_at > 0)
-                .map(|row| row.rule)
-                .collect(),
-            findings,
+            warnings: warnings(&facts),
+            rules: judged.coverage.iter().map(RuleCount::from).collect(),
+            findings: findings.collect(),
             unfinished: facts.unfinished(),
+            requested: expected.requested.clone(),
         },
+        build_id: build_id(&facts),
+        snapshot,
+        facts,
     })
 }
 
-fn expected_arch(question: &InspectRequest, facts: &Facts) -> Result<&'static Arch, Error> {
-    let found = arch_of(question.build, facts)?;
-    match question.arch {
+/// What the rules say of facts.
+struct Judged {
+    arch: &'static Arch,
+    mode: LtoMode,
+    coverage: Vec<Coverage>,
+    findings: Vec<Finding>,
+}
+
+impl Judged {
+    fn of(facts: &Facts, from: &Path, expected: &Expected) -> Result<Judged, Error> {
+        let arch = expected_arch(expected.arch, from, facts)?;
+        let mode = expected.mode.unwrap_or_else(|| mode_of(facts));
+        let subject = Subject {
+            facts,
+            arch,
+            mode,
+            requested: expected.requested,
+        };
+        let (coverage, findings) = check::check(&subject, expected.only);
+        Ok(Judged {
+            arch,
+            mode,
+            coverage,
+            findings,
+        })
+    }
+
+    fn snapshot(&self, facts: &Facts, expected: &Expected) -> Snapshot {
+        let subject = Subject {
+            facts,
+            arch: self.arch,
+            mode: self.mode,
+            requested: expected.requested,
+        };
+        snapshot::of(&subject, &self.findings)
+    }
+}
+
+fn read(request: &InspectRequest) -> Result<Facts, Error> {
+    let tree = BuildTree::open(request.build, request.source, request.log)?;
+    collect::collect(&tree.with_goal(request.goal))
+}
+
+fn warnings(facts: &Facts) -> BTreeMap<String, usize> {
+    let log = facts.log.as_ref();
+    log.map(|log| log.warnings.clone()).unwrap_or_default()
+}
+
+fn build_id(facts: &Facts) -> BuildId {
+    BuildId {
+        kernel: facts.kernel.clone(),
+        toolchain: snapshot::toolchain(facts),
+    }
+}
+
+fn expected_arch(
+    expected: Option<&Arch>,
+    build: &Path,
+    facts: &Facts,
+) -> Result<&'static Arch, Error> {
+    let found = arch_of(build, facts)?;
+    match expected {
         Some(expected) if expected.name != found.name => Err(Error::Usage(format!(
             "{}: the tree is of {}, expected {}\n  pass the build tree of {}, or leave the expectation out",
-            question.build.display(),
+            build.display(),
             found.name,
             expected.name,
             expected.name,
@@ -116,16 +189,15 @@ fn expected_arch(question: &InspectRequest, facts: &Facts) -> Result<&'static Ar
 /// The architecture that the tree in `build` is of.
 ///
 /// # Errors
-/// [`Error::Usage`] where klto does not know it.
+/// [`Error::Usage`] if klto does not know it.
 pub fn arch_of(build: &Path, facts: &Facts) -> Result<&'static Arch, Error> {
-    let table = |e: ArchError| Error::Usage(e.to_string());
-    let found = arch_table::of_config(&facts.config).map_err(table)?;
+    let found = arch_table::of_config(&facts.config)?;
     match found {
         Some(found) => Ok(found),
         None => Err(Error::Usage(format!(
             "{}: the configuration is of no architecture that klto knows ({})\n  a new one is one file in harness/input/arch, see CONTRIBUTING.md",
             build.display(),
-            arch_table::names().map_err(table)?.join(", "),
+            arch_table::names()?.join(", "),
         ))),
     }
 }
@@ -134,7 +206,7 @@ pub fn arch_of(build: &Path, facts: &Facts) -> Result<&'static Arch, Error> {
 pub fn identity(facts: &Facts, arch: &Arch, mode: LtoMode) -> Identity {
     Identity {
         arch: arch.name.clone(),
-        mode,
+        lto: mode,
         kernel: facts.kernel.clone(),
         compiler: facts
             .config("CONFIG_CC_VERSION_TEXT")
@@ -143,7 +215,7 @@ pub fn identity(facts: &Facts, arch: &Arch, mode: LtoMode) -> Identity {
     }
 }
 
-/// The mode that is on; the first, should several be (a rule says so then).
+/// The mode that is on; the first, if there are several (a rule reports that).
 pub fn mode_of(facts: &Facts) -> LtoMode {
     LtoMode::ALL
         .into_iter()
@@ -152,24 +224,8 @@ pub fn mode_of(facts: &Facts) -> LtoMode {
         .unwrap_or(LtoMode::None)
 }
 
-/// Marks the findings that an allow entry covers. `place` is the cell's name and the
-/// scenario's.
-pub fn suppress(findings: &mut [Finding], allows: &[Allow], place: (&str, &str), kernel: &str) {
-    let version: Option<KernelVersion> = kernel.parse().ok();
-    for finding in findings {
-        let mut covering = allows.iter().filter(|allow| allow.covers(finding, place));
-        let expired = |allow: &&Allow| version.as_ref().is_some_and(|v| allow.is_expired(v));
-        match covering.clone().find(|allow| !expired(allow)) {
-            Some(allow) => finding.suppressed = Some(allow.reason.clone()),
-            None => {
-                if let Some(ended) = covering.next() {
-                    let _ = write!(
-                        finding.evidence,
-                        " (allowed until {}: {})",
-                        ended.until, ended.reason
-                    );
-                }
-            }
-        }
+impl From<Finding> for FindingRecord {
+    fn from(finding: Finding) -> FindingRecord {
+        FindingRecord::new(finding.rule, finding.object, finding.evidence)
     }
 }

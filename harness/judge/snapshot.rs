@@ -1,6 +1,5 @@
-//! From facts to text that a person reviews: one facet of a cell a snapshot, in
-//! insta's `.snap` format, free of paths and times. Pure; `store` reads and
-//! writes the files.
+//! Turns facts into text for review: one `.snap` file in insta's format per facet of a cell,
+//! without paths and times. Pure; `store` reads and writes the files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +12,7 @@ use crate::model::finding::Finding;
 use crate::tree::clang_options::{code_options, program};
 
 /// The facets, in the order in which differences are shown.
-pub const FACETS: [&str; 8] = [
+pub const PARTS: [&str; 8] = [
     "findings",
     "config",
     "toolchain",
@@ -24,8 +23,8 @@ pub const FACETS: [&str; 8] = [
     "symbols",
 ];
 
-/// What a snapshot was taken of. Against another kernel or toolchain nothing
-/// can regress.
+/// What a snapshot was taken of. A snapshot of another kernel or toolchain is no baseline:
+/// nothing can regress from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildId {
     pub kernel: String,
@@ -37,7 +36,7 @@ pub type Snapshot = BTreeMap<&'static str, String>;
 
 /// Renders every facet.
 #[must_use]
-pub fn facets(subject: &Subject, findings: &[Finding]) -> Snapshot {
+pub fn of(subject: &Subject, findings: &[Finding]) -> Snapshot {
     let facts = subject.facts;
     Snapshot::from([
         ("findings", findings_text(findings)),
@@ -61,8 +60,8 @@ fn findings_text(findings: &[Finding]) -> String {
     lines.join("\n")
 }
 
-/// Symbols that tell of the machine or the toolchain, not of the kernel: they
-/// have a facet of their own, or differ from one host to the next.
+/// Symbols that describe the machine or the toolchain, not the kernel: they have their own
+/// facet, or differ between hosts.
 #[must_use]
 pub fn is_host_symbol(symbol: &str) -> bool {
     const PREFIXES: [&str; 9] = [
@@ -153,8 +152,8 @@ fn counted(facts: &Facts, kind: impl Fn(&ObjectFile) -> Option<String>) -> BTree
     counts
 }
 
-/// The flags that all C objects have in common, then each group of objects that
-/// differs from them, with what it has more and less.
+/// The flags that all C objects share, then each group of objects that differs from them,
+/// with its additional and missing flags.
 fn flags_text(facts: &Facts) -> String {
     let mut sequences: Vec<(Name, Vec<Name>)> = Vec::new();
     for object in &facts.objects {
@@ -283,17 +282,17 @@ pub fn render(cell: &str, facet: &str, taken: &BuildId, body: &str) -> String {
     format!("---\n{header}---\n{}\n", body.trim_end())
 }
 
-/// The opposite of [`render`].
+/// The inverse of [`render`].
 ///
 /// # Errors
-/// What of the format is missing.
+/// The part of the format that is missing.
 pub fn parse(text: &str) -> Result<(BuildId, &str), String> {
     let rest = text
         .strip_prefix("---\n")
-        .ok_or("it does not begin with «---»")?;
+        .ok_or("it does not start with '---'")?;
     let (header, body) = rest
         .split_once("\n---\n")
-        .ok_or("its header has no end («---»)")?;
+        .ok_or("its header has no end ('---')")?;
     let header: Header = serde_yaml::from_str(header).map_err(|e| e.to_string())?;
     Ok((header.info, body.trim_end()))
 }
@@ -305,7 +304,7 @@ mod tests {
     fn taken() -> BuildId {
         BuildId {
             kernel: "7.2.13".to_owned(),
-            toolchain: "cc x: «y»".to_owned(),
+            toolchain: "cc x: 'y' é".to_owned(),
         }
     }
 

@@ -9,13 +9,13 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arch {
-    /// Our name for it, the file's stem.
+    /// klto's name for it, the file's stem.
     pub name: String,
     /// The value of `ARCH=` on make's command line.
     pub make: String,
     /// Its directory under `arch/` (kbuild's `SRCARCH`).
     pub src: String,
-    /// The Kconfig symbol, without `CONFIG_`, that is `y` for it alone.
+    /// The Kconfig symbol, without `CONFIG_`, that is `y` only for it.
     pub config: String,
     /// What clang gets as `--target=`, from the kernel's `scripts/Makefile.clang`.
     pub target: String,
@@ -30,7 +30,7 @@ pub struct Arch {
     /// Whether its kernels can be built with Clang's LTO.
     #[serde(default = "yes")]
     pub lto: bool,
-    /// What boots its kernels; none that klto knows, if not given.
+    /// What boots its kernels; if not given, klto cannot boot them.
     #[serde(default)]
     pub emulator: Option<Emulator>,
 }
@@ -41,7 +41,7 @@ pub struct Arch {
 pub struct Emulator {
     /// The program.
     pub program: String,
-    /// The Debian package that has it.
+    /// Its Debian package.
     pub package: String,
     /// The first major version that can boot the architecture.
     #[serde(default)]
@@ -56,15 +56,15 @@ pub struct Emulator {
     /// The words of the kernel command line that bring its messages to the first serial
     /// port.
     pub console: String,
-    /// Where the boot image lies in the build tree.
+    /// The path of the boot image in the build tree.
     pub kernel: String,
-    /// Symbols, without `CONFIG_`, that a kernel needs to boot with messages and into our
-    /// own init; set to `y` in each cell that boots.
+    /// Symbols, without `CONFIG_`, that a kernel needs to boot to klto's init and to print
+    /// messages; set to `y` in each cell that boots.
     pub enable: Vec<String>,
     /// Symbols, without `CONFIG_`, that keep it from booting.
     #[serde(default)]
     pub disable: Vec<String>,
-    /// How our own init calls the kernel.
+    /// How klto's init calls the kernel.
     pub system_call: SystemCall,
 }
 
@@ -79,9 +79,9 @@ pub struct SystemCall {
     pub number: String,
     /// The registers of the first three arguments.
     pub arguments: [String; 3],
-    /// Registers that are lost.
+    /// Registers that the call overwrites.
     pub clobbers: Vec<String>,
-    /// Whether the result comes back in the register of the number; else in that of the
+    /// Whether the result is in the register of the number; otherwise it is in that of the
     /// first argument.
     #[serde(default)]
     pub result_in_number: bool,
@@ -91,7 +91,7 @@ pub struct SystemCall {
     pub uname: u32,
     /// The number of `reboot`.
     pub reboot: u32,
-    /// What `reboot` is asked for, so that the emulator ends.
+    /// The `reboot` command that ends the emulator.
     pub end: MachineEnd,
 }
 
@@ -101,7 +101,7 @@ pub struct SystemCall {
 pub enum MachineEnd {
     /// It is turned off.
     PowerOff,
-    /// It is restarted, where turning it off needs more of the kernel than booting does.
+    /// It is restarted; for machines where power-off needs more kernel code than booting.
     Restart,
 }
 
@@ -123,7 +123,7 @@ pub struct ElfIdent {
     /// The values that `e_flags` may have under the mask; any, if not given.
     #[serde(default)]
     pub flags_allowed: Option<Vec<u32>>,
-    /// Relocations that tell the code model; not compared, if not given.
+    /// Relocations that depend on the code model; not compared, if not given.
     #[serde(default)]
     pub relocations: Relocations,
 }

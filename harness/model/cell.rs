@@ -1,5 +1,5 @@
-//! The words every other layer speaks: an architecture, an LTO mode, and the cell,
-//! one point of a matrix. Plain data; imports nothing else of ours.
+//! The vocabulary of all other layers: scenarios, LTO modes, and the cell, one point of a
+//! matrix. Plain data.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,12 +12,12 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Every scenario, in the order of playing.
+/// Every scenario, in the order they are run.
 pub const SCENARIOS: [&str; 10] = [
-    "build", "idle", "touch", "flags", "switch", "fault", "clean", "order", "where", "boot",
+    "build", "noop", "touch", "flags", "switch", "damage", "clean", "shuffle", "location", "boot",
 ];
 
-/// The scenario that needs a whole kernel, so that a miniature has none to play it on.
+/// The scenario that needs a whole kernel: a miniature cannot boot.
 pub const BOOT: &str = "boot";
 
 /// How the kernel is link-time optimised: the choice "Link Time Optimization (LTO)"
@@ -68,7 +68,7 @@ impl fmt::Display for LtoMode {
 
 /// A word that names no LTO mode.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not an LTO mode; use none, thin, thin-dist or full")]
+#[error("'{0}' is not an LTO mode; use none, thin, thin-dist or full")]
 pub struct UnknownLtoMode(
     /// The word found.
     pub String,
@@ -85,7 +85,7 @@ impl FromStr for LtoMode {
     }
 }
 
-/// One point of a matrix: everything that says what to build, and nothing about where.
+/// One point of a matrix: everything about what to build, and nothing about where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     /// The architecture.
@@ -106,11 +106,11 @@ pub struct Cell {
     pub toolchain_name: String,
     /// The toolchain's variables for make's command line, such as `LLVM=-22`.
     pub make: BTreeMap<String, String>,
-    /// What make is asked for, such as `vmlinux`.
+    /// The goals of make, such as `vmlinux`.
     pub goals: Vec<String>,
-    /// What to do with the build tree, names out of [`SCENARIOS`].
+    /// The scenarios to run, names from [`SCENARIOS`].
     pub scenarios: Vec<String>,
-    /// Wall time that all scenarios of the cell may take together.
+    /// The time limit for the build and all scenarios together.
     pub timeout: Duration,
 }
 
@@ -127,7 +127,8 @@ impl Cell {
         format!("{}/{config_name}/{lto}/{toolchain_name}", arch.name)
     }
 
-    /// Adds what a kernel needs to boot, where the cell boots and an emulator is known.
+    /// Adds the symbols that a kernel needs to boot, if the cell boots and the architecture
+    /// has an emulator.
     pub fn enable_boot(&mut self) {
         let boots = self.scenarios.iter().any(|name| name == BOOT);
         let Some(emulator) = self.arch.emulator.as_ref().filter(|_| boots) else {
@@ -142,6 +143,16 @@ impl Cell {
             let new: Vec<String> = new.cloned().collect();
             own.extend(new);
         }
+    }
+
+    /// What the modes of one kernel have in common.
+    pub fn group(&self) -> (&str, &str, &str) {
+        (&self.arch.name, &self.config_name, &self.toolchain_name)
+    }
+
+    /// Whether it names a scenario.
+    pub fn runs(&self, scenario: &str) -> bool {
+        self.scenarios.iter().any(|name| name == scenario)
     }
 
     /// Every symbol the cell asks for, with `CONFIG_`, and its value as `.config`
@@ -164,9 +175,9 @@ impl Cell {
     }
 }
 
-/// `value` in the notation of `.config`: y, m, n and numbers stand as they are,
-/// anything else is a string and gets quotes unless it has them. A string that
-/// looks like a number must therefore be given with its quotes.
+/// `value` in the notation of `.config`: y, m, n and numbers are unchanged; anything else is
+/// a string and gets quotes unless it has them. A string that looks like a number must
+/// therefore be given with its quotes.
 fn config_value(value: &str) -> String {
     let digits = value.strip_prefix('-').unwrap_or(value);
     let decimal = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -181,9 +192,9 @@ fn config_value(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A pattern over cell names. `*` spans `/`; `?`, `[…]` and `{a,b}` are known too.
-/// It matches the whole name or its first components, so that `arm64`, `arm64/*`
-/// and `*/thin-dist` all match `arm64/tiny/thin-dist/llvm-22`, while `*/thin` does not.
+/// A pattern for cell names. `*` spans `/`; `?`, `[…]` and `{a,b}` work too. It matches the
+/// whole name or its first components: `arm64`, `arm64/*` and `*/thin-dist` all match
+/// `arm64/tiny/thin-dist/llvm-22`, but `*/thin` does not.
 #[derive(Debug, Clone)]
 pub struct CellPattern(GlobMatcher);
 
@@ -193,10 +204,10 @@ impl PartialEq for CellPattern {
     }
 }
 
-/// A pattern that cannot be read.
+/// A pattern that is invalid.
 #[derive(Debug, Clone, Error)]
 #[error(
-    "`{pattern}` is not a pattern: {why}; write something like `arm64/*`, `*/thin-dist` or `*`"
+    "'{pattern}' is not a pattern: {why}; write something like 'arm64/*', '*/thin-dist' or '*'"
 )]
 pub struct PatternError {
     pattern: String,

@@ -1,20 +1,20 @@
-//! The errors that end a command, and the one map from an error to an exit
-//! code. A finding is not an error: it is an answer.
+//! The errors that end a command, and the one map from an error to an exit code. A finding is
+//! a result, not an error.
 
 use std::path::PathBuf;
 
 /// How `klto` ends. The numbers are a contract with `git bisect run` (see
-/// `DESIGN.md`): 0 is good, 1 bad, 125 "cannot tell, skip".
+/// `DESIGN.md`): 0 is good, 1 is bad, 125 is inconclusive and skips the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything that was asked for holds.
+    /// All checks passed.
     Pass,
-    /// A finding, or a regression against what was accepted.
+    /// A finding, or a regression from the accepted snapshots.
     Fail,
     /// A usage or configuration error; nothing was built.
     Usage,
-    /// A usage error under `--git-bisect`: 128 aborts the bisect instead of
-    /// blaming an innocent commit.
+    /// A usage error under `--git-bisect`: 128 aborts the bisect, so that no innocent commit
+    /// is blamed.
     UsageInBisect,
     /// The toolchain, the machine or a time limit failed, not the kernel.
     Inconclusive,
@@ -33,7 +33,7 @@ impl Exit {
         }
     }
 
-    /// The same ending as `git bisect run` must see it.
+    /// The exit that `git bisect run` must see.
     #[must_use]
     pub fn in_bisect(self) -> Exit {
         match self {
@@ -43,41 +43,49 @@ impl Exit {
     }
 }
 
-/// Why a command could not give its answer.
+/// Why a command has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Arguments, matrix or allow file are wrong; the text says how to mend it.
+    /// Arguments, matrix or allow file are wrong; the text says how to fix it.
     #[error("{0}")]
     Usage(String),
     /// The directory is not the build tree of a kernel.
-    #[error("{}: not a kernel build tree: {found}\n  expected the O= directory of a kernel build (it holds .config and include/config/auto.conf); pass that directory", .dir.display())]
+    #[error("{}: not a kernel build tree: {found}\n  pass the O= directory of a kernel build; it has .config and include/config/auto.conf", .dir.display())]
     NotABuildTree { dir: PathBuf, found: String },
     /// The directory is not a kernel source tree.
-    #[error("{}: not a kernel source tree: {found}\n  pass the directory that holds the kernel's top Makefile and Kbuild; ci/kernel-source prints one", .dir.display())]
+    #[error("{}: not a kernel source tree: {found}\n  pass the directory with the kernel's top Makefile and Kbuild; ci/kernel-source prints one", .dir.display())]
     NotASourceTree { dir: PathBuf, found: String },
     /// The source tree was built in-tree, so an `O=` build would refuse it.
-    #[error("{}: the source tree is not clean: {found} is there\n  kbuild refuses to build elsewhere from it; clean it with: {remedy}", .dir.display())]
+    #[error("{}: the source tree is not clean: it contains {found}\n  kbuild refuses an O= build of such a tree; clean it with: {remedy}", .dir.display())]
     UncleanSource {
         dir: PathBuf,
         found: String,
         remedy: String,
     },
-    /// A build tree whose build has not reached the end.
+    /// The build of a build tree is not finished.
     #[error("{}: the build is not finished: {reason}\n  run make again in it", .dir.display())]
     Unfinished { dir: PathBuf, reason: String },
     /// A file could not be read, written or understood.
-    #[error("{}: {what}: {source}{}", .path.display(), full_disk_hint(.source))]
+    #[error("cannot {what} {}: {}{}", .path.display(), said(.source), full_disk_hint(.source))]
     Io {
         path: PathBuf,
         what: &'static str,
         source: std::io::Error,
     },
-    /// A tool is missing, too old, or failed for a reason of its own.
+    /// A file that klto keeps is not what it must be.
+    #[error("{}: {found}; expected {expected}\n  {remedy}", .path.display())]
+    Kept {
+        path: PathBuf,
+        found: String,
+        expected: String,
+        remedy: String,
+    },
+    /// A tool is missing or too old, or failed for a reason that is not the kernel's.
     #[error("{0}")]
     Machine(String),
     /// The user pressed Ctrl-C.
     #[error(
-        "interrupted; every process that was started is gone, and what was built stays in the work directory"
+        "interrupted; all child processes have ended, and the work directory keeps what was built"
     )]
     Cancelled,
 }
@@ -90,14 +98,21 @@ impl Error {
             Error::Usage(_)
             | Error::NotABuildTree { .. }
             | Error::NotASourceTree { .. }
-            | Error::UncleanSource { .. } => Exit::Usage,
+            | Error::UncleanSource { .. }
+            | Error::Kept { .. } => Exit::Usage,
             Error::Unfinished { .. } | Error::Io { .. } | Error::Machine(_) | Error::Cancelled => {
                 Exit::Inconclusive
             }
         }
     }
 
-    /// An [`Error::Io`] about `path`; `what` says what was being done.
+    /// What happened and what to do, in one line.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        self.to_string().replace("\n  ", "; ")
+    }
+
+    /// An [`Error::Io`] about `path`; `what` completes "cannot … PATH", such as `read`.
     pub fn io(
         path: impl Into<PathBuf>,
         what: &'static str,
@@ -107,10 +122,22 @@ impl Error {
     }
 }
 
+/// The system's message without `(os error 2)`.
+fn said(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((said, _)) => said.to_owned(),
+        None => text,
+    }
+}
+
 fn full_disk_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::StorageFull => {
-            "\n  the disk is full: free some space, or choose another place with --work"
+            "\n  the disk is full: free some space, or choose another directory with --work"
+        }
+        std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
+            "\n  a quota or a limit on the size of files is reached: free some space, raise it, or choose another place with --work"
         }
         _ => "",
     }
@@ -121,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_usage_error_aborts_a_bisect_and_nothing_else_changes() {
+    fn only_a_usage_error_exits_otherwise_in_a_bisect() {
         assert_eq!(Exit::Usage.in_bisect().code(), 128);
         for exit in [Exit::Pass, Exit::Fail, Exit::Inconclusive] {
             assert_eq!(exit.in_bisect(), exit);
@@ -132,7 +159,15 @@ mod tests {
     fn a_full_disk_says_what_to_do() {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let error = Error::io("/w/log", "write the log")(full);
-        assert!(error.to_string().contains("--work"), "{error}");
+        let said = "cannot write the log /w/log: no storage space\n  the disk is full: ";
+        assert!(error.to_string().starts_with(said), "{error}");
         assert_eq!(error.exit(), Exit::Inconclusive);
+    }
+
+    #[test]
+    fn a_system_error_is_one_sentence() {
+        let error = Error::io("x.yaml", "read")(std::io::Error::from_raw_os_error(2));
+        let said = "cannot read x.yaml: No such file or directory";
+        assert_eq!(error.to_string(), said);
     }
 }

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 pub mod linked;
+pub mod stored;
 
 /// An interned text; see [`Facts::text`]. Its order means nothing.
 pub type Name = lasso::Spur;
@@ -19,7 +21,11 @@ pub type NameTable = lasso::ThreadedRodeo<Name, FxBuildHasher>;
 /// The same table when all is read.
 pub type Names = lasso::RodeoReader<Name, FxBuildHasher>;
 
+/// A file of a build tree that the program itself names, such as `vmlinux.o`.
+pub type BuildFile = &'static str;
+
 /// Everything that was read from one build tree.
+#[derive(Serialize, Deserialize)]
 pub struct Facts {
     /// `include/config/kernel.release`, such as `7.2.13`.
     pub kernel: String,
@@ -30,7 +36,8 @@ pub struct Facts {
     /// Every built-in object in link order: the archive of [`Facts::objects_from`].
     pub fixup: Option<Archive>,
     /// `built-in-fixup.a`; kernels before 7.2 make `vmlinux.a` at once.
-    pub objects_from: &'static str,
+    #[serde(with = "stored::build_file")]
+    pub objects_from: BuildFile,
     /// `vmlinux.a`, what is linked.
     pub vmlinux_a: Option<Archive>,
     /// The archives that the command in `.vmlinux.o.cmd` links whole into `vmlinux.o`.
@@ -49,7 +56,8 @@ pub struct Facts {
     pub exports: Option<Vec<Export>>,
     /// `vmlinux.symvers`; or `Module.symvers`, where one run of modpost was for vmlinux and
     /// modules together, as in a plain `make`.
-    pub exports_from: &'static str,
+    #[serde(with = "stored::build_file")]
+    pub exports_from: BuildFile,
     /// CRCs in `.vmlinux.export.c`.
     pub export_c: Option<Vec<(Name, u32)>>,
     /// CRCs in `__kcrctab` of `vmlinux`, by `__crc_<symbol>`.
@@ -63,10 +71,12 @@ pub struct Facts {
     /// `compile_commands.json`, which is there only where it was asked for.
     pub compile_commands: CompileCommandsFile,
     /// Of the other files above, those whose content makes no sense: which, and why.
-    pub damaged: Vec<(&'static str, String)>,
+    #[serde(with = "stored::by_build_file")]
+    pub damaged: Vec<(BuildFile, String)>,
     /// The build log, where one was given.
     pub log: Option<Log>,
     /// The interned texts.
+    #[serde(with = "stored::names")]
     pub names: Names,
 }
 
@@ -107,8 +117,8 @@ impl Facts {
         false
     }
 
-    /// Whether `objects` are all that the archive names. Behind damage they are lost, and
-    /// rules about the whole then have nothing to go by.
+    /// Whether `objects` are all that the archive names. Those after damage are lost, and
+    /// rules about all objects then have nothing to check.
     #[must_use]
     pub fn objects_complete(&self) -> bool {
         self.fixup.as_ref().is_some_and(|a| a.damaged.is_none())
@@ -146,22 +156,24 @@ pub enum Goal {
     /// The whole kernel.
     #[default]
     Vmlinux,
-    /// `vmlinux.o` and what modpost writes of it, but no link of `vmlinux`.
+    /// vmlinux.o and what modpost writes of it, but no link of vmlinux.
     Modpost,
 }
 
 /// A file that one step of the build makes from the file of the step before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The file, from the build tree's top.
-    pub file: &'static str,
+    #[serde(with = "stored::build_file")]
+    pub file: BuildFile,
     /// The file it is made from.
-    pub from: &'static str,
+    #[serde(with = "stored::build_file")]
+    pub from: BuildFile,
     pub state: StepState,
 }
 
 /// Whether a step has been taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepState {
     Made,
     /// There, but older than what it is made from.
@@ -170,7 +182,7 @@ pub enum StepState {
 }
 
 /// An `ar` archive.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Archive {
     pub thin: bool,
     /// A header with a clock, a user or a mode in it: the member and the field.
@@ -182,7 +194,7 @@ pub struct Archive {
 }
 
 /// A built-in object and everything the build keeps beside it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Object {
     /// Path from the build tree's top, such as `init/main.o`.
     pub name: Name,
@@ -195,7 +207,7 @@ pub struct Object {
 }
 
 /// What distributed mode makes of one IR object.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Backend {
     /// `main.thinlto-native.o`.
     pub native: Name,
@@ -209,7 +221,7 @@ pub struct Backend {
 }
 
 /// The content of a `.o` file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum ObjectFile {
     Missing,
     Empty,
@@ -221,7 +233,7 @@ pub enum ObjectFile {
 }
 
 /// What an IR object says of itself.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Ir {
     pub triple: Name,
     /// The identification block's text, such as `LLVM22.1.8`.
@@ -236,7 +248,7 @@ pub struct Ir {
 }
 
 /// What an ELF object says of itself.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Elf {
     /// `e_machine`.
     pub machine: u16,
@@ -252,7 +264,7 @@ pub struct Elf {
 }
 
 /// A `.foo.o.cmd` file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum CmdFile {
     Missing,
     /// Cannot be read.
@@ -272,7 +284,7 @@ impl CmdFile {
 }
 
 /// The lines of a `.cmd` file that matter.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Cmd {
     /// The C file of the line `source_… := x.c`; none where the object is made from
     /// something else.
@@ -291,7 +303,7 @@ pub struct Cmd {
 pub type Words = Result<Box<[Name]>, String>;
 
 /// A `saved_c_flags_<object> := <flags>` line.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SavedFlags {
     /// The object that the line names.
     pub object: Name,
@@ -301,7 +313,7 @@ pub struct SavedFlags {
 }
 
 /// A `foo.o.thinlto.bc` file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum SummaryFile {
     Missing,
     /// Empty, truncated or no index: why, with the offset.
@@ -315,7 +327,7 @@ pub enum SummaryFile {
 }
 
 /// A line of `vmlinux.symvers` or `Module.symvers`.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Export {
     pub symbol: Name,
     pub crc: u32,
@@ -328,7 +340,7 @@ pub struct Export {
 }
 
 /// A loadable module, and the objects it is linked from.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Module {
     /// Path without suffix, such as `drivers/foo/foo`.
     pub name: Name,
@@ -340,7 +352,7 @@ pub struct Module {
 }
 
 /// A symbol that a module takes from elsewhere.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Import {
     pub symbol: Name,
     /// Its CRC in the module's table of versions.
@@ -348,7 +360,7 @@ pub struct Import {
 }
 
 /// The file that clangd and other tools of clang read: how each source is compiled.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum CompileCommandsFile {
     Missing,
     /// Cannot be read, is no JSON or not of the format: why, with line and column.
@@ -357,18 +369,18 @@ pub enum CompileCommandsFile {
 }
 
 /// What `compile_commands.json` says of the sources that objects here are compiled from.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct CompileCommands {
     /// Its entries for these sources, in file order.
     pub entries: Vec<CompileCommand>,
-    /// It is older than `vmlinux.a`: made on request alone, it may tell of an earlier build.
+    /// It is older than `vmlinux.a`: made only on request, it may be of an earlier build.
     pub stale: bool,
     /// It is older than `modules.order`, or than the list of a module's objects.
     pub stale_modules: bool,
 }
 
 /// An entry of `compile_commands.json`.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct CompileCommand {
     /// The file that it is for, named as [`Cmd::c_source`].
     pub source: Name,
@@ -377,7 +389,7 @@ pub struct CompileCommand {
 }
 
 /// What a build log says besides the commands it ran.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Log {
     /// 1-based line and text.
     pub messages: Vec<(usize, String)>,

@@ -1,4 +1,4 @@
-//! A rule, and the finding that says it is broken.
+//! A rule, and the finding that reports that it is broken.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,18 +41,24 @@ impl Severity {
     }
 }
 
-/// A broken rule: where, and how one sees it.
+/// A build that does not come to its end; reported like a rule.
+pub const BUILD_FAILED: Rule = Rule {
+    key: "build.failed",
+    severity: Severity::Error,
+    invariant: "make builds the kernel and exits 0",
+    broken: "builds failed",
+    why: "there is no kernel to check",
+    fix: "read the first error lines, which are shown; the reproduce commands build the cell again",
+};
+
+/// A broken rule: where, and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub rule: &'static Rule,
-    /// The object, archive or file, from the build tree's top.
+    /// The object, archive or file, relative to the build tree.
     pub object: String,
-    /// File and line, or offset and bytes; what was expected and what is there.
+    /// File and line, or offset and bytes; what was expected and what was found.
     pub evidence: String,
-    /// The step of a scenario after which it was found; `None` for the build itself.
-    pub step: Option<String>,
-    /// The reason of the allow entry that covers it: reported, not counted.
-    pub suppressed: Option<String>,
 }
 
 /// A number and what there is of it: the noun and the verb of `phrase` are plural, and

@@ -17,7 +17,7 @@ pub struct KernelVersion {
 
 /// A text that is not a kernel version.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not a kernel version; expected one such as 7.4, 7.4-rc2 or 7.2.13")]
+#[error("'{0}' is not a kernel version; expected one such as 7.4, 7.4-rc2 or 7.2.13")]
 pub struct NotAVersion(
     /// The text found.
     pub String,

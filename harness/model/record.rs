@@ -1,4 +1,4 @@
-//! What came of a job, as it is kept: owned, read and written as JSON, the same for
+//! The result of a job, as it is kept: owned, read and written as JSON, the same for
 //! `klto run`, `klto probe` and `klto check`. The texts of the rules travel with it, so
 //! that an old record can be shown after a rule has gone.
 //!
@@ -10,15 +10,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::LtoMode;
+use super::cell::{Cell, LtoMode};
 use super::facts::{Facts, ObjectFile};
-use super::finding::{Rule, Severity};
+use super::finding::{BUILD_FAILED, Rule, Severity};
 
 /// The version of the format. Counts up when a key changes its meaning or goes; a new key
-/// alone does not count.
+/// does not count by itself.
 pub const FORMAT: u32 = 1;
 
-/// What came of one cell of a run or a probe.
+/// The result of one cell of a run or a probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CellRecord {
     /// [`FORMAT`] of the klto that wrote it.
@@ -57,6 +57,8 @@ pub struct CellRecord {
     pub derived_from: Option<String>,
     /// The texts of the rules whose keys the record names.
     pub rules: BTreeMap<String, RuleText>,
+    /// Whether an earlier klto made it, and nothing that it depends on changed since.
+    pub reused: bool,
     pub reproduce: Reproduce,
     /// Log files, the build's first.
     pub logs: Vec<String>,
@@ -203,6 +205,43 @@ pub struct Inspection {
     pub findings: Vec<FindingRecord>,
     /// Why the build is not complete, where it is not.
     pub unfinished: Option<String>,
+    /// Symbols that the cell asked for, with `CONFIG_`, and their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requested: BTreeMap<String, String>,
+}
+
+impl Inspection {
+    /// Of a cell whose build tree says nothing: at most its configuration was checked, by
+    /// `rules`.
+    #[must_use]
+    pub fn without_tree(
+        cell: &Cell,
+        kernel: &str,
+        rules: Vec<RuleCount>,
+        findings: Vec<FindingRecord>,
+        unfinished: &str,
+    ) -> Inspection {
+        Inspection {
+            identity: Identity {
+                arch: cell.arch.name.clone(),
+                lto: cell.lto,
+                kernel: kernel.to_owned(),
+                compiler: String::new(),
+            },
+            counts: Counts::default(),
+            warnings: BTreeMap::new(),
+            rules,
+            findings,
+            unfinished: Some(unfinished.to_owned()),
+            requested: cell.requested(),
+        }
+    }
+
+    /// The keys of the rules that it names.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let checked = self.rules.iter().map(|rule| rule.key.as_str());
+        checked.chain(self.findings.iter().map(|finding| finding.key.as_str()))
+    }
 }
 
 /// How much a rule looked at. A rule that looked at nothing holds over nothing.
@@ -268,6 +307,9 @@ pub struct FindingRecord {
     /// The reason of the allow entry that covers it: reported, not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<String>,
+    /// An allow entry that covered it has ended: until when it held, and its reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapsed: Option<String>,
 }
 
 impl FindingRecord {
@@ -281,6 +323,7 @@ impl FindingRecord {
             details: Vec::new(),
             step: None,
             allowed: None,
+            lapsed: None,
         }
     }
 
@@ -313,7 +356,7 @@ impl From<&Rule> for RuleText {
     }
 }
 
-/// What came of one scenario on a cell's build tree.
+/// The result of one scenario on a cell's build tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScenarioRecord {
     /// One of [`super::cell::SCENARIOS`].
@@ -326,6 +369,18 @@ pub struct ScenarioRecord {
 }
 
 impl ScenarioRecord {
+    /// The build itself, as a scenario among the others.
+    #[must_use]
+    pub fn of_build(record: &CellRecord) -> ScenarioRecord {
+        let inspection = record.inspection.iter();
+        ScenarioRecord {
+            name: "build".to_owned(),
+            seconds: record.cost.wall_seconds,
+            findings: inspection.flat_map(|i| &i.findings).cloned().collect(),
+            skipped: Vec::new(),
+        }
+    }
+
     /// A scenario that did not run at all.
     #[must_use]
     pub fn skipped(name: &str, reason: SkipReason) -> ScenarioRecord {
@@ -360,6 +415,8 @@ impl fmt::Display for Skip {
 pub struct ComparisonRecord {
     /// The other mode.
     pub with: LtoMode,
+    /// The key of the other mode's job; empty where there was no tree.
+    pub job: String,
     /// Wall time.
     pub seconds: f64,
     pub findings: Vec<FindingRecord>,
@@ -411,6 +468,7 @@ impl CellRecord {
             differences: Vec::new(),
             derived_from: None,
             rules: BTreeMap::new(),
+            reused: false,
             reproduce: Reproduce::default(),
             logs: Vec::new(),
         }
@@ -425,7 +483,7 @@ impl CellRecord {
         }
     }
 
-    /// A cell of which nothing can be told, for that reason.
+    /// A cell that is inconclusive, for that reason.
     #[must_use]
     pub fn inconclusive(cell: String, reason: String) -> CellRecord {
         CellRecord {
@@ -442,8 +500,21 @@ impl CellRecord {
             (Outcome::Skip(reason), _, _) => Outcome::Skip(reason.clone()),
             (_, true, _) => Outcome::Fail,
             (_, false, Some(why)) => Outcome::Error(why.clone()),
+            // What is allowed does not count; but nothing was shown of a kernel either.
+            (_, false, None) if !self.is_finished() => {
+                Outcome::Error("the build did not finish, for reasons that are allowed".to_owned())
+            }
             (_, false, None) => Outcome::Pass,
         };
+    }
+
+    /// Whether the build came to its end and left what it was asked for.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.inspection.as_ref().is_some_and(|inspection| {
+            let failed = |finding: &FindingRecord| finding.key == BUILD_FAILED.key;
+            inspection.unfinished.is_none() && !inspection.findings.iter().any(failed)
+        })
     }
 
     /// Every finding: of the build, of the scenarios, of the comparisons.
@@ -462,15 +533,14 @@ impl CellRecord {
     /// The keys of all rules that the record names.
     #[must_use]
     pub fn keys(&self) -> BTreeSet<&str> {
-        let checked = self.inspection.iter().flat_map(|i| &i.rules);
-        let checked = checked.map(|rule| rule.key.as_str());
+        let checked = self.inspection.iter().flat_map(Inspection::keys);
         checked
             .chain(self.findings().map(|finding| finding.key.as_str()))
             .collect()
     }
 }
 
-/// What came of a run or a probe.
+/// The result of a run or a probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// [`FORMAT`].

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::text::{BOLD, GREEN, RED, SHOWN, YELLOW};
-use super::{Format, Plural, json, printable};
+use super::text::findings::SHOWN;
+use super::text::{BOLD, GREEN, RED, YELLOW};
+use super::{Format, json, printable};
 use crate::judge::diff::{Compared, Difference, SizeChange, groups, rules::rules};
-use crate::model::finding::Severity;
-use crate::model::outcome::Identity;
+use crate::model::finding::{Severity, counted};
+use crate::model::record::{FORMAT, Identity};
 
 /// Functions shown of the table, unless all are asked for.
 const ROWS: usize = 10;
@@ -36,7 +37,7 @@ fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
             printable(name),
             printable(&identity.kernel),
             identity.arch,
-            identity.mode,
+            identity.lto,
             printable(&identity.compiler)
         );
     }
@@ -50,7 +51,7 @@ fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
         let _ = writeln!(
             out,
             "{} in the configuration:",
-            Plural(compared.config.len(), "difference")
+            counted(compared.config.len(), "differences")
         );
         list(&mut out, compared.config.iter().map(String::as_str), all);
     }
@@ -61,10 +62,9 @@ fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
         };
         let _ = writeln!(
             out,
-            "\n{style}{severity}[{}]{style:#}: {}: {}",
+            "\n{style}{severity}[{}]{style:#}: {}",
             group.rule.key,
-            Plural(group.differences.len(), "difference"),
-            group.rule.invariant
+            counted(group.differences.len(), group.rule.broken)
         );
         if let Some(cause) = group.cause {
             let _ = writeln!(out, "  cause: {}", printable(cause));
@@ -82,9 +82,13 @@ fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
         0 => writeln!(
             out,
             "\n{GREEN}ok{GREEN:#}: the two are equal by {}",
-            Plural(rules().len(), "rule")
+            counted(rules().len(), "rules")
         ),
-        n => writeln!(out, "\n{RED}different{RED:#}: {}", Plural(n, "difference")),
+        n => writeln!(
+            out,
+            "\n{RED}different{RED:#}: {}",
+            counted(n, "differences")
+        ),
     };
     out
 }
@@ -127,9 +131,9 @@ fn sizes(compared: &Compared, all: bool) -> String {
     }
     let _ = writeln!(
         out,
-        "{} of {} have another size; {} differ in the hash of their promotion alone",
+        "{} of {} have another size; {} differ only in the hash of their promotion",
         sizes.functions.len(),
-        Plural(sizes.compared, "function"),
+        counted(sizes.compared, "functions"),
         sizes.promoted
     );
     out
@@ -137,7 +141,7 @@ fn sizes(compared: &Compared, all: bool) -> String {
 
 #[derive(Serialize)]
 struct Trees<'a> {
-    schema: u32,
+    format: u32,
     first: Tree<'a>,
     second: Tree<'a>,
     optimised_alike: bool,
@@ -179,8 +183,8 @@ struct GrownJson<'a> {
 fn json(names: &[String; 2], compared: &Compared) -> String {
     let [a, b] = names;
     let [of_a, of_b] = &compared.identities;
-    json::text(&Trees {
-        schema: json::SCHEMA,
+    json::pretty(&Trees {
+        format: FORMAT,
         first: tree_json(a, of_a),
         second: tree_json(b, of_b),
         optimised_alike: compared.optimised_alike,
@@ -198,7 +202,7 @@ fn tree_json<'a>(dir: &'a str, identity: &'a Identity) -> Tree<'a> {
     Tree {
         dir,
         arch: &identity.arch,
-        lto: identity.mode.name(),
+        lto: identity.lto.name(),
         kernel: &identity.kernel,
         compiler: &identity.compiler,
     }
@@ -222,7 +226,7 @@ fn grown_json(grown: &SizeChange) -> GrownJson<'_> {
     }
 }
 
-/// A test a rule.
+/// One test per rule.
 fn ktap(compared: &Compared) -> String {
     let mut out = format!("KTAP version 1\n1..{}\n", rules().len());
     for (n, rule) in rules().enumerate() {

@@ -1,307 +1,295 @@
-//! The report that people read on a terminal. Colours are ANSI styles; whoever
-//! prints strips them where they are not wanted.
+//! The report that people read on a terminal. Styles are ANSI escape sequences; the
+//! caller that prints it removes them if they are not wanted.
 
+mod coverage;
+pub(super) mod findings;
+mod table;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Group, Plural, groups, printable};
-use crate::model::finding::{Finding, Severity};
-use crate::model::outcome::Verdict;
-use crate::model::outcome::{CellResult, Checked, NOT_IN_MODE, RunResult};
+use self::coverage::Coverage;
+use self::findings::{write_allowed, write_findings};
+use super::{Options, Reporter, by_rule, printable};
+use crate::model::finding::counted;
+use crate::model::record::{
+    CellRecord, Inspection, Outcome, Reproduce, RuleCount, RuleText, RunRecord,
+};
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) const GREEN: Style = AnsiColor::Green.on_default().bold();
 
-/// Objects shown of a group, unless all are asked for.
-pub(super) const SHOWN: usize = 4;
-/// Lines of a snapshot difference shown, unless all are asked for.
+/// Lines of a difference that are shown, unless all are asked for.
 const DIFF_LINES: usize = 40;
 
-/// What `klto check` says of one build tree.
-#[must_use]
-pub fn tree(tree: &str, checked: &Checked, all: bool) -> String {
-    let id = &checked.identity;
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "{BOLD}{}{BOLD:#}: Linux {}, {}, {}, {}",
-        printable(tree),
-        printable(&id.kernel),
-        id.arch,
-        id.mode,
-        printable(&id.compiler)
-    );
-    let _ = writeln!(out, "{}", counts(checked));
-    out.push_str(&findings(&checked.findings, all));
-    let _ = writeln!(out, "\n{}", summary(checked));
-    out
+type Rules = BTreeMap<String, RuleText>;
+
+/// Writes records for people.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Text {
+    pub options: Options,
 }
 
-fn counts(checked: &Checked) -> String {
-    let counts = &checked.counts;
-    let mut text = format!(
+impl Reporter for Text {
+    /// Details of each cell that is not as it should be, what was not judged, the table.
+    fn run(&self, run: &RunRecord) -> String {
+        let mut out = String::new();
+        for cell in &run.cells {
+            write_cell(&mut out, cell, self.options);
+        }
+        write_not_judged(&mut out, run, self.options);
+        table::write(&mut out, run);
+        out
+    }
+
+    fn inspection(&self, tree: &str, inspection: &Inspection, rules: &Rules) -> String {
+        let id = &inspection.identity;
+        let mut out = format!(
+            "{BOLD}{}{BOLD:#}: Linux {}, {}, {}",
+            printable(tree),
+            printable(&id.kernel),
+            printable(&id.arch),
+            id.lto
+        );
+        if !id.compiler.is_empty() {
+            let _ = write!(out, ", {}", printable(&id.compiler));
+        }
+        out.push('\n');
+        write_counts(&mut out, inspection);
+        write_findings(&mut out, &inspection.findings, rules, self.options);
+        if !self.options.allowed {
+            write_allowed(&mut out, &inspection.findings, rules);
+        }
+        let _ = writeln!(out, "\n{}", summary(inspection));
+        out
+    }
+}
+
+fn write_counts(out: &mut String, inspection: &Inspection) {
+    let counts = &inspection.counts;
+    let _ = writeln!(
+        out,
         "{}, {} of them bitcode; {}",
-        Plural(counts.objects, "object"),
-        counts.ir,
-        Plural(counts.exports, "exported symbol")
+        counted(counts.objects, "objects"),
+        counts.ir_objects,
+        counted(counts.exported_symbols, "symbols exported"),
     );
-    for (kind, count) in &checked.warnings {
-        let _ = write!(
-            text,
-            "\n{} in the log: {}",
-            Plural(*count, "warning"),
+    for (kind, number) in &inspection.warnings {
+        let _ = writeln!(
+            out,
+            "{} in the log: {}",
+            counted(*number, "warnings"),
             printable(kind)
         );
     }
-    text
 }
 
-/// Every group of findings, largest meaning first: in the order of the rules.
-fn findings(findings: &[Finding], all: bool) -> String {
-    let mut out = String::new();
-    for group in groups(findings) {
-        out.push('\n');
-        write_group(&mut out, &group, all);
-    }
-    out
-}
-
-fn write_group(out: &mut String, group: &Group, all: bool) {
-    let rule = group.rule;
-    let (style, label) = match (group.suppressed, rule.severity) {
-        (Some(_), _) => (Style::new(), "allowed"),
-        (None, Severity::Error) => (RED, Severity::Error.name()),
-        (None, Severity::Warning) => (YELLOW, Severity::Warning.name()),
-    };
-    let _ = writeln!(
-        out,
-        "{style}{label}[{}]{style:#}: broken for {}: {}",
-        rule.key,
-        Plural(group.findings.len(), "object"),
-        rule.invariant
-    );
-    let shown = if all { group.findings.len() } else { SHOWN };
-    for finding in group.findings.iter().take(shown) {
-        let step = finding
-            .step
-            .as_ref()
-            .map(|step| format!("{step}: "))
-            .unwrap_or_default();
-        let _ = writeln!(
-            out,
-            "    {}: {}{}",
-            printable(&finding.object),
-            printable(&step),
-            printable(&finding.evidence)
-        );
-    }
-    if let Some(more @ 1..) = group.findings.len().checked_sub(shown) {
-        let _ = writeln!(out, "    … and {more} more; --all shows them");
-    }
-    match group.suppressed {
-        Some(reason) => {
-            let _ = writeln!(out, "  allowed: {}", printable(reason));
+/// The last line on one build tree.
+fn summary(inspection: &Inspection) -> String {
+    let coverage = Coverage::of(&inspection.rules, &inspection.findings);
+    let open: Vec<_> = inspection.findings.iter().filter(|f| f.is_open()).collect();
+    let allowed = inspection.findings.len() - open.len();
+    let unfinished = inspection.unfinished.as_ref();
+    let unfinished = unfinished.map(|why| format!("the build is not finished, {}", printable(why)));
+    let mut text = match (by_rule(open.iter().copied()).len(), unfinished) {
+        (0, Some(why)) => {
+            format!("{YELLOW}inconclusive{YELLOW:#}: {why}; nothing in what is there breaks a rule")
         }
-        None => {
-            let _ = writeln!(out, "  why: {}\n  fix: {}", rule.why, rule.fix);
+        (0, None) if coverage.rules == 0 => {
+            format!("{YELLOW}inconclusive{YELLOW:#}: no rule had anything to look at")
         }
-    }
-}
-
-fn summary(checked: &Checked) -> String {
-    let open = checked.open_findings().count();
-    let allowed = checked.findings.len() - open;
-    let mut text = if let (0, Some(why)) = (open, &checked.unfinished) {
-        format!(
-            "{YELLOW}cannot tell{YELLOW:#}: the build is not finished, {}; what is there breaks no rule",
-            printable(why)
-        )
-    } else if open == 0 {
-        format!(
-            "{GREEN}ok{GREEN:#}: {} hold",
-            Plural(checked.rules.len(), "rule")
-        )
-    } else {
-        let mut keys: Vec<&str> = checked.open_findings().map(|f| f.rule.key).collect();
-        keys.dedup();
-        keys.sort_unstable();
-        keys.dedup();
-        format!(
-            "{RED}broken{RED:#}: {} of {}",
-            Plural(open, "finding"),
-            Plural(keys.len(), "rule")
-        ) + &match &checked.unfinished {
-            Some(why) => format!("; the build is not finished, {}", printable(why)),
-            None => String::new(),
+        (0, None) => {
+            let over = coverage.over();
+            format!(
+                "{GREEN}ok{GREEN:#}: {}{over}",
+                counted(coverage.rules, "rules")
+            )
+        }
+        (rules, unfinished) => {
+            let is = if rules == 1 { "is" } else { "are" };
+            let of = counted(coverage.rules, "rules");
+            let findings = counted(open.len(), "findings");
+            let why = unfinished.map(|why| format!("; {why}")).unwrap_or_default();
+            format!("{RED}failed{RED:#}: {rules} of {of} {is} broken, {findings}{why}")
         }
     };
     if allowed > 0 {
-        let _ = write!(text, "; {} allowed", Plural(allowed, "finding"));
+        let _ = write!(text, "; {} allowed", counted(allowed, "findings"));
+    }
+    if let Some(nothing) = coverage.nothing("") {
+        let _ = write!(text, "; {nothing}");
     }
     text
 }
 
-/// What `klto run` says of a matrix: details of what is not as it should be,
-/// then the table.
-#[must_use]
-pub fn run(result: &RunResult, all: bool) -> String {
-    let mut out = String::new();
-    for cell in &result.cells {
-        write_cell(&mut out, cell, all);
-    }
-    out.push_str(&left_out(result, all));
-    out.push_str(&table(result));
-    out
-}
-
-/// Steps of scenarios that were not played, for a reason other than the mode.
-fn left_out(result: &RunResult, all: bool) -> String {
-    let mut lines = Vec::new();
-    for cell in &result.cells {
-        for scenario in &cell.scenarios {
-            let reasons = scenario.left_out.iter();
-            let told = reasons.filter(|reason| !reason.starts_with(NOT_IN_MODE));
-            lines.extend(told.map(|reason| {
-                let (cell, scenario) = (&cell.name, &scenario.name);
-                format!("    {cell}: {scenario}: {}", printable(reason))
-            }));
-        }
-    }
-    match (lines.len(), all) {
-        (0, _) => String::new(),
-        (_, true) => format!("left out:\n{}\n\n", lines.join("\n")),
-        (n, false) => format!(
-            "{} of scenarios left out; --all shows them\n\n",
-            Plural(n, "step")
-        ),
-    }
-}
-
-fn write_cell(out: &mut String, cell: &CellResult, all: bool) {
-    let details = cell.failure.is_some()
-        || !cell.differences.is_empty()
-        || cell
-            .checked
-            .as_ref()
-            .is_some_and(|c| !c.findings.is_empty())
-        || cell.scenarios.iter().any(|s| !s.findings.is_empty());
-    if !details {
+fn write_cell(out: &mut String, cell: &CellRecord, options: Options) {
+    let is_shown = cell.findings().next().is_some()
+        || cell.error.is_some()
+        || matches!(cell.outcome, Outcome::Fail | Outcome::Error(_))
+        || !cell.differences.is_empty();
+    if !is_shown {
         return;
     }
-    let _ = writeln!(out, "{BOLD}{}{BOLD:#}", cell.name);
-    if let Some(failure) = &cell.failure {
-        let _ = writeln!(
-            out,
-            "\n{RED}build failed{RED:#}: {}",
-            printable(&failure.summary)
-        );
-        for line in &failure.first_errors {
-            let _ = writeln!(out, "    {}", printable(line));
-        }
-        let _ = writeln!(out, "  log: {}", printable(&failure.log));
+    let rules = &cell.rules;
+    let (name, outcome) = (printable(&cell.cell), cell.outcome.name());
+    let _ = writeln!(out, "{BOLD}{name}{BOLD:#}: {outcome}");
+    if let Some(inspection) = &cell.inspection {
+        write_findings(out, &inspection.findings, rules, options);
     }
-    if let Some(checked) = &cell.checked {
-        out.push_str(&findings(&checked.findings, all));
-    }
-    for scenario in &cell.scenarios {
-        if !scenario.findings.is_empty() {
-            let _ = writeln!(out, "\n{BOLD}scenario {}{BOLD:#}", scenario.name);
-            out.push_str(&findings(&scenario.findings, all));
+    let scenarios = cell.scenarios.iter();
+    let scenarios = scenarios.map(|s| (format!("scenario {}", printable(&s.name)), &s.findings));
+    let comparisons = cell.comparisons.iter();
+    let comparisons = comparisons.map(|c| (format!("comparison with {}", c.with), &c.findings));
+    for (name, findings) in scenarios.chain(comparisons) {
+        if findings.iter().any(|f| f.is_open() || options.allowed) {
+            let _ = writeln!(out, "\n{BOLD}{name}{BOLD:#}:");
+            write_findings(out, findings, rules, options);
         }
+    }
+    if !options.allowed {
+        write_allowed(out, cell.findings(), rules);
     }
     for difference in &cell.differences {
-        let _ = writeln!(out, "\n{YELLOW}differs{YELLOW:#}: {}", difference.facet);
-        let lines: Vec<&str> = difference.diff.lines().collect();
-        let shown = if all { lines.len() } else { DIFF_LINES };
-        for line in lines.iter().take(shown) {
-            let _ = writeln!(out, "    {}", printable(line));
+        let part = printable(&difference.part);
+        let _ = writeln!(
+            out,
+            "\n{YELLOW}differs{YELLOW:#} from the accepted snapshot: {part}"
+        );
+        write_lines(out, &difference.diff, options.all);
+    }
+    write_end(out, cell);
+    out.push('\n');
+}
+
+/// Why the cell is inconclusive, where its log is, and how to see the same by hand.
+fn write_end(out: &mut String, cell: &CellRecord) {
+    let failed = cell.outcome == Outcome::Fail;
+    let why = match (&cell.error, &cell.outcome) {
+        (Some(why), _) | (None, Outcome::Error(why)) => Some(why),
+        (None, _) => None,
+    };
+    if let Some(why) = why {
+        let what = if failed {
+            "inconclusive beyond that"
+        } else {
+            "inconclusive"
+        };
+        let _ = writeln!(out, "\n{YELLOW}{what}{YELLOW:#}: {}", printable(why));
+    }
+    if !failed && why.is_none() {
+        return;
+    }
+    let unfinished = cell.inspection.as_ref().and_then(|i| i.unfinished.as_ref());
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(unfinished.map(|why| format!("the build is not finished, {}", printable(why))));
+    lines.extend(
+        cell.logs
+            .iter()
+            .map(|log| format!("log: {}", printable(log))),
+    );
+    if failed {
+        lines.extend(reproduce(&cell.reproduce));
+    }
+    if !lines.is_empty() {
+        out.push('\n');
+    }
+    for line in lines {
+        let _ = writeln!(out, "  {line}");
+    }
+}
+
+/// Lines for a shell: two variables, and the commands that use them.
+fn reproduce(reproduce: &Reproduce) -> Vec<String> {
+    if reproduce.commands.is_empty() {
+        return Vec::new();
+    }
+    let variables = [("KERNEL", &reproduce.kernel), ("O", &reproduce.build)];
+    let variables = variables.map(|(name, path)| format!("    {name}={}", quoted(path)));
+    let commands = reproduce.commands.iter();
+    let commands = commands.map(|command| format!("    {}", printable(command)));
+    let title = ["reproduce:".to_owned()];
+    title.into_iter().chain(variables).chain(commands).collect()
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &str) -> String {
+    let word = shlex::try_quote(path).unwrap_or(path.into());
+    printable(&word).into_owned()
+}
+
+fn write_lines(out: &mut String, text: &str, all: bool) {
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = if all { lines.len() } else { DIFF_LINES };
+    for line in lines.iter().take(shown) {
+        let _ = writeln!(out, "    {}", printable(line));
+    }
+    if let Some(more @ 1..) = lines.len().checked_sub(shown) {
+        let _ = writeln!(out, "    … and {more} more lines; --all shows them");
+    }
+}
+
+/// What no verdict covers: scenarios, steps and comparisons that were skipped, and rules
+/// that had nothing to look at. The table says why a whole cell was skipped.
+fn write_not_judged(out: &mut String, run: &RunRecord, options: Options) {
+    let mut skipped = Vec::new();
+    for cell in &run.cells {
+        let name = printable(&cell.cell);
+        for scenario in &cell.scenarios {
+            let told = scenario.skipped.iter().filter(|s| !s.reason.is_expected());
+            let scenario = printable(&scenario.name);
+            skipped.extend(told.map(|skip| {
+                let skip = skip.to_string();
+                format!("{name}: scenario {scenario}: {}", printable(&skip))
+            }));
         }
-        if let Some(more @ 1..) = lines.len().checked_sub(shown) {
-            let _ = writeln!(out, "    … and {more} more lines; --all shows them");
+        for comparison in &cell.comparisons {
+            let told = comparison.skipped.iter().filter(|s| !s.is_expected());
+            let with = comparison.with;
+            skipped.extend(told.map(|reason| format!("{name}: comparison with {with}: {reason}")));
         }
     }
-    if cell.failure.is_some() || cell.is_broken() {
-        let _ = writeln!(out, "\n  reproduce:");
-        for command in &cell.reproduce {
-            let _ = writeln!(out, "    {}", printable(command));
-        }
+    let mut lines = match (skipped.len(), options.all) {
+        (0, _) => Vec::new(),
+        (_, true) => skipped,
+        (number, false) => vec![format!(
+            "{} of scenarios and comparisons; --all shows them",
+            counted(number, "parts")
+        )],
+    };
+    let coverage = Coverage::of(
+        &merged(run),
+        run.cells.iter().flat_map(CellRecord::findings),
+    );
+    lines.extend(coverage.nothing(" in any cell"));
+    if lines.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "{BOLD}not judged{BOLD:#}:");
+    for line in lines {
+        let _ = writeln!(out, "    {line}");
     }
     out.push('\n');
 }
 
-fn table(result: &RunResult) -> String {
-    let width = result.cells.iter().map(|c| c.name.len()).max().unwrap_or(4);
-    let mut out = format!(
-        "{BOLD}{:width$}  {:9}  {:>8}  {:>8}  {:>7}  build{BOLD:#}\n",
-        "cell", "verdict", "findings", "objects", "exports"
-    );
-    for cell in &result.cells {
-        let style = match (&cell.verdict, cell.is_broken()) {
-            (_, true) | (Verdict::Regressed | Verdict::Broken, _) => RED,
-            (Verdict::Same | Verdict::Fixed | Verdict::New | Verdict::Holds, false) => GREEN,
-            (
-                Verdict::Changed | Verdict::Missing | Verdict::Skipped(_) | Verdict::Infra(_),
-                false,
-            ) => YELLOW,
-        };
-        let (open, objects, exports) = match &cell.checked {
-            Some(c) => (
-                cell.open_findings().count().to_string(),
-                c.counts.objects.to_string(),
-                c.counts.exports.to_string(),
-            ),
-            None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
-        };
-        let note = match &cell.verdict {
-            Verdict::Skipped(reason) | Verdict::Infra(reason) => printable(reason).into_owned(),
-            Verdict::Missing => "accepted, but no cell of this matrix".to_owned(),
-            Verdict::Same
-            | Verdict::Fixed
-            | Verdict::Regressed
-            | Verdict::Changed
-            | Verdict::New
-            | Verdict::Holds
-            | Verdict::Broken => match (&cell.failure, &cell.derived_from) {
-                (Some(_), _) => "failed".to_owned(),
-                (None, Some(from)) => format!("{}, derived from {from}", duration(cell.seconds)),
-                (None, None) => duration(cell.seconds),
-            },
-        };
-        let _ = writeln!(
-            out,
-            "{:width$}  {style}{:9}{style:#}  {open:>8}  {objects:>8}  {exports:>7}  {note}",
-            cell.name,
-            cell.verdict.name(),
-        );
-    }
-    let broken = result.cells.iter().filter(|c| c.is_broken()).count();
-    let infra = result
-        .cells
-        .iter()
-        .filter(|c| matches!(c.verdict, Verdict::Infra(_)))
-        .count();
-    let _ = writeln!(
-        out,
-        "\n{} of {}, Linux {}: {}",
-        Plural(result.cells.len(), "cell"),
-        printable(&result.matrix),
-        printable(&result.kernel),
-        match (broken, infra) {
-            (0, 0) => format!("{GREEN}ok{GREEN:#}"),
-            (0, n) => format!("{YELLOW}{n} cannot be told{YELLOW:#}"),
-            (n, 0) => format!("{RED}{n} broken{RED:#}"),
-            (n, m) => format!("{RED}{n} broken{RED:#}, {m} cannot be told"),
+/// How much each rule looked at, in the cell in which it looked at the most.
+fn merged(run: &RunRecord) -> Vec<RuleCount> {
+    let mut merged: Vec<RuleCount> = Vec::new();
+    let inspections = run.cells.iter().filter_map(|c| c.inspection.as_ref());
+    for rule in inspections.flat_map(|inspection| &inspection.rules) {
+        match merged.iter_mut().find(|known| known.key == rule.key) {
+            Some(known) => known.looked_at = known.looked_at.max(rule.looked_at),
+            None => merged.push(rule.clone()),
         }
-    );
-    out
+    }
+    merged
 }
 
 /// Seconds as people read them.
-#[must_use]
-pub fn duration(seconds: f64) -> String {
+fn duration(seconds: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -310,6 +298,34 @@ pub fn duration(seconds: f64) -> String {
     let whole = seconds.round().max(0.0) as u64;
     match whole {
         0..60 => format!("{seconds:.1} s"),
-        _ => format!("{} min {:02} s", whole / 60, whole % 60),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(0.04, "0.0 s")]
+    #[case(46.25, "46.2 s")]
+    #[case(59.96, "1 min 00 s")]
+    #[case(225.0, "3 min 45 s")]
+    #[case(3599.0, "59 min 59 s")]
+    #[case(4380.0, "1 h 13 min")]
+    fn times_are_read_at_a_glance(#[case] seconds: f64, #[case] expected: &str) {
+        assert_eq!(duration(seconds), expected);
+    }
+
+    #[rstest]
+    #[case::plain("/src/linux", "/src/linux")]
+    #[case::space("/my src", "'/my src'")]
+    #[case::quote("/it's", "\"/it's\"")]
+    #[case::empty("", "''")]
+    fn a_path_is_one_word_of_a_shell(#[case] path: &str, #[case] expected: &str) {
+        assert_eq!(quoted(path), expected);
+        assert_eq!(shlex::split(&quoted(path)), Some(vec![path.to_owned()]));
     }
 }

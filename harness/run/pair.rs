@@ -9,7 +9,7 @@ use crate::model::error::Error;
 use crate::model::tolerances::Tolerances;
 use crate::tree::collect::{self, BuildTree, linked};
 
-/// How far sizes may be apart where nothing else is asked for.
+/// How far sizes may differ by default.
 ///
 /// # Errors
 /// When the embedded file is broken, which a unit test rules out.

@@ -1,165 +1,237 @@
-//! The probe: a verdict on a change of the kernel's makefiles in seconds. Builds a
-//! miniature of our own with them, for each cell, checks it by every rule, and plays the
-//! scenarios on it. The user's source tree is only read.
+//! The probe: a verdict on a change of the kernel's makefiles in seconds. They build a
+//! miniature of klto's own; the user's source tree is only read. Each cell has a folder
+//! whose path stays the same from probe to probe, since kbuild writes paths into what it
+//! makes; records are kept apart from it, by what the sources held.
 
 pub mod miniature;
-mod remembered;
-mod slot;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use crate::build::kbuild;
-use crate::build::process::Cancel;
-use crate::input::allow::Allow;
-use crate::input::mutation::Mutation;
-use crate::judge::inspect;
-use crate::model::cell::{Cell, LtoMode};
+use super::job::Job;
+use super::key::CommonKey;
+use super::layout::{Layout, Prepared, configure};
+use super::pipeline::FinishedTree;
+use super::place::Place;
+use super::scenario::EditTargets;
+use crate::build::dir_state::{create_dir, is_there, mirror, remove_file};
+use crate::build::kbuild::{Build, Target};
+use crate::build::process::Command;
+use crate::build::toolchain;
+use crate::model::cell::Cell;
 use crate::model::error::Error;
-use crate::model::outcome::CellResult;
-use crate::model::outcome::Verdict;
-use crate::run::progress::Units;
+use crate::model::record::Reproduce;
 use crate::source::copy::SourceCopy;
-use crate::source::source_tree::SourceTree;
-use crate::store::WorkDir;
+use crate::source::sources::Sources;
+use crate::store::record_dir::RecordDir;
 
-/// What to probe.
-#[derive(Debug)]
-pub struct Request<'a> {
-    pub source: &'a SourceTree<'a>,
-    pub cells: &'a [Cell],
-    pub mutations: &'a [Mutation],
-    pub allows: &'a [Allow],
-    /// Where copies, build trees and results are kept from one probe to the next.
-    pub work: &'a WorkDir,
-    /// Jobs of all makes together.
-    pub jobs: usize,
-    pub cancel: &'a Cancel,
-}
+/// How many prepared trees are kept for one cell.
+const KEPT: usize = 3;
+/// For how many states of the sources records are kept.
+const KEPT_RECORDS: usize = 100;
 
-/// What all cells of a probe share.
+/// The miniature of one state of the sources, in a work directory.
 #[derive(Debug)]
-struct Probe<'a> {
-    request: &'a Request<'a>,
-    copy: SourceCopy,
-    /// Tells one content of everything that is read from every other.
-    fingerprint: blake3::Hash,
-    /// Jobs of one make.
-    jobs: usize,
+pub struct Miniature<'a> {
+    pub work: &'a Path,
+    pub copy: &'a SourceCopy,
+    /// Of what `make prepare` may read.
+    pub prepared_key: CommonKey,
+    /// The revision, and what distinguishes its sources from others: the folder of records.
+    pub records: String,
     /// Whether objects come from ccache: most of a probe is compilers that start.
-    ccache: bool,
-    units: Units,
-    /// Why `make --shuffle` cannot be had, if it cannot.
-    no_shuffle: Option<String>,
+    pub ccache: bool,
+    pub sources: &'a Sources,
+    /// The source tree as the user named it.
+    pub kernel: &'a Path,
+    /// The probe as it was asked for, without the cell.
+    pub command: Command,
 }
 
-/// Probes every cell, several side by side. Results are in the order of the cells.
+impl Miniature<'_> {
+    /// Gets a tree that was prepared of the same files before, or prepares one.
+    fn get_prepared(
+        &self,
+        place: &Place,
+        build: &Build<'_>,
+        reads_all: bool,
+    ) -> Result<Prepared, Error> {
+        let cell = build.cell;
+        let source = self.copy.fingerprint(reads_all).to_hex().to_string();
+        let key = self.prepared_key.of(cell, &[&source]);
+        let folder = place.folder.join("prepared");
+        let kept = folder.join(key);
+        if is_there(&kept) {
+            mirror(&kept, build.dir)?;
+            return Ok(Prepared::Ready);
+        }
+        miniature::write_tree(self.copy, cell, build.source, reads_all)?;
+        remove_file(build.dir)?;
+        create_dir(build.dir)?;
+        remove_file(build.log)?;
+        let prepared = configure(build, true, true)?;
+        if let Prepared::Ready = prepared {
+            let partial = place.folder.join("prepared.partial");
+            remove_file(&partial)?;
+            mirror(build.dir, &partial)?;
+            keep_newest(&folder, KEPT - 1)?;
+            std::fs::rename(&partial, &kept).map_err(Error::io(&kept, "write"))?;
+        }
+        Ok(prepared)
+    }
+}
+
+impl Layout for Miniature<'_> {
+    fn place(&self, cell: &Cell) -> Place {
+        let records = self.work.join("records").join(&self.records);
+        Place {
+            folder: self.work.join("cells").join(cell.name()),
+            record: RecordDir::new(records.join(cell.name())),
+        }
+    }
+
+    fn source(&self, place: &Place) -> PathBuf {
+        place.folder.join("source")
+    }
+
+    fn target(&self) -> Target {
+        miniature::TARGET
+    }
+
+    /// A folder and settings of the probe's own, for a user's may trade certainty for speed;
+    /// and which compiler it is, libraries included.
+    fn ccache(&self, cell: &Cell) -> Option<Vec<(&'static str, OsString)>> {
+        let compiler = toolchain::fingerprint(cell).to_hex();
+        self.ccache.then(|| {
+            vec![
+                ("CCACHE_CONFIGPATH", "/dev/null".into()),
+                ("CCACHE_DIR", self.work.join("ccache").into()),
+                ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
+                ("CCACHE_SLOPPINESS", "".into()),
+                ("CCACHE_MAXSIZE", "1G".into()),
+            ]
+        })
+    }
+
+    fn prepare(
+        &self,
+        _: &Job,
+        place: &Place,
+        build: &Build<'_>,
+        _: Option<&FinishedTree>,
+    ) -> Result<Prepared, Error> {
+        // First without the files that preparing should not read. A kernel that reads them
+        // all the same is prepared with them, and again whenever they change.
+        let mut prepared = self.get_prepared(place, build, false)?;
+        if let Prepared::Failed(_) = prepared {
+            prepared = self.get_prepared(place, build, true)?;
+        }
+        if let Prepared::Ready = prepared {
+            miniature::write_tree(self.copy, build.cell, build.source, true)?;
+            remove_file(build.log)?;
+        }
+        Ok(prepared)
+    }
+
+    /// A build that failed because our copy lacks a file that the sources have says nothing
+    /// about the kernel.
+    fn check_failure(&self, build: &Build<'_>) -> Result<(), Error> {
+        let log = std::fs::read(build.log).map_err(Error::io(build.log, "read"))?;
+        let log = String::from_utf8_lossy(&log);
+        let source = build.source.to_string_lossy();
+        let known: BTreeSet<&str> = self.copy.paths().collect();
+        let names_a_file = |line: &&str| {
+            ["No such file", "No rule to make", "file not found"]
+                .iter()
+                .any(|said| line.contains(said))
+        };
+        for line in log.lines().filter(names_a_file) {
+            for word in line.split(|c: char| c.is_whitespace() || "'\"`:,;()<>".contains(c)) {
+                let path = word
+                    .strip_prefix(&*source)
+                    .unwrap_or(word)
+                    .trim_start_matches("./")
+                    .trim_start_matches('/');
+                let is_left_out = path.contains('/')
+                    && crate::tree::path::stays_inside(path)
+                    && !known.contains(path)
+                    && self.sources.has_file(path)?;
+                if is_left_out {
+                    return Err(Error::Machine(format!(
+                        "the makefiles read {path}, which klto does not copy for a probe: {line}; see {}",
+                        build.log.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_sources(&self, place: &Place, cell: &Cell) -> Result<(), Error> {
+        miniature::write_tree(self.copy, cell, &self.source(place), true)
+    }
+
+    fn edit_targets(&self) -> Result<EditTargets, Error> {
+        miniature::edit_targets()
+    }
+
+    fn gitignore<'a>(&'a self, _: &'a Path) -> PathBuf {
+        self.copy.gitignore()
+    }
+
+    fn builds_other_modes(&self) -> bool {
+        true
+    }
+
+    fn reproduce(&self, build: &Build<'_>, _: Option<&str>) -> Reproduce {
+        let cell = build.cell;
+        let mut again = self.command.clone();
+        again = again.args(["--arch", &cell.arch.name, "--lto", cell.lto.name()]);
+        let make = build.reproduce(None).pop();
+        let check = Command::new("klto")
+            .arg("check")
+            .arg(build.dir)
+            .args(["--goal", "modpost"]);
+        // The miniature's sources lie beside the build tree.
+        let beside = build.dir.join("../source");
+        let source = |command: Command| command.with_path(build.source, &beside);
+        let commands = [Some(again), make.map(source), Some(check)];
+        let places = [(build.dir, "O"), (self.kernel, "KERNEL")];
+        let commands = commands.into_iter().flatten();
+        Reproduce {
+            kernel: self.kernel.display().to_string(),
+            build: build.dir.display().to_string(),
+            commands: commands.map(|c| c.shell_words_in(&places)).collect(),
+        }
+    }
+}
+
+/// Removes the records of all but the newest states of the sources.
 ///
 /// # Errors
-/// Where the source tree cannot be copied, or a mutation does not fit it. What goes wrong
-/// in a cell is in its result.
-pub fn probe(request: &Request) -> Result<Vec<CellResult>, Error> {
-    let dir = request.work.path().join("source");
-    let arches: Vec<String> = crate::input::arch_table::all()
-        .map_err(|e| Error::Usage(e.to_string()))?
-        .values()
-        .map(|arch| arch.src.clone())
-        .collect();
-    let arches: Vec<&str> = arches.iter().map(String::as_str).collect();
-    let copy = SourceCopy::sync(request.source.dir, &dir, &arches, request.mutations)?;
-    let workers = request.jobs.min(request.cells.len()).max(1);
-    let units = request.cells.iter().map(|cell| cell.scenarios.len()).sum();
-    let probe = Probe {
-        request,
-        fingerprint: copy.fingerprint(true),
-        copy,
-        jobs: (request.jobs / workers).max(1),
-        ccache: crate::build::doctor::is_installed("ccache"),
-        units: Units::start(units),
-        no_shuffle: kbuild::no_shuffle(request.cancel)?,
-    };
-    // The long ones first, so that no worker waits for the last one of another.
-    let mut cells: Vec<(usize, &Cell)> = request.cells.iter().enumerate().collect();
-    cells.sort_by_key(|(_, cell)| cell.lto != LtoMode::ThinDist);
-    let results = Mutex::new(BTreeMap::new());
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some((at, cell)) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = probe_cell(&probe, cell);
-                    results
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(*at, result);
-                }
-            });
-        }
-    });
-    probe.units.finish();
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(results.into_values().collect())
+/// Where they cannot be removed.
+pub fn prune_records(work: &Path) -> Result<(), Error> {
+    let records = work.join("records");
+    match is_there(&records) {
+        true => keep_newest(&records, KEPT_RECORDS),
+        false => Ok(()),
+    }
 }
 
-fn probe_cell(probe: &Probe, cell: &Cell) -> CellResult {
-    let started = Instant::now();
-    let request = probe.request;
-    let name = cell.name();
-    let told = if request.cancel.is_cancelled() {
-        Err(Error::Cancelled)
-    } else if let Some(reason) = request.source.lacks(cell) {
-        Ok(CellResult::without_build(
-            name.clone(),
-            Verdict::Skipped(reason),
-        ))
-    } else if let Some(reason) = crate::build::doctor::missing_for(cell, false) {
-        Err(Error::Machine(reason))
-    } else {
-        slot::play(probe, cell)
-    };
-    let mut result = told.unwrap_or_else(|error| {
-        let reason = match error {
-            Error::Cancelled => "interrupted".to_owned(),
-            error => error.to_string().replace("\n  ", "; "),
-        };
-        CellResult::without_build(name.clone(), Verdict::Infra(reason))
-    });
-    result.seconds = started.elapsed().as_secs_f64();
-    let kernel = &request.source.version;
-    if let Some(checked) = &mut result.checked {
-        inspect::suppress(
-            &mut checked.findings,
-            request.allows,
-            (&name, "build"),
-            kernel,
-        );
+/// Removes all entries of a folder except the newest `number`.
+fn keep_newest(folder: &Path, number: usize) -> Result<(), Error> {
+    create_dir(folder)?;
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
+        let entry = entry.map_err(Error::io(folder, "read"))?;
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let modified = modified.map_err(Error::io(entry.path(), "read"))?;
+        entries.push((modified, entry.path()));
     }
-    for scenario in &mut result.scenarios {
-        inspect::suppress(
-            &mut scenario.findings,
-            request.allows,
-            (&name, &scenario.name),
-            kernel,
-        );
+    entries.sort();
+    for (_, path) in entries.iter().rev().skip(number) {
+        remove_file(path)?;
     }
-    if result.verdict == Verdict::Holds && result.is_broken() {
-        result.verdict = Verdict::Broken;
-    }
-    result
-}
-
-/// Tells this program from any other: its rules and its miniature are in it.
-fn own_fingerprint() -> Result<blake3::Hash, Error> {
-    let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
-    let content = std::fs::read(&program).map_err(Error::io(&program, "read"))?;
-    Ok(blake3::hash(&content))
-}
-
-/// Whether a folder is there.
-fn is_there(dir: &Path) -> bool {
-    std::fs::symlink_metadata(dir).is_ok()
+    Ok(())
 }

@@ -1,13 +1,13 @@
-//! What is done to a build tree after the first build, and what must hold then. A
-//! scenario is data, one small file of named steps; [`play`] is the one engine for all of
-//! them, on a miniature and on a whole kernel.
+//! Scenarios: what to do with a build tree after the first build, and what must hold then.
+//! A scenario is data, one small file of named steps; [`engine`] runs all of them, on the
+//! miniature and on whole kernels.
 
+mod damage;
+pub mod engine;
+mod equal;
 mod expect;
-mod fault;
 mod files;
-pub mod play;
 pub mod rules;
-mod same;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,6 @@ use serde::Deserialize;
 use crate::input::yaml;
 use crate::model::cell::LtoMode;
 use crate::model::error::Error;
-use crate::model::outcome::{NOT_IN_MODE, ScenarioResult};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/run/scenarios");
 
@@ -30,7 +29,7 @@ pub struct Scenario {
     pub name: String,
     /// What happens to the tree, in one sentence.
     pub about: String,
-    /// The modes in which it is played; all, if not given.
+    /// The modes it applies to; all, if not given.
     #[serde(default = "all_modes")]
     pub lto: Vec<LtoMode>,
     pub steps: Vec<Step>,
@@ -44,31 +43,31 @@ fn all_modes() -> Vec<LtoMode> {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// What happens, for people.
+    /// What happens, in words.
     pub name: String,
-    /// The changes of the sources, by their names in [`EditTargets::edits`].
+    /// The changes to the sources, by their names in [`EditTargets::edits`].
     #[serde(default)]
     pub edits: Vec<String>,
-    /// The mode that the tree is configured for.
+    /// The mode to configure the tree for.
     #[serde(default)]
     pub lto: Option<LtoMode>,
-    /// Where the build happens instead.
+    /// Where to build instead of in the tree itself.
     #[serde(default)]
-    pub place: Option<Place>,
-    /// Damage that is done, each kind to each intermediate file in turn, and make run
-    /// after each.
+    pub location: Option<Location>,
+    /// Kinds of damage: each is done to each intermediate file in turn, and make is run after
+    /// each.
     #[serde(default)]
-    pub faults: Vec<Damage>,
-    /// Whether they are done to all files at once, and make run once.
+    pub damage: Vec<Damage>,
+    /// Whether the damage is done to all files at once, and make is run once.
     #[serde(default)]
     pub together: bool,
-    /// Files, and folders with all in them, that make leaves on purpose.
+    /// Files and folders that make leaves on purpose.
     #[serde(default)]
     pub keeps: Vec<PathBuf>,
-    /// Whether everything that the build made is removed first.
+    /// Whether all build products are removed first.
     #[serde(default)]
     pub fresh: bool,
-    /// Goals in place of the build's own.
+    /// Goals instead of the build's own.
     #[serde(default)]
     pub goals: Vec<String>,
     /// Whether the goal is the boot image of the architecture.
@@ -77,10 +76,10 @@ pub struct Step {
     /// Variables for make's command line.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
-    /// How many jobs make runs; as many as in the first build, if not given.
+    /// How many jobs make runs; the same as in the first build, if not given.
     #[serde(default)]
     pub jobs: Option<Jobs>,
-    /// Whether make takes prerequisites in another order; since make 4.4.
+    /// Whether make shuffles prerequisites (`make --shuffle`, since make 4.4).
     #[serde(default)]
     pub shuffle: bool,
     pub expect: Vec<Expectation>,
@@ -95,13 +94,13 @@ pub enum Jobs {
 }
 
 impl Jobs {
-    /// The kind of a number of jobs.
+    /// Which of the two a number of jobs is.
     #[must_use]
     pub fn of(number: usize) -> Jobs {
         if number > 1 { Jobs::Several } else { Jobs::One }
     }
 
-    /// A number of this kind, the first build's where that is one.
+    /// A number of jobs of this kind: the first build's, if it is of this kind.
     #[must_use]
     pub fn number(self, first_build: usize) -> usize {
         match self {
@@ -112,18 +111,18 @@ impl Jobs {
     }
 }
 
-/// Another place for a build.
+/// Another location for a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
-    /// A build directory whose path has every character that kbuild allows and shells do
-    /// not. What comes before the first object is copied there.
+pub enum Location {
+    /// A build directory whose path has every character that kbuild allows but shells treat
+    /// specially. The prepared tree is copied there.
     OddPath,
     /// The source tree itself.
     InTree,
 }
 
-/// What happens to an intermediate file.
+/// What is done to an intermediate file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Damage {
@@ -135,13 +134,13 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// As it is reported.
+    /// The words used in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Damage::Deleted => "is deleted",
             Damage::Truncated => "is truncated to half",
-            Damage::Garbage => "is filled with garbage",
+            Damage::Garbage => "is overwritten with garbage",
             Damage::Older => "is older than everything",
             Damage::Newer => "is newer than everything",
         }
@@ -152,33 +151,34 @@ impl Damage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expectation {
-    /// make runs no command that makes a file.
+    /// make runs no command that creates a file.
     NoCommand,
-    /// No file of the tree is written.
+    /// No file in the tree is rewritten.
     NothingRewritten,
-    /// The objects that depend on the change are compiled again, and no other.
+    /// The objects that depend on the change are recompiled, and no others.
     DependantsRebuilt,
-    /// The rules of `klto check` hold, as far as they did after the first build.
+    /// There is no finding of `klto check` that the first build did not have.
     Rules,
-    /// Every file is what a clean build makes of these sources.
+    /// Every file has the bytes of a clean build of these sources.
     BytesOfCleanBuild,
-    /// The facts are those of a clean build: for where bytes differ rightly.
+    /// The facts are those of a clean build; for files whose bytes may legitimately differ.
     FactsOfCleanBuild,
-    /// Every file is what the first build made.
+    /// Every file has the bytes of the first build.
     BytesOfBuild,
     /// The facts are those of the first build.
     FactsOfBuild,
-    /// Nothing that the build made is left.
+    /// No build products are left.
     NothingLeft,
-    /// `.gitignore` covers every file that the build made.
+    /// `.gitignore` covers every build product.
     IgnoredByGit,
-    /// make repairs the damage, or says so and goes on when the file is removed.
+    /// make repairs the damage; or it fails, and succeeds once the file is deleted.
     Repaired,
-    /// The kernel boots in an emulator and runs our own init; the console shows no fault.
+    /// The kernel boots in an emulator to klto's init, and the console shows no error.
     Boots,
 }
 
-/// Where the steps find what they change: names there, places here.
+/// What the steps of scenarios may edit and damage in a source tree: they use names, this
+/// says which files those are.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EditTargets {
@@ -188,79 +188,79 @@ pub struct EditTargets {
 }
 
 impl EditTargets {
-    /// Where a whole kernel has what the steps change.
+    /// The edit targets of a whole kernel.
     ///
     /// # Errors
-    /// When the embedded file is broken, which a unit test rules out.
+    /// If the embedded file is invalid, which a unit test rules out.
     pub fn kernel() -> Result<EditTargets, Error> {
         yaml::parse(
-            include_str!("scenario/kernel.yaml"),
-            Path::new("kernel.yaml"),
+            include_str!("scenario/edit-targets.yaml"),
+            Path::new("scenario/edit-targets.yaml"),
         )
         .map_err(|e| Error::Usage(e.to_string()))
     }
 }
 
-/// A file that one command of the build makes and another reads.
+/// A file that one command of the build writes and another reads.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Intermediate {
-    /// From the build tree's top.
+    /// Relative to the build tree.
     pub file: String,
-    /// The modes whose builds make it; all, if not given.
+    /// The modes whose builds create it; all, if not given.
     #[serde(default = "all_modes")]
     pub lto: Vec<LtoMode>,
-    /// Damage that is not done to it, for what a tool then does to the machine.
+    /// Damage that is not done to it, because of what a tool would then do to the machine.
     #[serde(default)]
     pub spared: Vec<Damage>,
 }
 
-/// A change of one source file.
+/// A change to one source file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// From the source tree's top.
+    /// Relative to the source tree.
     pub file: String,
-    /// What is written behind its end.
+    /// The text to append to it.
     pub append: String,
-    /// The objects that must be compiled again; those whose dependencies name the file,
-    /// if not given.
+    /// The objects that must be recompiled; those whose dependencies name the file, if not
+    /// given.
     #[serde(default)]
     pub rebuilds: Option<Rebuilds>,
 }
 
-/// Objects that a change concerns.
+/// Objects that a change affects.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub enum Rebuilds {
-    /// All that are made from C, in this folder and not below.
+    /// All objects in this folder, not below it, that are compiled from a source.
     In(PathBuf),
     Objects(Vec<String>),
 }
 
 impl Scenario {
-    /// What came of it in a mode that it is not played in.
+    /// The names of the steps after which findings are reported; `None` where they depend on
+    /// the files of the tree.
     #[must_use]
-    pub fn not_for(&self, mode: LtoMode) -> Option<ScenarioResult> {
-        (!self.lto.contains(&mode)).then(|| ScenarioResult {
-            name: self.name.clone(),
-            findings: Vec::new(),
-            left_out: vec![format!("{NOT_IN_MODE} {mode}")],
-            seconds: 0.0,
-        })
+    pub fn step_names(&self) -> Option<Vec<String>> {
+        let names = self.steps.iter().map(|step| match step.damage.is_empty() {
+            true => Some(step.name.clone()),
+            false => None,
+        });
+        names.collect()
     }
 
-    /// Whether a step changes the sources.
+    /// Whether any step changes the sources.
     #[must_use]
     pub fn edits_sources(&self) -> bool {
         self.steps.iter().any(|step| !step.edits.is_empty())
     }
 }
 
-/// The scenario of that name, which is one of [`crate::model::cell::SCENARIOS`] but `build`.
+/// The scenario of that name: one of [`crate::model::cell::SCENARIOS`] except `build`.
 ///
 /// # Errors
-/// When its embedded file is missing or broken, which a unit test rules out.
+/// If its embedded file is missing or invalid, which a unit test rules out.
 pub fn by_name(name: &str) -> Result<Scenario, Error> {
     let file = format!("{name}.yaml");
     let text = FILES.get_file(&file).map(include_dir::File::contents);
@@ -293,6 +293,18 @@ mod tests {
         for name in names.iter().filter(|name| *name != "build") {
             assert_eq!(by_name(name).unwrap().name, *name);
         }
+    }
+
+    /// The plan of a run gives such cells a tree of their own.
+    #[test]
+    fn only_shuffle_compares_every_file_with_the_first_build() {
+        let names = SCENARIOS.iter().filter(|name| **name != "build");
+        let compares = |name: &&&str| {
+            let steps = by_name(name).unwrap().steps;
+            let mut expected = steps.iter().flat_map(|step| &step.expect);
+            expected.any(|e| *e == Expectation::BytesOfBuild)
+        };
+        assert_eq!(names.filter(compares).collect::<Vec<_>>(), [&"shuffle"]);
     }
 
     #[test]

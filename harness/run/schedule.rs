@@ -1,168 +1,103 @@
-//! The cells of a run, one after the other, in an order in which one can use what another
-//! has left: a tree to start from, a clean build to be compared with.
+//! Runs the jobs of a plan, several side by side: each as soon as what it needs is there.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::cell::{Finished, Others, Run, verify};
-use super::pair::compare_trees;
-use crate::build::doctor;
-use crate::judge::diff::Difference;
-use crate::judge::inspect::suppress;
-use crate::model::cell::{Cell, LtoMode};
-use crate::model::outcome::Verdict;
-use crate::model::outcome::{CellResult, ScenarioResult};
-use crate::model::tolerances::Tolerances;
-use crate::run::progress::say;
+use super::events::Event;
+use super::job::{Job, JobId};
+use super::pipeline::{Context, Finished, run_job};
+use crate::model::record::{CellRecord, Outcome, SkipReason};
 
-/// How the cells of a run depend on each other.
-#[derive(Debug)]
-pub struct Wanted<'a> {
-    /// Whether one may start from the finished tree of another.
-    pub reuse: bool,
-    /// The modes whose trees are compared, the others with the first.
-    pub compare: &'a [LtoMode],
-    pub tolerances: &'a Tolerances,
+/// What the workers share.
+#[derive(Default)]
+struct State {
+    /// Jobs that a worker has taken.
+    taken: BTreeSet<JobId>,
+    records: BTreeMap<JobId, CellRecord>,
+    finished: Finished,
+    /// A cell failed, and no more are wanted.
+    stopped: bool,
 }
 
-/// Verifies the cells; results are in matrix order. After an interrupt the cells that are
-/// left cannot be told.
+/// Runs the jobs; records are in the order of the matrix. After an interrupt, what is left
+/// is inconclusive. With `fail_fast` the first cell that fails ends all others.
 #[must_use]
-pub fn verify_all(run: &Run, cells: &[Cell], wanted: &Wanted) -> Vec<CellResult> {
-    let mut finished: BTreeMap<_, Vec<(LtoMode, Finished)>> = BTreeMap::new();
-    let mut results: BTreeMap<usize, CellResult> = BTreeMap::new();
-    for at in order(cells) {
-        let cell = &cells[at];
-        let group = finished.entry(beside(cell)).or_default();
-        let mut others = Others::default();
-        let switches = |other: &Cell| plays(other, SWITCH);
-        if cells
-            .iter()
-            .any(|other| beside(other) == beside(cell) && switches(other))
-        {
-            // Each is built clean, for the tree that switches to be compared with.
-            let clean = group.iter().map(|(mode, tree)| (*mode, tree.clean_build()));
-            others.clean = clean.collect();
-        } else if wanted.reuse && cell.lto == LtoMode::Thin {
-            let distributed = group.iter().find(|(mode, _)| *mode == LtoMode::ThinDist);
-            others.from = distributed.map(|(_, tree)| tree);
-        }
-        let (result, tree) = match doctor::missing_for(cell, run.ccache) {
-            Some(reason) => (
-                CellResult::without_build(cell.name(), Verdict::Infra(reason)),
-                None,
-            ),
-            None => verify(run, cell, &others),
-        };
-        group.extend(tree.map(|tree| (cell.lto, tree)));
-        let broken = if result.is_broken() { ", broken" } else { "" };
-        say(format_args!(
-            "{}: {}{broken}",
-            result.name,
-            result.verdict.name()
-        ));
-        results.insert(at, result);
-    }
-    for (at, cell) in cells.iter().enumerate() {
-        let trees = &finished[&beside(cell)];
-        let of_first = |other: &Cell| {
-            beside(other) == beside(cell) && wanted.compare.first() == Some(&other.lto)
-        };
-        if let Some(result) = results.get_mut(&at)
-            && cells.iter().any(of_first)
-            && let Some(compared) = compare_modes(run, cell, trees, wanted)
-        {
-            result.scenarios.push(compared);
-        }
-    }
-    results.into_values().collect()
-}
-
-/// Compares the finished tree of a cell with that of the first mode to compare, where the
-/// cell is of another of them.
-fn compare_modes(
-    run: &Run,
-    cell: &Cell,
-    trees: &[(LtoMode, Finished)],
-    wanted: &Wanted,
-) -> Option<ScenarioResult> {
-    let (first, others) = wanted.compare.split_first()?;
-    if !others.contains(&cell.lto) || run.cancel.is_cancelled() {
-        return None;
-    }
-    let started = Instant::now();
-    let of_mode = |mode| {
-        trees
-            .iter()
-            .find(|(of, _)| *of == mode)
-            .map(|(_, tree)| tree)
+pub fn run_jobs(
+    context: &Context<'_>,
+    jobs: &[Job],
+    workers: usize,
+    fail_fast: bool,
+) -> Vec<CellRecord> {
+    let state = Mutex::new(State::default());
+    let changed = Condvar::new();
+    // Ends running cells, but not as if the user had interrupted.
+    let cancel = context.cancel.linked();
+    let context = Context {
+        cancel: &cancel,
+        ..*context
     };
-    let mut result = ScenarioResult {
-        name: format!("{COMPARE} with {first}"),
-        findings: Vec::new(),
-        left_out: Vec::new(),
-        seconds: 0.0,
-    };
-    let compared = match (of_mode(*first), of_mode(cell.lto)) {
-        (Some(one), Some(other)) => {
-            let trees = [&*one.dir, &*other.dir];
-            compare_trees(trees, wanted.tolerances).map_err(|e| e.to_string())
+    let mut names: Vec<(JobId, String)> = jobs.iter().map(|j| (j.id, j.cell.name())).collect();
+    names.sort();
+    let names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
+    context.events.on(&Event::Planned { cells: &names });
+    std::thread::scope(|scope| {
+        for _ in 0..workers.clamp(1, jobs.len().max(1)) {
+            scope.spawn(|| work(&context, jobs, &state, &changed, fail_fast));
         }
-        (None, _) => Err(format!("there is no finished tree in mode {first}")),
-        (_, None) => Err("there is no finished tree".to_owned()),
-    };
-    match compared {
-        Ok(compared) => {
-            let findings = compared
-                .differences
-                .into_iter()
-                .map(Difference::into_finding);
-            result.findings = findings.collect();
-            let place = (&*cell.name(), COMPARE);
-            suppress(&mut result.findings, run.allows, place, &run.source.version);
-        }
-        Err(why) => result.left_out.push(why.replace("\n  ", "; ")),
-    }
-    result.seconds = started.elapsed().as_secs_f64();
-    Some(result)
-}
-
-/// What comparing is called among the scenarios.
-const COMPARE: &str = "compare";
-
-/// The order of verifying. The distributed cell comes first, since the in-process one beside
-/// it can start from its finished tree; but last where it switches modes and is compared with
-/// the others.
-fn order(cells: &[Cell]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|at| {
-        let cell = &cells[*at];
-        let first_of_group = cells
-            .iter()
-            .position(|other| beside(other) == beside(cell))
-            .unwrap_or(*at);
-        let turn = match cell.lto {
-            LtoMode::ThinDist if plays(cell, SWITCH) => 2,
-            LtoMode::ThinDist => 0,
-            LtoMode::None | LtoMode::Thin | LtoMode::Full => 1,
-        };
-        (first_of_group, turn)
     });
-    order
+    context.events.on(&Event::Finished);
+    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    state.records.into_values().collect()
 }
 
-/// The scenario that compares modes.
-const SWITCH: &str = "switch";
-
-fn plays(cell: &Cell, scenario: &str) -> bool {
-    cell.scenarios.iter().any(|name| name == scenario)
+/// Takes jobs until none is left.
+fn work(
+    context: &Context<'_>,
+    jobs: &[Job],
+    state: &Mutex<State>,
+    changed: &Condvar,
+    fail_fast: bool,
+) {
+    let mut shared = state.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let left = jobs.iter().filter(|job| !shared.taken.contains(&job.id));
+        let is_ready = |job: &&Job| job.runs_after().all(|id| shared.records.contains_key(&id));
+        let Some(job) = left.clone().find(is_ready) else {
+            if left.count() == 0 {
+                return;
+            }
+            shared = changed.wait(shared).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        shared.taken.insert(job.id);
+        let (record, tree) = if shared.stopped {
+            (stopped(job), None)
+        } else {
+            let finished = shared.finished.clone();
+            drop(shared);
+            let done = run_job(context, job, &finished);
+            shared = state.lock().unwrap_or_else(PoisonError::into_inner);
+            // A cell that was interrupted because another failed was not ended by the user.
+            let is_interrupted = matches!(done.0.outcome, Outcome::Error(_));
+            if shared.stopped && is_interrupted {
+                (stopped(job), None)
+            } else {
+                done
+            }
+        };
+        if fail_fast && record.outcome == Outcome::Fail {
+            shared.stopped = true;
+            // Twice: nobody waits for running cells.
+            context.cancel.cancel();
+            context.cancel.cancel();
+        }
+        context.events.on(&Event::Done { record: &record });
+        shared.records.insert(job.id, record);
+        shared.finished.extend(tree.map(|tree| (job.id, tree)));
+        changed.notify_all();
+    }
 }
 
-/// What the modes of one kernel have in common.
-fn beside(cell: &Cell) -> (String, String, String) {
-    (
-        cell.arch.name.clone(),
-        cell.config_name.clone(),
-        cell.toolchain_name.clone(),
-    )
+fn stopped(job: &Job) -> CellRecord {
+    CellRecord::skipped(job.cell.name(), SkipReason::FailFast)
 }

@@ -23,15 +23,15 @@ impl Sources {
         is_commit || needs_own_copy || !mutations.is_empty()
     }
 
-    /// Gives a folder with the sources, with the mutations applied. It is the user's own
-    /// directory where nothing is to change in it; else one in `work`, of which nobody
-    /// else makes use: a copy of the directory, or a worktree with the commit. What an
+    /// Returns a folder with the sources, with the mutations applied. It is the user's own
+    /// directory if nothing in it is to change; otherwise one in `work` that nobody else
+    /// uses: a copy of the directory, or a worktree with the commit. What an
     /// earlier run changed there is brought back first. `needs_own_copy`: the caller will
     /// change files.
     ///
     /// # Errors
-    /// Where a file cannot be read or written, where git fails, and [`Error::Usage`]
-    /// where a mutation does not fit.
+    /// If a file cannot be read or written, if git fails, and [`Error::Usage`]
+    /// if a mutation does not fit.
     pub fn prepare(
         &self,
         work: &Path,
@@ -57,7 +57,7 @@ impl Sources {
         Ok(dir)
     }
 
-    /// Makes the mistakes in a folder of ours.
+    /// Applies the mutations in a folder of ours.
     fn mutate(&self, dir: &Path, mutations: &[Mutation]) -> Result<(), Error> {
         for mutation in mutations {
             for file in mutation.files().collect::<BTreeSet<_>>() {

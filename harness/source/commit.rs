@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 use super::git::{Answer, Git};
 use crate::model::error::Error;
 
-/// How many blobs one call of git gives: more would only take memory.
+/// How many blobs one call of git returns: more would only take memory.
 pub const AT_ONCE: usize = 1000;
 
-/// How many digits of a commit's number stand in names and messages.
+/// How many digits of a commit's number names and messages have.
 pub const SHORT: usize = 12;
 
 /// A commit and its tree of files.
@@ -45,7 +45,7 @@ impl Commit {
     /// The commit that `rev` names, in any way that git understands.
     ///
     /// # Errors
-    /// [`Error::Usage`] where it names none or more than one thing, or something else.
+    /// [`Error::Usage`] if it names none or more than one thing, or something else.
     pub fn find(git: &Git, rev: &str) -> Result<Commit, Error> {
         let usage = |what: &str| Err(Error::Usage(format!("{}: {what}", git.dir().display())));
         if rev.is_empty() || rev.starts_with('-') || rev.contains(['\0', '\n']) {
@@ -109,10 +109,10 @@ impl Commit {
         self.id.get(..SHORT).unwrap_or(&self.id)
     }
 
-    /// All its files by their paths, but for submodules and names that are no UTF-8.
+    /// All its files by their paths, but for submodules and names that are not UTF-8.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the clone lacks objects, or where a path leads out of the
+    /// [`Error::Usage`] if the clone lacks objects, or if a path leads out of the
     /// tree, which no checkout allows either.
     pub fn files(&self) -> Result<&BTreeMap<String, Blob>, Error> {
         if let Some(files) = self.files.get() {
@@ -136,7 +136,7 @@ impl Commit {
     /// The contents of blobs, in their order.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the clone lacks one.
+    /// [`Error::Usage`] if the clone lacks one.
     pub fn contents(&self, ids: &[&str]) -> Result<Vec<Vec<u8>>, Error> {
         let mut contents = Vec::with_capacity(ids.len());
         for ids in ids.chunks(AT_ONCE) {
@@ -200,14 +200,14 @@ fn entry(entry: &[u8]) -> Option<(String, Blob)> {
         "100644" | "100664" => Kind::Plain,
         "100755" => Kind::Executable,
         "120000" => Kind::Link,
-        // A submodule is a folder with nothing in it.
+        // A submodule is an empty folder.
         _ => return None,
     };
     let id = head.nth(1)?.to_owned();
     Some((path.to_owned(), Blob { id, kind }))
 }
 
-/// Splits the first blob, which is to be `id`, from the answer of `cat-file --batch`.
+/// Splits the first blob, which must be `id`, from the answer of `cat-file --batch`.
 fn next_blob<'a>(answer: &'a [u8], id: &str) -> Option<(&'a [u8], &'a [u8])> {
     let end = memchr::memchr(b'\n', answer)?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
@@ -267,7 +267,7 @@ fn is_hex(text: &str) -> bool {
     text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// What to say of a name that leads to no commit.
+/// The error for a name that is not the name of a commit.
 fn not_found(git: &Git, rev: &str, answer: &Answer) -> Result<Error, Error> {
     let dir = git.dir().display();
     let kind = git.ask(["cat-file", "-t", rev])?;
@@ -286,7 +286,7 @@ fn not_found(git: &Git, rev: &str, answer: &Answer) -> Result<Error, Error> {
         format!("the clone is partial and may lack it; {}", refetch(git))
     } else {
         format!(
-            "see `git -C {dir} branch --all` and `git -C {dir} tag`; what is newer than the clone comes with: git -C {dir} fetch"
+            "see 'git -C {dir} branch --all' and 'git -C {dir} tag'; to get newer commits: git -C {dir} fetch"
         )
     };
     Ok(Error::Usage(format!(
@@ -294,7 +294,7 @@ fn not_found(git: &Git, rev: &str, answer: &Answer) -> Result<Error, Error> {
     )))
 }
 
-/// What to say of a commit whose objects are not all there.
+/// The error for a commit with missing objects.
 pub(super) fn lacks_objects(git: &Git, id: &str, said: &str) -> Result<Error, Error> {
     let dir = git.dir().display();
     let short = id.get(..SHORT).unwrap_or(id);

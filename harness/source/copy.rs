@@ -1,7 +1,7 @@
 //! A copy of what the probe reads of a kernel's sources, so that the user's tree is only ever
 //! read: mutations go into the copy, and no makefile can write elsewhere.
 //!
-//! The copy holds nothing that its fingerprints do not cover, and what is not in it
+//! The copy contains nothing that its fingerprints do not cover, and what is not in it
 //! cannot be read. So whatever was made of a copy with the same fingerprint is never
 //! stale. Every file in it has the same old time: make sees what changed by what the
 //! probe throws away, not by when somebody edited or checked out a file.
@@ -44,7 +44,7 @@ pub struct SourceCopy {
     files: BTreeMap<String, CopiedFile>,
 }
 
-/// A file of the sources as it was when it was last looked at, and its copy.
+/// A file of the sources as it was when it was last read, and its copy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct CopiedFile {
     seen: Seen,
@@ -56,7 +56,7 @@ struct CopiedFile {
     len: u64,
 }
 
-/// What can be seen of a file without its content.
+/// A file's metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     stamp: Stamp,
@@ -123,7 +123,7 @@ struct Before {
 }
 
 impl Before {
-    /// What is known of a file that is in the copy as it is to be.
+    /// What is known of a file whose copy is up to date.
     fn kept(&self, path: &str, seen: &Seen, mutations: &[Mutation]) -> Option<&CopiedFile> {
         let known = self.known.get(path)?;
         let is_kept = seen.stamp.is_settled()
@@ -134,7 +134,7 @@ impl Before {
         is_kept.then_some(known)
     }
 
-    /// Whether what lies in the copy looks like this file.
+    /// Whether the file in the copy looks like this file.
     fn holds(&self, path: &str, file: &CopiedFile) -> bool {
         let here = self.present[Part::of(path) as usize].0.get(Path::new(path));
         here.is_some_and(|here| match &file.seen.link {
@@ -153,7 +153,7 @@ fn changes(mutation: &Mutation, path: &str) -> bool {
     mutation.files().any(|file| file == path)
 }
 
-/// The content of a file in a directory; `None` where it is gone meanwhile.
+/// The content of a file in a directory; `None` if it is gone by now.
 fn read(source: &Path, path: &str, seen: &Seen) -> Result<Option<Vec<u8>>, Error> {
     if let Some(link) = &seen.link {
         return Ok(Some(link.clone().into_bytes()));
@@ -167,25 +167,12 @@ fn read(source: &Path, path: &str, seen: &Seen) -> Result<Option<Vec<u8>>, Error
 }
 
 impl SourceCopy {
-    /// The copy of a directory; see [`SourceCopy::of`].
-    ///
-    /// # Errors
-    /// As [`SourceCopy::of`].
-    pub fn sync(
-        source: &Path,
-        dir: &Path,
-        arches: &[&str],
-        mutations: &[Mutation],
-    ) -> Result<SourceCopy, Error> {
-        SourceCopy::of_files(Files::Directory(source), dir, arches, mutations)
-    }
-
     /// Brings the copy in `dir` in step with the sources, with the mutations applied.
-    /// `arches` are the folders under `arch/` that are copied whole. Of a commit only
-    /// those files are read that the copy does not hold as they are.
+    /// `arches` are the folders under `arch/` that are copied whole. Of a commit,
+    /// only those files are read that differ in the copy.
     ///
     /// # Errors
-    /// Where a file cannot be read or written, and [`Error::Usage`] where a mutation does
+    /// If a file cannot be read or written, and [`Error::Usage`] if a mutation does
     /// not fit these sources.
     pub fn of(
         sources: &Sources,
@@ -263,7 +250,7 @@ impl SourceCopy {
                 .collect::<Result<_, Error>>()?,
             Files::Commit(commit) => {
                 let mut brought = Vec::with_capacity(rest.len());
-                // So many at once as need not much memory.
+                // Only so many at once, to limit memory.
                 while !rest.is_empty() {
                     let part = rest.split_off(rest.len().saturating_sub(AT_ONCE));
                     let ids: Vec<&str> = part.iter().filter_map(|(_, seen)| seen.blob()).collect();
@@ -281,7 +268,7 @@ impl SourceCopy {
         Ok(copy)
     }
 
-    /// Copies one file, unless what is there is the same.
+    /// Copies one file, unless the copy has the same content.
     fn bring(
         &self,
         path: &str,
@@ -321,7 +308,7 @@ impl SourceCopy {
         Ok(file)
     }
 
-    /// Tells one content of the copy from every other: of the files that `make prepare`
+    /// Distinguishes one content of the copy from every other: of the files that `make prepare`
     /// may read, or of all.
     #[must_use]
     pub fn fingerprint(&self, with_late: bool) -> blake3::Hash {
@@ -344,7 +331,7 @@ impl SourceCopy {
     /// or with them.
     ///
     /// # Errors
-    /// Where the copy cannot be read.
+    /// If the copy cannot be read.
     pub fn links(&self, with_late: bool) -> Result<BTreeMap<PathBuf, Entry>, Error> {
         let parts: &[Part] = match with_late {
             true => &[Part::Early, Part::Late],
@@ -381,7 +368,7 @@ impl SourceCopy {
     /// The content of a file of the copy.
     ///
     /// # Errors
-    /// Where it is not there or cannot be read.
+    /// If it is not there or cannot be read.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, Error> {
         let file = self.part(Part::of(path)).join(path);
         std::fs::read(&file).map_err(Error::io(file, "read"))
@@ -418,7 +405,7 @@ impl Part {
     }
 }
 
-/// Removes a file, and the folders that held nothing else: a makefile would see them.
+/// Removes a file, and folders that are then empty: a makefile would see them.
 fn remove_with_folders(part: &Path, path: &Path) -> Result<(), Error> {
     remove_file(&part.join(path))?;
     for folder in path.ancestors().skip(1) {

@@ -1,7 +1,7 @@
-//! What tells one content of the sources from every other, for the key of a whole
+//! Distinguishes one content of the sources from every other, for the key of a whole
 //! kernel's build. A commit has the number of its tree. So has a directory that is a
-//! clean checkout; any other is read, once: later runs read only what changed by its
-//! stamp, as git does.
+//! clean checkout; any other is read once: later runs read only files whose timestamps
+//! changed, as git does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,11 +25,11 @@ use crate::model::error::Error;
 
 impl Sources {
     /// The same for the same files: `tree:` and the number that git gives them, or
-    /// `files:` and a hash. A directory that is no clean checkout has its files'
+    /// `files:` and a hash. A directory that is not a clean checkout has its files'
     /// fingerprints kept in `cache`.
     ///
     /// # Errors
-    /// Where a file cannot be read, or the cache not be written.
+    /// If a file cannot be read, or the cache not be written.
     pub fn fingerprint(&self, cache: &Path, cancel: &Cancel) -> Result<String, Error> {
         match self.origin() {
             Origin::Commit(commit) => Ok(format!("tree:{}", commit.tree())),
@@ -41,8 +41,8 @@ impl Sources {
     }
 }
 
-/// The number of the tree that is checked out in `dir`, where nothing but the files of
-/// that tree is there, each as git stores it.
+/// The number of the tree that is checked out in `dir`, if only the files of that tree
+/// are there, each as git stores it.
 fn clean_tree(dir: &Path, cancel: &Cancel) -> Result<Option<String>, Error> {
     // Only the top of a checkout has it.
     if std::fs::symlink_metadata(dir.join(".git")).is_err() {
@@ -54,7 +54,7 @@ fn clean_tree(dir: &Path, cancel: &Cancel) -> Result<Option<String>, Error> {
             false => Ok(None),
         };
     };
-    // Whatever git cannot answer makes the files be read.
+    // If git cannot answer, the files are read.
     let ask = |args: &[&str]| {
         let answer = git.ask(args.iter().copied())?;
         Ok::<_, Error>(answer.is_success.then_some(answer))
@@ -106,7 +106,7 @@ fn entries(listed: &[u8]) -> impl Iterator<Item = (&str, &Path)> {
 /// its content in the tree.
 fn is_looked_at(dir: &Path, (head, path): (&str, &Path)) -> bool {
     let mut head = head.split(' ');
-    // Another letter, or a small one: git was told to assume that it is unchanged.
+    // Another letter, or a small one: git assumes on request that it is unchanged.
     let is_normal = head.next() == Some("H");
     is_normal
         && match head.next() {
@@ -123,20 +123,20 @@ fn is_looked_at(dir: &Path, (head, path): (&str, &Path)) -> bool {
 }
 
 /// Whether a file has the size that git knows (`100644 blob NUMBER SIZE`): it has another
-/// where it was converted by settings that are gone meanwhile, and git sees no change.
+/// if settings that are gone by now converted it, and git sees no change.
 fn has_size(dir: &Path, (head, path): (&str, &Path)) -> bool {
     let size = head.rsplit(' ').next().and_then(|size| size.parse().ok());
     let meta = std::fs::symlink_metadata(dir.join(path));
     size.is_some() && meta.map(|meta| meta.len()).ok() == size
 }
 
-/// A file, short of its content.
+/// A file without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     mode: u32,
     len: u64,
     modified: i128,
-    /// The inode's own time, which cannot be set by anybody.
+    /// The inode's own time, which nobody can set.
     changed: i128,
     inode: u64,
 }
@@ -160,7 +160,7 @@ type Known = BTreeMap<PathBuf, (Stamp, blake3::Hash)>;
 fn of_files(dir: &Path, cache: &Path, cancel: &Cancel) -> Result<blake3::Hash, Error> {
     let now = now();
     let known = load(cache, dir);
-    // Nothing half-written is ever trusted.
+    // A half-written cache is never trusted.
     remove_file(cache)?;
     let mut found = Vec::new();
     let is_git = |entry: &walkdir::DirEntry| entry.depth() == 1 && entry.file_name() == ".git";
@@ -206,12 +206,12 @@ fn of_files(dir: &Path, cache: &Path, cancel: &Cancel) -> Result<blake3::Hash, E
     Ok(hasher.finalize())
 }
 
-/// Whether somebody removed a file as it was looked at.
+/// Whether a file was removed while it was read.
 fn is_gone(error: Option<&std::io::Error>) -> bool {
     error.is_some_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
-/// A hash of what somebody reads at `path`.
+/// A hash of what a reader of `path` sees.
 fn content(file: &Path, path: &Path, meta: &Metadata, now: i128) -> Result<blake3::Hash, Error> {
     if meta.is_symlink() {
         let to = std::fs::read_link(file).map_err(Error::io(file, "read"))?;
@@ -224,7 +224,7 @@ fn content(file: &Path, path: &Path, meta: &Metadata, now: i128) -> Result<blake
                     let content = std::fs::read(file).map_err(Error::io(file, "read"))?;
                     hasher.update(&[0]).update(&content);
                 }
-                // Nobody knows what all lies there: never the same again.
+                // Its content is unknown: never the same again.
                 Ok(_) => drop(hasher.update(&now.to_le_bytes())),
                 Err(_) => {}
             }
@@ -248,7 +248,7 @@ fn title(dir: &Path) -> Vec<u8> {
     [b"klto files 1 ", dir.as_os_str().as_bytes(), b"\0"].concat()
 }
 
-/// What an earlier run knew; nothing, where the cache is not whole.
+/// What an earlier run knew; nothing if the cache is incomplete.
 fn load(cache: &Path, dir: &Path) -> Known {
     let text = std::fs::read(cache).unwrap_or_default();
     let title = title(dir);

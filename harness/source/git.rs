@@ -1,15 +1,14 @@
-//! The one place that runs git. What it reads and writes is told by arguments alone: the
+//! The one place that runs git. Only arguments say what it reads and writes: the
 //! variables that lead git elsewhere, hooks, helpers, signing and prompts are off.
 
 use std::path::{Path, PathBuf};
 
 use crate::build::dir_state::{create_dir, remove_file};
-use crate::build::kbuild::process_error;
 use crate::build::process::{self, Cancel, CapturedBytes, Command, Exit};
 use crate::model::error::Error;
 
 /// Variables that lead git elsewhere, as `git rev-parse --local-env-vars` lists them, or
-/// change what it says. They are set in a hook and in `git rebase --exec`. What holds the
+/// change what it says. They are set in a hook and in `git rebase --exec`. What contains the
 /// user's settings (`GIT_CONFIG_GLOBAL`, `GIT_CONFIG_COUNT`) stays, for it can say which
 /// repositories are safe.
 const FOREIGN: &[&str] = &[
@@ -54,7 +53,7 @@ const VARIABLES: &[(&str, &str)] = &[
 const CONFIG: &[&str] = &[
     "advice.detachedHead=false",
     "commit.gpgSign=false",
-    // A file is unchanged only where all that can be seen of it is.
+    // A file is unchanged only if none of its metadata changed.
     "core.checkStat=default",
     "core.fileMode=true",
     "core.fsmonitor=false",
@@ -77,7 +76,7 @@ const CONFIG: &[&str] = &[
 
 /// Lists the files that a checkout gives another content than the commit has, by git's
 /// attributes.
-pub(super) const CONVERTED: [&str; 5] = [
+pub const CONVERTED: [&str; 5] = [
     "ls-files",
     "-z",
     "--",
@@ -92,7 +91,7 @@ pub struct Git {
     cancel: Cancel,
 }
 
-/// How a call of git ended that nobody interrupted.
+/// How a call of git ended, unless it was interrupted.
 #[derive(Debug)]
 pub struct Answer {
     pub stdout: Vec<u8>,
@@ -126,7 +125,7 @@ impl Git {
     /// The repository in `dir`: the top of a work tree, linked or not, or a bare one.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is none, where `dir` is a folder within one, or where
+    /// [`Error::Usage`] if there is none, if `dir` is a folder within one, or if
     /// git does not trust its owner.
     pub fn open(dir: &Path, cancel: &Cancel) -> Result<Git, Error> {
         if !dir.is_dir() {
@@ -163,7 +162,8 @@ impl Git {
     }
 
     /// The repository that `dir` is known to be in.
-    pub(super) fn at(dir: &Path, cancel: &Cancel) -> Git {
+    #[must_use]
+    pub fn at(dir: &Path, cancel: &Cancel) -> Git {
         Git {
             dir: dir.to_owned(),
             cancel: cancel.clone(),
@@ -198,23 +198,23 @@ impl Git {
         command
     }
 
-    /// Runs git; that it fails is an answer, too.
+    /// Runs git; a failure is an answer, too.
     ///
     /// # Errors
-    /// Where git is missing, killed or interrupted.
+    /// If git is missing, killed or interrupted.
     pub fn ask<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer, Error> {
         self.finish(&self.command(args))
     }
 
-    /// Runs git, which is to succeed.
+    /// Runs git, which must succeed.
     ///
     /// # Errors
-    /// [`Error::Machine`] with what git said, where it fails.
+    /// [`Error::Machine`] with what git said, if it fails.
     pub fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Answer, Error> {
         self.succeed(&self.command(args))
     }
 
-    /// Runs a [`Git::command`] that has more than arguments, and is to succeed.
+    /// Runs a [`Git::command`] that has more than arguments, and must succeed.
     ///
     /// # Errors
     /// As [`Git::run`].
@@ -226,8 +226,8 @@ impl Git {
         }
     }
 
-    /// What to say of a call that failed without a reason of its own.
-    pub(super) fn failed(&self, answer: &Answer) -> Error {
+    /// The error for a call that failed for no special reason.
+    fn failed(&self, answer: &Answer) -> Error {
         Error::Machine(format!(
             "{}: git failed: {}\n  check the repository with: git -C {} fsck",
             self.dir.display(),
@@ -236,7 +236,7 @@ impl Git {
         ))
     }
 
-    /// Runs a [`Git::command`]; that it fails is an answer, too.
+    /// Runs a [`Git::command`]; a failure is an answer, too.
     ///
     /// # Errors
     /// As [`Git::ask`].
@@ -250,9 +250,9 @@ impl Git {
     }
 }
 
-/// Runs a command to its own end.
+/// Runs a command until it exits.
 fn capture(command: &Command, cancel: &Cancel) -> Result<CapturedBytes, Error> {
-    let done = process::capture_bytes(command, None, cancel).map_err(process_error)?;
+    let done = process::capture_bytes(command, None, cancel)?;
     match done.status {
         Exit::Success | Exit::Code(_) => Ok(done),
         Exit::Cancelled => Err(Error::Cancelled),
@@ -264,11 +264,11 @@ fn capture(command: &Command, cancel: &Cancel) -> Result<CapturedBytes, Error> {
     }
 }
 
-/// The `files` that no `.gitignore` in `dir` covers. `dir` holds nothing else that
+/// The `files` that no `.gitignore` in `dir` covers. `dir` contains nothing else that
 /// matters, and a repository is made in it.
 ///
 /// # Errors
-/// Where git is missing or fails.
+/// If git is missing or fails.
 pub fn not_ignored(dir: &Path, files: &[&Path], cancel: &Cancel) -> Result<Vec<PathBuf>, Error> {
     create_dir(dir)?;
     for file in files {

@@ -6,6 +6,7 @@ use crate::build::process::Command;
 use crate::model::arch::Arch;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
+use crate::model::record::SkipReason;
 
 /// What every kernel has.
 pub(super) const TOP_FILES: [&str; 4] = [
@@ -28,7 +29,7 @@ pub struct SourceTree<'a> {
 }
 
 impl<'a> SourceTree<'a> {
-    /// Looks whether `dir` holds a kernel, clean enough to build elsewhere.
+    /// Checks whether `dir` contains a kernel that is clean enough to build elsewhere.
     ///
     /// # Errors
     /// [`Error::NotASourceTree`], or [`Error::UncleanSource`] with the command
@@ -43,7 +44,7 @@ impl<'a> SourceTree<'a> {
         }
         for file in TOP_FILES {
             if !dir.join(file).is_file() {
-                return Err(not(&format!("it holds no {file}")));
+                return Err(not(&format!("it has no {file}")));
             }
         }
         check_path(dir, "the source tree")?;
@@ -80,7 +81,7 @@ impl<'a> SourceTree<'a> {
 
     /// Why this kernel cannot be built as the cell, if it cannot.
     #[must_use]
-    pub fn lacks(&self, cell: &Cell) -> Option<String> {
+    pub fn lacks(&self, cell: &Cell) -> Option<SkipReason> {
         lacks(cell, &self.version, self.has_thin_dist)
     }
 
@@ -91,7 +92,7 @@ impl<'a> SourceTree<'a> {
     }
 }
 
-/// What to say of a Makefile without a version.
+/// The error for a Makefile without a version.
 pub(super) const NO_VERSION: &str = "its Makefile does not begin with VERSION and PATCHLEVEL";
 
 /// Whether a kernel with this `arch/Kconfig` has distributed ThinLTO.
@@ -100,11 +101,11 @@ pub(super) fn has_thin_dist(kconfig: &str) -> bool {
 }
 
 /// Why a kernel cannot be built as the cell, if it cannot.
-pub(super) fn lacks(cell: &Cell, version: &str, has_thin_dist: bool) -> Option<String> {
+pub(super) fn lacks(cell: &Cell, version: &str, has_thin_dist: bool) -> Option<SkipReason> {
     match cell.lto {
-        LtoMode::ThinDist if !has_thin_dist => Some(format!(
-            "Linux {version} has no LTO_CLANG_THIN_DIST; distributed ThinLTO came with 7.2"
-        )),
+        LtoMode::ThinDist if !has_thin_dist => Some(SkipReason::NoDistributedMode {
+            kernel: version.to_owned(),
+        }),
         LtoMode::None | LtoMode::Thin | LtoMode::ThinDist | LtoMode::Full => None,
     }
 }

@@ -1,4 +1,4 @@
-//! What a kernel is built from, whatever holds it: the files in a directory, or a commit.
+//! What a kernel is built from: the files in a directory, or a commit.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use crate::build::process::Cancel;
 use crate::model::arch::Arch;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
+use crate::model::record::SkipReason;
 
 /// The sources of one kernel.
 #[derive(Debug)]
@@ -47,20 +48,20 @@ impl Sources {
     /// The commit that `rev` names in the repository `dir`.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no such repository or commit, or it is no kernel.
+    /// [`Error::Usage`] if there is no such repository or commit, or it is not a kernel.
     pub fn commit(dir: &Path, rev: &str, cancel: &Cancel) -> Result<Sources, Error> {
         let commit = Commit::find(&Git::open(dir, cancel)?, rev)?;
         let read = commit.read_some(&[&TOP_FILES[..], &[LTO_FILE]].concat())?;
         let not = |found: &str| {
             Error::Usage(format!(
-                "{}: the commit {} ('{rev}') is no kernel: {found}\n  give a commit that holds the kernel's top Makefile and Kbuild",
+                "{}: the commit {} ('{rev}') is not a kernel: {found}\n  give a commit that has the kernel's top Makefile and Kbuild",
                 dir.display(),
                 commit.short(),
             ))
         };
         let text = |file: &str| {
             let text = read.get(file).map(|text| String::from_utf8_lossy(text));
-            text.ok_or_else(|| not(&format!("it holds no {file}")))
+            text.ok_or_else(|| not(&format!("it has no {file}")))
         };
         for file in TOP_FILES {
             text(file)?;
@@ -86,13 +87,13 @@ impl Sources {
         &self.version
     }
 
-    /// The name for paths and reports: `7.2.13`, or `7.3.0-rc7-g0123456789ab` where it is
+    /// The name for paths and reports: `7.2.13`, or `7.3.0-rc7-g0123456789ab` if it is
     /// a commit. Every character can stand in a path that kbuild handles.
     #[must_use]
     pub fn revision(&self) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
         let version = self.version.replace(|c| !allowed(c), "-");
-        // Else it would be a hidden folder, or the one above.
+        // Otherwise it would be a hidden folder, or the parent.
         let version = match version.strip_prefix('.') {
             Some(rest) => format!("-{rest}"),
             None => version,
@@ -111,14 +112,14 @@ impl Sources {
 
     /// Why this kernel cannot be built as the cell, if it cannot.
     #[must_use]
-    pub fn lacks(&self, cell: &Cell) -> Option<String> {
+    pub fn lacks(&self, cell: &Cell) -> Option<SkipReason> {
         lacks(cell, &self.version, self.has_thin_dist)
     }
 
     /// Whether there is a file of that path, from the top.
     ///
     /// # Errors
-    /// Where git fails.
+    /// If git fails.
     pub fn has_file(&self, path: &str) -> Result<bool, Error> {
         Ok(match &self.origin {
             Origin::Directory(dir) => dir.join(path).is_file(),

@@ -75,14 +75,14 @@ impl Repository {
         fs::set_permissions(self.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Commits all files as they are, and gives the commit's number.
+    /// Commits all files as they are, and returns the commit's number.
     pub fn commit(&self, title: &str) -> String {
         self.git(&["add", "--all", "--force"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", title]);
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// Runs git as the user does, which must succeed, and gives what it printed.
+    /// Runs git as the user does, which must succeed, and returns what it printed.
     pub fn git(&self, args: &[&str]) -> String {
         let (status, said) = git_in(&self.path(), args);
         assert_eq!(status, Exit::Success, "git {args:?}: {said}");
@@ -107,7 +107,7 @@ pub fn open(dir: &Path) -> Git {
     Git::open(dir, &Cancel::new()).unwrap()
 }
 
-/// Runs git in a folder, as the user does. Gives both outputs.
+/// Runs git in a folder, as the user does. Returns both outputs.
 pub fn git_in(dir: &Path, args: &[&str]) -> (Exit, String) {
     let mut command = Command::new("git")
         .args(args.iter().copied())

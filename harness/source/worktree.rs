@@ -10,7 +10,7 @@ use crate::build::dir_state::{create_dir, remove_file};
 use crate::build::process::Command;
 use crate::model::error::Error;
 
-/// What makes a checkout other than what the commit holds; all off.
+/// Settings that make a checkout differ from the commit; all off.
 const AS_IN_THE_COMMIT: &[&str] = &[
     "core.attributesFile=/dev/null",
     "core.autocrlf=false",
@@ -34,7 +34,7 @@ impl Worktree {
     /// else may use it at the same time. What a crash left of it is removed.
     ///
     /// # Errors
-    /// Where git refuses, or a file cannot be written.
+    /// If git refuses, or a file cannot be written.
     pub fn open(repository: &Git, place: &Path) -> Result<Worktree, Error> {
         let common = repository.run(["rev-parse", "--git-common-dir"])?.text();
         // Relative to where git was called.
@@ -59,18 +59,18 @@ impl Worktree {
         self.git.dir()
     }
 
-    /// Makes its files those of the commit. What is the same stays as it is, times
-    /// included; what somebody changed or added there goes.
+    /// Makes its files those of the commit. Files that are the same stay, with their times;
+    /// changes and additions are removed.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the clone lacks objects; else where git fails.
+    /// [`Error::Usage`] if the clone lacks objects; otherwise if git fails.
     pub fn check_out(&self, commit: &Commit) -> Result<(), Error> {
         if self.own_admin().is_none() {
             self.add(commit)?;
         }
         let mut answer = self.try_check_out(commit)?;
         if !answer.is_success && !lacks(&answer) {
-            // An index that a crash damaged, or worse: from nothing once more.
+            // A crash damaged the index, or more: start again from nothing.
             self.remove()?;
             self.add(commit)?;
             answer = self.try_check_out(commit)?;
@@ -86,7 +86,7 @@ impl Worktree {
     /// Removes it, with what the repository knows of it.
     ///
     /// # Errors
-    /// Where something cannot be removed.
+    /// If something cannot be removed.
     pub fn remove(&self) -> Result<(), Error> {
         remove_file(self.dir())?;
         for admin in self.admins()? {
@@ -98,10 +98,17 @@ impl Worktree {
     }
 
     fn add(&self, commit: &Commit) -> Result<(), Error> {
-        let dir = self.dir().to_string_lossy();
         let add = ["worktree", "add", "--quiet", "--detach", "--no-checkout"];
         let command = self.repository.command(add);
-        let command = command.arg(dir.as_ref()).arg(commit.id());
+        let command = command.arg(self.dir()).arg(commit.id());
+        // Another run that removes the last worktree removes the folder of them all, too:
+        // between git's creating that folder and its use.
+        for _ in 0..3 {
+            if self.repository.finish(&command)?.is_success {
+                return Ok(());
+            }
+            self.remove()?;
+        }
         self.repository.succeed(&command)?;
         Ok(())
     }
@@ -124,7 +131,7 @@ impl Worktree {
             .env("GIT_ATTR_SOURCE", empty_tree(commit))
     }
 
-    /// Refuses what the user has git do to each checkout, and what cannot be turned off.
+    /// Refuses attributes of the user's that change every checkout and cannot be turned off.
     fn check_attributes(&self, commit: &Commit) -> Result<(), Error> {
         let file = self.admin.with_file_name("info").join("attributes");
         if std::fs::metadata(&file).is_ok_and(|meta| meta.len() > 0) {
@@ -135,7 +142,7 @@ impl Worktree {
                 .find(|path| !path.is_empty())
             {
                 return Err(Error::Usage(format!(
-                    "{}: it has git change files at a checkout, such as {}; expected files as the commit holds them\n  remove from it what sets text, eol, filter, ident or working-tree-encoding",
+                    "{}: it makes git change files at a checkout, such as {}; expected files as the commit has them\n  remove from it what sets text, eol, filter, ident or working-tree-encoding",
                     file.display(),
                     String::from_utf8_lossy(path)
                 )));
@@ -233,7 +240,7 @@ fn empty_tree(commit: &Commit) -> &'static str {
     }
 }
 
-/// A name that tells this worktree from that of any other repository, folder or machine:
+/// A name that distinguishes this worktree from that of any other repository, folder or machine:
 /// a repository can be shared.
 fn name_of(common: &Path, place: &Path) -> String {
     let machine = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -245,7 +252,7 @@ fn name_of(common: &Path, place: &Path) -> String {
     ] {
         hasher.update(part).update(&[0]);
     }
-    // Not a digit at its end, after which git's own number would begin.
+    // It does not end in a digit, because git may append a number.
     format!("klto-{}-linux", &hasher.finalize().to_hex()[..12])
 }
 

@@ -1,6 +1,5 @@
-//! What the words of a clang command mean: which ones only the preprocessor
-//! reads, and which one undoes another. `check::flags` and `snapshot` read
-//! commands through it.
+//! What the words of a clang command mean: which ones only the preprocessor reads, and which
+//! one reverses another. `check::flags` and `snapshot` use it.
 
 use crate::model::facts::{Facts, Name};
 
@@ -13,9 +12,8 @@ pub fn program<'a>(facts: &Facts, command: &'a [Name]) -> &'a [Name] {
     &command[..end]
 }
 
-/// The options that may change code: those that only the preprocessor reads
-/// (their effect is in the bitcode) and the names of input and output are left
-/// out.
+/// The options that may change code: without those that only the preprocessor reads (their
+/// effect is in the bitcode), and without the names of input and output.
 pub fn code_options(facts: &Facts, options: &[Name]) -> Vec<Name> {
     const ALONE: [&str; 4] = ["-Wp,", "-I", "-D", "-U"];
     const WITH_VALUE: [&str; 5] = ["-include", "-isystem", "-iquote", "-o", "-idirafter"];
@@ -50,20 +48,20 @@ fn takes_value(option: &str) -> bool {
     )
 }
 
-/// The first of `behind` that says the opposite of a flag in `saved`, and that
-/// flag. Turning LTO off is what the back end is for.
+/// The first option in `after` that reverses a flag in `saved`, and that flag. Options that
+/// turn LTO off do not count: the back end must have them.
 pub fn contradiction<'a>(
     facts: &'a Facts,
     saved: &[Name],
-    behind: &[Name],
+    after: &[Name],
 ) -> Option<(&'a str, &'a str)> {
-    behind.iter().find_map(|option| {
+    after.iter().find_map(|option| {
         let text = facts.text(*option);
         let (key, value) = setting(text)?;
         if key == "-flto" || key == "-fthinlto-index" {
             return None;
         }
-        // The last of the saved flags with that key is the one in force.
+        // The last of the saved flags with that key takes effect.
         let in_force = saved
             .iter()
             .rev()
@@ -90,7 +88,7 @@ fn setting(option: &str) -> Option<(String, &str)> {
             Some(name) => (name, "off"),
             None => rest.split_once('=').unwrap_or((rest, "on")),
         };
-        // -fPIC, -fpic, -fPIE and -fpie set one thing.
+        // -fPIC, -fpic, -fPIE and -fpie set the same thing.
         let name = match name {
             "PIC" | "pic" | "PIE" | "pie" => "pic",
             name => name,

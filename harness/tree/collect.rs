@@ -30,13 +30,13 @@ use rayon::prelude::*;
 
 use crate::model::error::Error;
 use crate::model::facts::{
-    Archive, Export, Facts, Goal, Log, Module, Name, NameTable, Object, Step, StepState,
+    Archive, Export, Facts, Goal, Module, Name, NameTable, Object, Step, StepState,
 };
 use crate::tree::path::normalise;
 use member::read_object;
 use modules::read_modules;
 
-/// Where to read from.
+/// The build tree to read, and what belongs to it.
 #[derive(Debug)]
 pub struct BuildTree {
     build: PathBuf,
@@ -51,8 +51,8 @@ impl BuildTree {
     /// kbuild leaves, unless given.
     ///
     /// # Errors
-    /// [`Error::NotABuildTree`] where no configured kernel is,
-    /// [`Error::NotASourceTree`] where `source` holds no kernel.
+    /// [`Error::NotABuildTree`] if it has no configured kernel,
+    /// [`Error::NotASourceTree`] if `source` has no kernel.
     pub fn open(build: &Path, source: Option<&Path>, log: Option<&Path>) -> Result<Self, Error> {
         let not = |found: &str| Error::NotABuildTree {
             dir: build.to_owned(),
@@ -60,14 +60,14 @@ impl BuildTree {
         };
         match std::fs::metadata(build) {
             Err(e) => return Err(not(&e.to_string())),
-            Ok(m) if !m.is_dir() => return Err(not("it is no directory")),
+            Ok(m) if !m.is_dir() => return Err(not("it is not a directory")),
             Ok(_) => {}
         }
         for file in [".config", "include/config/auto.conf"] {
             match std::fs::metadata(build.join(file)) {
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => {
-                    return Err(not(&format!("it holds no {file}")));
+                    return Err(not(&format!("it has no {file}")));
                 }
                 Err(e) => return Err(Error::io(build.join(file), "read")(e)),
             }
@@ -76,7 +76,7 @@ impl BuildTree {
             Some(dir) if !dir.join("scripts/Makefile.build").is_file() => {
                 return Err(Error::NotASourceTree {
                     dir: dir.to_owned(),
-                    found: "it holds no scripts/Makefile.build".to_owned(),
+                    found: "it has no scripts/Makefile.build".to_owned(),
                 });
             }
             Some(dir) => Some(dir.to_owned()),
@@ -103,7 +103,7 @@ impl BuildTree {
         })
     }
 
-    /// The same tree, where make was asked for less than the whole kernel.
+    /// The same tree, for a build that was to make less than the whole kernel.
     #[must_use]
     pub fn with_goal(self, goal: Goal) -> Self {
         BuildTree { goal, ..self }
@@ -122,7 +122,7 @@ impl BuildTree {
             .map_err(Error::io(path, "read"))
     }
 
-    /// The bytes of a file, `None` where there is none.
+    /// The bytes of a file; `None` if there is none.
     fn bytes(&self, file: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = self.build.join(file);
         match read_file(&path) {
@@ -142,8 +142,8 @@ impl BuildTree {
 /// Reads everything that the rules need.
 ///
 /// # Errors
-/// [`Error::Io`] where a file that is there cannot be read, [`Error::Usage`]
-/// where the log that was asked for cannot.
+/// [`Error::Io`] if a file exists but cannot be read, [`Error::Usage`] if the log cannot be
+/// read.
 pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     let names = NameTable::with_hasher(Default::default());
     let config = kconfig::parse(&tree.required_text("include/config/auto.conf")?);
@@ -151,7 +151,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     let kernel = kernel_release(tree)?;
     let log = match &tree.log {
         None => None,
-        Some(path) => Some(read_log(path)?),
+        Some(path) => Some(build_log::read(tree, path)?),
     };
 
     let objects_from = if !distributed
@@ -213,7 +213,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     })
 }
 
-/// The files that are there once for the whole tree.
+/// The files that exist once per tree.
 struct TreeFiles {
     vmlinux_a: Option<Archive>,
     builtin_order: Option<Vec<Name>>,
@@ -285,8 +285,8 @@ impl TreeFiles {
     }
 }
 
-/// What stands between `--whole-archive` and `--no-whole-archive` in the command that
-/// linked `vmlinux.o`; `None` where none is recorded.
+/// The words between `--whole-archive` and `--no-whole-archive` in the command that linked
+/// `vmlinux.o`; `None` if no command is recorded.
 fn linked_whole(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
     let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
         return Ok(None);
@@ -312,7 +312,8 @@ fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
     if let Some(release) = tree.bytes("include/config/kernel.release")? {
         return Ok(String::from_utf8_lossy(&release).trim().to_owned());
     }
-    // Before `make prepare` only the head of .config tells: «# Linux/x86 7.2.13 Kernel Configuration».
+    // Before `make prepare` only the first lines of .config have it:
+    // '# Linux/x86 7.2.13 Kernel Configuration'.
     let config = tree.required_text(".config")?;
     Ok(config
         .lines()
@@ -320,17 +321,6 @@ fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
         .find_map(|line| line.strip_prefix("# Linux/")?.split(' ').nth(1))
         .unwrap_or("of unknown version")
         .to_owned())
-}
-
-fn read_log(path: &Path) -> Result<Log, Error> {
-    std::fs::read(path)
-        .map(|text| build_log::parse(&text))
-        .map_err(|e| {
-            Error::Usage(format!(
-                "{}: the build log cannot be read: {e}\n  pass a file that holds the output of make, or leave out --log",
-                path.display()
-            ))
-        })
 }
 
 fn read_archive(tree: &BuildTree, file: &str, names: &NameTable) -> Result<Option<Archive>, Error> {
@@ -347,8 +337,8 @@ fn unique_members(archive: &Archive) -> Vec<Name> {
         .collect()
 }
 
-/// Forgets native objects that an earlier build left of objects that the index does
-/// not list now: nothing takes them.
+/// Drops native objects that an earlier build left, of objects that the index no longer
+/// lists: nothing uses them.
 fn leave_out_unlisted(objects: &mut [Object], index: &[Name]) {
     let listed: rustc_hash::FxHashSet<Name> = index.iter().copied().collect();
     for object in objects.iter_mut().filter(|o| !listed.contains(&o.name)) {
@@ -356,7 +346,7 @@ fn leave_out_unlisted(objects: &mut [Object], index: &[Name]) {
     }
 }
 
-/// A file with one path a line; `#` begins a comment.
+/// A file with one path per line; `#` starts a comment.
 fn read_list(dir: &Path, file: &str, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
     let path = dir.join(file);
     let text = match read_file(&path) {
@@ -389,7 +379,7 @@ fn read_symvers(
 
 const VMLINUX_SYMVERS: &str = "vmlinux.symvers";
 
-/// The file that modpost wrote of this vmlinux.
+/// The file that modpost wrote for this vmlinux.
 fn exports_from(tree: &BuildTree) -> &'static str {
     if !is_of_this_build(tree, VMLINUX_SYMVERS) && is_of_this_build(tree, "Module.symvers") {
         "Module.symvers"
@@ -406,7 +396,7 @@ fn is_of_this_build(tree: &BuildTree, symvers: &str) -> bool {
     })
 }
 
-/// What vmlinux exports, and all that is exported.
+/// What vmlinux exports, and everything that is exported.
 fn split_exports(
     all: Option<Vec<Export>>,
     names: &NameTable,
@@ -420,13 +410,13 @@ fn split_exports(
     (Some(vmlinux), Some(modules))
 }
 
-/// Opens a regular file: a FIFO in its place would never end, nor would a device.
+/// Opens a regular file: reading a FIFO or a device in its place would never end.
 fn open_file(path: &Path) -> std::io::Result<File> {
     match std::fs::metadata(path)?.is_file() {
         true => File::open(path),
         false => Err(std::io::Error::new(
             ErrorKind::InvalidInput,
-            "no regular file",
+            "not a regular file",
         )),
     }
 }
@@ -437,7 +427,7 @@ fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Reads parts of a large ELF file; `None` where there is none.
+/// Reads parts of a large ELF file; `None` if there is none.
 fn read_linked<T>(
     tree: &BuildTree,
     file: &'static str,
@@ -455,7 +445,7 @@ fn read_linked<T>(
     }
 }
 
-/// What could be read; or else nothing, and a note of why.
+/// What could be read; otherwise nothing, and a note with the reason.
 fn keep_or_note<T>(
     read: Result<T, String>,
     file: &'static str,

@@ -1,8 +1,8 @@
 //! Makes a build tree of any size for benchmarks: `synthetic-tree DIR OBJECTS`.
 //!
 //! A few objects are compiled, and cloned under new names: symbols have names of one
-//! length, which stand in whole bytes of bitcode and of ELF files and are put there
-//! anew. Archives, thin link, `vmlinux.o` and `vmlinux` are then made of the clones as
+//! length, which are at whole bytes in bitcode and in ELF files and are
+//! overwritten there. Archives, thin link, `vmlinux.o` and `vmlinux` are then made from the clones as
 //! in any synthetic tree, by the real tools; klto finds nothing in the result. The clones
 //! of one object share its module hash, which klto has no way to know.
 
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Ok(objects) if objects >= SMALLEST => objects,
         _ => {
             return refuse(&format!(
-                "expected a number of objects from {SMALLEST} on, found «{objects}»"
+                "expected a number of objects from {SMALLEST} on, found '{objects}'"
             ));
         }
     };
@@ -83,7 +83,7 @@ fn refuse(why: &str) -> ExitCode {
 }
 
 fn build(dir: &Path, objects: usize) {
-    // The objects that the tests have, too, and the clones behind them.
+    // The objects that the tests also have, followed by the clones.
     let real = Kbuild {
         target: X86_64,
         mode: LtoMode::ThinDist,
@@ -224,7 +224,7 @@ impl Templates {
     }
 
     /// Which template an object is a clone of: its place in its chain. What is left over
-    /// behind the last whole chain imports nothing, as the last one of a chain.
+    /// after the last whole chain imports nothing, as the last one of a chain.
     fn position(&self, number: usize) -> usize {
         match number < self.clones / CHAIN * CHAIN {
             true => number % CHAIN,

@@ -17,7 +17,7 @@ fn tool(tree: &Tree, program: &str, args: &[&str], file: &str) -> String {
     run(&tree.path(), program, args).expect_ok().stdout
 }
 
-/// The text behind `before` and in front of `after`, where both are.
+/// The text between `before` and `after`, if both occur.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(before)?;
     Some(rest.split_once(after)?.0)
@@ -33,7 +33,7 @@ fn operands(line: &str) -> Vec<u32> {
         .collect()
 }
 
-/// The names that `llvm-nm` gives with one of the letters.
+/// The names that `llvm-nm` prints with one of the letters.
 fn names(nm: &str, letters: &str) -> BTreeSet<String> {
     nm.lines()
         .filter_map(|line| {
@@ -202,7 +202,8 @@ fn an_archive_lists_what_llvm_ar_lists(
         .map(|member| table.resolve(member).to_owned())
         .collect();
     let mut expected = tree.members(file);
-    // `llvm-ar t` prints paths from where it stands, an archive holds them from its folder.
+    // `llvm-ar t` prints paths relative to the working directory, an archive has them relative
+    // to its own.
     let folder = Path::new(file).parent().unwrap();
     for member in &mut expected {
         let path = Path::new(member.as_str()).strip_prefix(folder).unwrap();

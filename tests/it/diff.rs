@@ -1,5 +1,5 @@
 //! `klto diff` over build trees that real tools made: nothing differs between the modes of
-//! one kernel, and each rule is broken, alone, by the one thing that it is about.
+//! one kernel, and each rule is broken only by its own cause.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const LOOSE: Tolerances = Tolerances {
     function_percent: 100,
     total_percent: 100,
 };
-/// No function's size is left alone.
+/// Every function's size counts.
 const STRICT: Tolerances = Tolerances {
     function_bytes: 0,
     function_percent: 0,
@@ -61,7 +61,7 @@ fn the_modes_of_one_kernel_are_equal(
 
 /// Which local names another module refers to may differ from mode to mode.
 #[test]
-fn a_name_that_is_promoted_in_one_tree_alone_is_no_difference() {
+fn a_name_that_is_promoted_only_in_one_tree_is_not_a_difference() {
     let whole = Tree::pristine(X86_64, LtoMode::ThinDist);
     let changed = Tree::pristine(X86_64, LtoMode::ThinDist);
     let names = changed.shell("llvm-nm-22 vmlinux.o | sed -n 's/.* \\(ring_step.llvm.*\\)/\\1/p'");
@@ -80,15 +80,15 @@ fn a_name_that_is_promoted_in_one_tree_alone_is_no_difference() {
 #[rstest]
 #[case::crc(
     |tree: &mut Tree| tree.edit("vmlinux.symvers", |text| format!("0xffffffff{}", &text[10..])),
-    "diff.exports", "", "CRC «"
+    "diff.exports", "", "CRC '"
 )]
 #[case::licence(
     |tree: &mut Tree| tree.edit("vmlinux.symvers", |text| text.replacen("EXPORT_SYMBOL\t", "EXPORT_SYMBOL_GPL\t", 1)),
-    "diff.exports", "", "licence «EXPORT_SYMBOL» against «EXPORT_SYMBOL_GPL»"
+    "diff.exports", "", "licence 'EXPORT_SYMBOL' against 'EXPORT_SYMBOL_GPL'"
 )]
 #[case::namespace(
     |tree: &mut Tree| tree.edit("vmlinux.symvers", |text| text.replacen("EXPORT_SYMBOL\t\n", "EXPORT_SYMBOL\tN\n", 1)),
-    "diff.exports", "", "namespace «» against «N»"
+    "diff.exports", "", "namespace '' against 'N'"
 )]
 #[case::export_lost(
     |tree: &mut Tree| tree.edit("vmlinux.symvers", |text| text.split_inclusive('\n').skip(1).collect()),
@@ -112,7 +112,7 @@ fn a_name_that_is_promoted_in_one_tree_alone_is_no_difference() {
         let address = tree.shell(address).stdout;
         objcopy(tree, "vmlinux", &format!("--set-start=0x{}", address.trim()));
     },
-    "diff.entry", "vmlinux", "against «start_kernel»"
+    "diff.entry", "vmlinux", "against 'start_kernel'"
 )]
 #[case::parameter(
     |tree: &mut Tree| std::fs::write(tree.file("modules.builtin.modinfo"), "m.parm=x\0").unwrap(),
@@ -122,7 +122,7 @@ fn a_name_that_is_promoted_in_one_tree_alone_is_no_difference() {
     |tree: &mut Tree| objcopy(tree, "vmlinux", "--add-symbol=__initcall__kmod_a__1_2_three6=.text:24,local"),
     "diff.initcalls", "level 6: a three6", "is only in the second tree"
 )]
-fn a_difference_is_told_alone(
+fn a_difference_breaks_only_its_rule(
     #[case] change: fn(&mut Tree),
     #[case] key: &str,
     #[case] item: &str,
@@ -140,7 +140,7 @@ fn a_difference_is_told_alone(
 }
 
 #[test]
-fn a_call_that_changes_its_place_is_told_with_both() {
+fn a_call_that_moves_is_reported_with_both_positions() {
     let compared = compare(&with_initcalls([8, 16]), &with_initcalls([16, 8]));
     assert_eq!(keys(&compared), BTreeSet::from(["diff.initcalls"]));
     let (item, how) = first(&compared);
@@ -173,7 +173,7 @@ fn objcopy(tree: &Tree, file: &str, option: &str) {
 #[rstest]
 #[case::x86_64(X86_64, "-mcmodel=kernel", "R_X86_64_")]
 #[case::riscv(RISCV, "-mcmodel=medany", "R_RISCV_")]
-fn another_code_model_is_told_by_its_relocations_and_its_flag(
+fn another_code_model_is_reported_with_its_relocations_and_its_flag(
     #[case] target: &'static Target,
     #[case] flag: &'static str,
     #[case] relocation: &str,
@@ -226,7 +226,7 @@ fn another_code_model_is_told_by_its_relocations_and_its_flag(
 }
 
 #[test]
-fn a_function_that_grows_is_told_with_the_option_that_is_gone() {
+fn a_function_that_grows_is_reported_with_the_missing_option() {
     let whole = Tree::pristine(ARM64, LtoMode::ThinDist);
     let mut changed = Tree::pristine(ARM64, LtoMode::ThinDist);
     let back: fn(&crate::support::tree::layout::Unit, &mut crate::support::tree::recipes::Back) =
@@ -258,7 +258,7 @@ fn a_function_that_grows_is_told_with_the_option_that_is_gone() {
     assert_eq!(first(&compared).0, "all functions", "{compared:#?}");
 }
 
-/// Without LTO each function is another one, rightly, and the kernel makes no stubs.
+/// Without LTO each function may legitimately differ, and the kernel generates no stubs.
 #[test]
 fn what_was_optimised_differently_is_not_compared_function_by_function() {
     let plain = Tree::pristine(X86_64, LtoMode::None);
@@ -296,7 +296,7 @@ fn what_was_optimised_differently_is_not_compared_function_by_function() {
 }
 
 #[test]
-fn what_a_tree_lacks_is_told_as_one_cause() {
+fn what_a_tree_lacks_is_reported_as_one_cause() {
     let whole = Tree::pristine(RISCV, LtoMode::Thin);
     let mut changed = Tree::pristine(RISCV, LtoMode::Thin);
     changed.drop_object("lib/copy.o");
@@ -376,7 +376,7 @@ fn every_format_says_the_same() {
     );
     let text = report("text");
     assert!(
-        text.contains("error[diff.symbols]: 1 difference: "),
+        text.contains("error[diff.symbols]: 1 symbol is defined in only one kernel\n"),
         "{text}"
     );
     assert!(text.ends_with("\ndifferent: 1 difference\n"), "{text}");

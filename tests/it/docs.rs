@@ -1,5 +1,5 @@
-//! What the documents say is so: the rules are those of the program, the commands
-//! exist, the files are there, and nothing tells of the machine it was written on.
+//! The documents are correct: the rules are those of the program, the commands and the files
+//! exist, and nothing reveals the machine they were written on.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
-/// Files under version control; none where this is no clone, such as an archive.
+/// Files under version control; none if this is not a clone, such as an archive.
 fn tracked() -> Vec<String> {
     let listed = Command::new("git")
         .args(["ls-files", "-z"])
@@ -57,7 +57,7 @@ fn the_rules_in_the_docs_are_those_of_the_program() {
 
     assert!(
         explained == read("docs/rules.md"),
-        "write it anew: klto explain --markdown > docs/rules.md"
+        "run: klto explain --markdown > docs/rules.md"
     );
 }
 
@@ -207,7 +207,7 @@ fn registry(line: &str) -> Option<&'static str> {
 }
 
 #[test]
-fn no_file_tells_of_the_machine_it_was_written_on() {
+fn no_file_reveals_the_machine_it_was_written_on() {
     for file in tracked() {
         let text = std::fs::read(root().join(&file)).unwrap();
         let text = String::from_utf8_lossy(&text);
@@ -226,7 +226,7 @@ fn no_file_tells_of_the_machine_it_was_written_on() {
 }
 
 #[test]
-fn a_line_that_tells_of_a_machine_is_found() {
+fn a_line_that_reveals_a_machine_is_found() {
     for folder in ["root", "work", "home"] {
         assert!(absolute_path(&format!("cd /{folder}/me")).is_some());
         assert!(absolute_path(&format!("O=\"/{folder}\"")).is_some());

@@ -1,6 +1,6 @@
 //! `git bisect run klto …` as a person types it, over a small history of the fake
-//! kernel: the right commit is found, what cannot be told is skipped, and a mistyped
-//! command blames nobody.
+//! kernel: the right commit is found, inconclusive ones are skipped, and a mistyped
+//! command blames no commit.
 
 use std::fs;
 use std::path::Path;
@@ -124,7 +124,7 @@ fn the_first_bad_commit_is_found(#[case] faults: &[&str], #[case] first_bad: usi
 }
 
 #[test]
-fn no_commit_is_blamed_where_its_parent_cannot_be_told() {
+fn no_commit_is_blamed_if_its_parent_is_inconclusive() {
     let history = History::of(&[GOOD, GOOD, UNKNOWN, FAILS, FAILS]);
 
     let ended = history.bisect(&RUN);
@@ -153,10 +153,10 @@ fn a_build_tree_that_something_else_built_can_be_bisected_by_check() {
 }
 
 #[rstest]
-#[case::no_such_matrix(3, "../matrices/fak.yaml", "fak.yaml: cannot be read")]
+#[case::no_such_matrix(3, "../matrices/fak.yaml", "fak.yaml: No such file")]
 #[case::no_kernel(5, "../matrices", "not a kernel source tree")]
 #[case::no_such_option(4, "--kernle", "unexpected argument '--kernle'")]
-fn a_mistyped_command_ends_the_bisect_and_blames_nobody(
+fn a_mistyped_command_ends_the_bisect_and_blames_no_commit(
     #[case] argument: usize,
     #[case] mistyped: &str,
     #[case] says: &str,

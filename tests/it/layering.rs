@@ -23,7 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "model", "input", "tree", "build", "source", "judge", "store",
         ],
     ),
-    ("report", &["model", "judge"]),
+    ("report", &["model", "input", "judge"]),
     (
         "cli",
         &[
@@ -45,10 +45,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("judge::baseline", &["model", "judge::snapshot"]),
     // Starting processes needs nothing of kernels.
-    ("build::process", &[]),
+    ("build::process", &["model::error"]),
     ("build::dir_state", &["model"]),
     ("source::git", &["model", "build"]),
-    // A scenario is played on a finished tree, whoever built that.
+    // Of what people write, a report needs the nearest name only.
+    ("report", &["model", "input::suggest", "judge::diff"]),
+    // A scenario runs on a finished tree, whatever built it.
     (
         "run::scenario",
         &["model", "input", "tree", "build", "source", "judge"],
@@ -58,11 +60,13 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// The same answer for the same input: no files, processes, environment or clock.
 const PURE: &[&str] = &[
     "model",
+    "judge::allowed",
     "judge::baseline",
     "judge::check",
     "judge::diff",
     "judge::snapshot",
     "report",
+    "store::facts_file",
     "tree::clang_options",
     "tree::path",
 ];
@@ -158,14 +162,14 @@ fn exits(source: &Source) -> Vec<String> {
     owned((lines > 40).then(|| format!("{lines} lines")))
 }
 
-/// Output is written where a reader that has gone away is no panic.
+/// Output is written only where a closed pipe does not panic.
 fn prints(source: &Source) -> Vec<String> {
     owned(PRINTS.iter().filter(|name| source.macros.contains(**name)))
 }
 
-/// Matches over verdicts and modes name every variant, and by its type.
+/// Matches over outcomes, verdicts and modes name every variant, and by its type.
 fn exhaustive(source: &Source) -> Vec<String> {
-    let enums = ["Verdict", "LtoMode"];
+    let enums = ["Outcome", "Baseline", "Verdict", "LtoMode"];
     let catch_alls = source
         .catch_alls
         .iter()
@@ -317,7 +321,7 @@ fn every_file_of_the_tests_says_what_it_is_for() {
 #[case::no_floor(floors, "helpers.rs", "fn f() {}")]
 #[case::a_rule_reads(rooms, "judge/check/elf.rs", "use crate::tree::collect::elf;")]
 #[case::a_rule_renders(rooms, "judge/check.rs", "fn f() { crate::judge::snapshot::of(); }")]
-#[case::a_scenario_schedules(rooms, "run/scenario/play.rs", "use crate::run::schedule::run;")]
+#[case::a_scenario_schedules(rooms, "run/scenario/engine.rs", "use crate::run::schedule::run;")]
 #[case::process_knows_kernels(rooms, "build/process.rs", "use crate::build::kbuild;")]
 #[case::pure_reads(pure, "judge/check/crc.rs", "fn f() { std::fs::read(\"x\"); }")]
 #[case::pure_imports(pure, "report.rs", "use std::{fmt, fs};")]
@@ -359,12 +363,12 @@ fn every_file_of_the_tests_says_what_it_is_for() {
 #[case::wildcard_of_self(
     exhaustive,
     "a.rs",
-    "impl Verdict { fn f(self) -> u8 { match self { Self::Same => 1, _ => 2 } } }"
+    "impl Outcome { fn f(self) -> u8 { match self { Self::Pass => 1, _ => 2 } } }"
 )]
 #[case::wildcard_in_a_tuple(
     exhaustive,
     "a.rs",
-    "fn f() { match (v, 1) { (Verdict::Same, 1) => 1, (_, _) => 2 }; }"
+    "fn f() { match (v, 1) { (Outcome::Pass, 1) => 1, (_, _) => 2 }; }"
 )]
 #[case::wildcard_in_or(
     exhaustive,
@@ -374,9 +378,9 @@ fn every_file_of_the_tests_says_what_it_is_for() {
 #[case::wildcard_below(
     exhaustive,
     "a.rs",
-    "fn f() { if a { g(|| match v { Verdict::Same => 1, _ => 2 }) } }"
+    "fn f() { if a { g(|| match v { Outcome::Pass => 1, _ => 2 }) } }"
 )]
-#[case::variants_imported(exhaustive, "a.rs", "use crate::judge::baseline::Verdict::*;")]
+#[case::variants_imported(exhaustive, "a.rs", "use crate::model::record::Outcome::*;")]
 #[case::no_purpose(shape, "a.rs", "fn f() {}")]
 #[case::no_name(shape, "a/mod.rs", "//! Says what it is for.")]
 #[case::bare_allow(reasons, "a.rs", "#[allow(dead_code)] fn f() {}")]
@@ -412,7 +416,7 @@ fn a_file_that_is_too_long_is_found() {
 #[case::report_words(
     floors,
     "report/json.rs",
-    "use super::Format; use crate::judge::baseline::Verdict;"
+    "use super::Format; use crate::model::record::Outcome;"
 )]
 #[case::a_rule_sees_facts(
     rooms,
@@ -448,16 +452,16 @@ fn a_file_that_is_too_long_is_found() {
 #[case::half_a_tuple(
     exhaustive,
     "a.rs",
-    "fn f() { match v { (Verdict::Same, _) => 1, (_, true) => 2 }; }"
+    "fn f() { match v { (Outcome::Pass, _) => 1, (_, true) => 2 }; }"
 )]
 #[case::guarded(
     exhaustive,
     "a.rs",
-    "fn f() { match v { Verdict::Same => 1, x if y => 3, Verdict::New => 2 }; }"
+    "fn f() { match v { Outcome::Pass => 1, x if y => 3, Outcome::Fail => 2 }; }"
 )]
 #[case::reason(reasons, "a.rs", "#[expect(dead_code, reason = \"why\")] fn f() {}")]
 #[case::derive(reasons, "a.rs", "#[derive(Debug)] struct A;")]
-fn a_line_that_keeps_the_rule_is_left_alone(
+fn a_line_that_keeps_the_rule_is_accepted(
     #[case] rule: Rule,
     #[case] file: &str,
     #[case] text: &str,

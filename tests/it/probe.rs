@@ -27,11 +27,13 @@ fn a_second_probe_of_the_same_kernel_runs_no_make() {
 
     assert_eq!(second.code, Some(0));
     assert_eq!(goals, [""; 0]);
-    let [mut first, mut second] = [cell(&first), cell(&second)];
-    assert_eq!(first["verdict"], "holds");
-    assert!(first["checked"]["rules"].as_array().unwrap().len() > 30);
-    first["seconds"] = 0.into();
-    second["seconds"] = 0.into();
+    let [mut first, second] = [cell(&first), cell(&second)];
+    assert_eq!(first["outcome"]["is"], "pass");
+    let has_looked = |rule: &&serde_json::Value| rule["looked_at"] != 0;
+    let rules = first["inspection"]["rules"].as_array().unwrap();
+    assert!(rules.iter().filter(has_looked).count() > 9, "{rules:#?}");
+    assert_eq!([&first["reused"], &second["reused"]], [false, true]);
+    first["reused"] = true.into();
     assert_eq!(second, first);
     assert_eq!(listing(&probed.kernel.source()), source, "it is only read");
 }
@@ -79,12 +81,12 @@ fn a_probe_does_not_hang_on_the_machines_rust() {
 #[test]
 fn the_command_that_probes_again_asks_for_the_same() {
     let probed = Probed::new();
-    let (ended, _) = probed.probe(&["--scenario", "idle", "--add", "long,assign-word"]);
+    let (ended, _) = probed.probe(&["--scenario", "noop", "--add", "long,assign-word"]);
     let cell = cell(&ended);
-    let again = cell["reproduce"][0].as_str().unwrap();
-    let asked = "--arch x86_64 --lto thin-dist --scenario 'build,idle' --add 'long,assign-word'";
+    let again = cell["reproduce"]["commands"][0].as_str().unwrap();
+    let asked = "--scenario noop --add 'long,assign-word' --arch x86_64 --lto thin-dist";
     assert!(again.ends_with(asked), "{again}");
-    let make = cell["reproduce"][1].as_str().unwrap();
+    let make = cell["reproduce"]["commands"][1].as_str().unwrap();
     assert!(
         make.contains(" KLTO_KNOWN_BAD_OBJECTS=assign-word.o KLTO_LONG=y "),
         "{make}"
@@ -98,8 +100,11 @@ fn what_is_wrong_is_wrong_again_without_a_make() {
     for goals in [&ALL[..], &[]] {
         let (ended, ran) = probed.probe(&[]);
         assert_eq!(ended.code, Some(1));
-        assert_eq!(cell(&ended)["checked"]["findings"][0]["key"], "elf.empty");
-        assert_eq!(cell(&ended)["verdict"], "broken");
+        assert_eq!(
+            cell(&ended)["inspection"]["findings"][0]["key"],
+            "elf.empty"
+        );
+        assert_eq!(cell(&ended)["outcome"]["is"], "fail");
         assert_eq!(ran, goals);
     }
 }
@@ -132,9 +137,9 @@ type Change = fn(&Probed);
 #[case::late_ignored(|k: &Probed| k.append(".gitignore", "*.a\n"), &["modpost"])]
 #[case::late_list(|k: &Probed| k.append("scripts/head-object-list.txt", "arch/x86/more.o\n"), &["modpost"])]
 #[case::new_late_file(|k: &Probed| k.write("scripts/clang-tools/gen.py", ""), &["modpost"])]
-#[case::result_is_garbage(|k: &Probed| fs::write(k.slot().join("result.json"), "{").unwrap(), &["modpost"])]
-#[case::result_is_gone(|k: &Probed| fs::remove_file(k.slot().join("result.json")).unwrap(), &["modpost"])]
-#[case::cell_is_gone(|k: &Probed| fs::remove_dir_all(k.slot()).unwrap(), &ALL)]
+#[case::result_is_garbage(|k: &Probed| fs::write(k.record(), "{").unwrap(), &["modpost"])]
+#[case::result_is_gone(|k: &Probed| fs::remove_file(k.record()).unwrap(), &["modpost"])]
+#[case::cell_is_gone(|k: &Probed| fs::remove_dir_all(k.slot()).unwrap(), &[])]
 fn what_changed_is_made_again_and_nothing_else(#[case] change: Change, #[case] goals: &[&str]) {
     let probed = Probed::new();
     assert_eq!(probed.code(&[]), 0);
@@ -151,7 +156,7 @@ fn what_changed_is_made_again_and_nothing_else(#[case] change: Change, #[case] g
 #[rstest]
 #[case::early(EARLY)]
 #[case::late(NOT_READ_BY_PREPARE)]
-fn a_change_and_its_way_back_are_both_told_right(#[case] file: &str) {
+fn a_change_and_its_revert_are_both_reported_correctly(#[case] file: &str) {
     let probed = Probed::new();
     for round in 0..2 {
         assert_eq!(probed.code(&[]), 0, "round {round}");
@@ -160,6 +165,8 @@ fn a_change_and_its_way_back_are_both_told_right(#[case] file: &str) {
         probed.write(file, "");
     }
     probed.goals();
+    assert_eq!(probed.probe(&[]).1, [""; 0], "the result is kept");
+    probed.forget();
     assert_eq!(
         probed.probe(&[]).1,
         ["modpost"],
@@ -168,7 +175,7 @@ fn a_change_and_its_way_back_are_both_told_right(#[case] file: &str) {
 }
 
 #[test]
-fn more_states_than_are_kept_are_all_told_right() {
+fn more_states_than_are_kept_are_all_reported_correctly() {
     let probed = Probed::new();
     for round in 0..2 {
         for state in ["", "a", WRONG, "b", "c", "d"] {
@@ -281,7 +288,7 @@ fn a_mutated_kernel_is_never_taken_for_the_clean_one() {
     let misfit = mutation("misfit", "Kbuild");
     let (ended, _) = probed.probe(&["--mutate", &misfit]);
     assert_eq!(ended.code, Some(2));
-    for part in ["misfit", "Kbuild", "«none»", "choose another mutation"] {
+    for part in ["misfit", "Kbuild", "'none'", "choose another mutation"] {
         assert!(ended.stderr.contains(part), "{part}");
     }
     assert_eq!(probed.code(&[]), 0);
@@ -297,9 +304,9 @@ fn a_probe_that_was_killed_leaves_nothing_to_be_taken_for_a_result(#[case] goal:
 
     assert_eq!(hanging.end_by(Signal::KILL), None);
     // Its make is still there, and writes into the build tree.
-    let (early, _) = probed.probe(&[]);
-    assert_eq!(early.code, Some(2));
-    assert!(early.stderr.contains("is using this work directory"));
+    let (early, _) = probed.probe(&["--timeout", "1s"]);
+    assert_eq!(early.code, Some(125));
+    assert!(early.stderr.contains("timed out while waiting"));
     hanging.end_all();
 
     let (ended, goals) = probed.probe(&[]);
@@ -352,18 +359,15 @@ fn an_interrupted_probe_leaves_no_process_and_goes_on_next_time(
 }
 
 #[test]
-fn a_second_probe_in_the_same_work_directory_is_refused() {
+fn a_second_probe_in_the_same_work_directory_waits_for_the_first() {
     let probed = Probed::new();
     let mut hanging = probed.hang_in("modpost", &[]);
 
-    let (second, _) = probed.probe(&[]);
+    let (second, _) = probed.probe(&["--timeout", "1s"]);
 
-    assert_eq!(second.code, Some(2));
-    assert!(
-        second
-            .stderr
-            .contains("another klto run is using this work directory")
-    );
+    assert_eq!(second.code, Some(125));
+    let waits = "waiting for another klto that probes in the same work directory";
+    assert!(second.stderr.contains(waits), "{}", second.stderr);
     assert!(!hanging.living().is_empty(), "the first goes on");
     assert_eq!(hanging.end_by(Signal::INT), Some(125));
 }
@@ -383,7 +387,7 @@ fn a_work_directory_in_the_kernel_is_refused(#[case] work: &str) {
     assert!(
         ended
             .stderr
-            .contains("the work directory is in the source tree"),
+            .contains("the work directory is inside the source tree"),
         "{}",
         ended.stderr
     );
@@ -399,8 +403,9 @@ fn a_kernel_without_the_distributed_mode_is_skipped_and_says_so() {
     let (ended, goals) = probed.probe(&[]);
 
     assert_eq!(ended.code, Some(125), "nothing was checked");
-    assert_eq!(cell(&ended)["verdict"], "skipped");
-    assert!(ended.stdout.contains("no LTO_CLANG_THIN_DIST"));
+    assert_eq!(cell(&ended)["outcome"]["is"], "skip");
+    let reason = &cell(&ended)["outcome"]["reason"];
+    assert_eq!(reason["why"], "no-distributed-mode");
     assert_eq!(goals, [""; 0]);
     let both = finish(&mut probed.command(&["--lto", "thin,thin-dist"]));
     assert_eq!(both.code, Some(0), "one of two was checked");
@@ -436,9 +441,9 @@ fn a_kernel_that_cannot_be_built_is_broken_with_what_make_says(
     assert_eq!(probed.code(&[]), 0);
 }
 
-/// What the machine does is no result, and so it is not remembered.
+/// A failure of the machine is not a result, so it is not cached.
 #[test]
-fn a_full_disk_is_told_once() {
+fn a_full_disk_is_reported_once() {
     let probed = Probed::new();
     probed.around("fault", "full-disk");
     let (ended, _) = probed.probe(&[]);
@@ -457,9 +462,9 @@ fn a_kbuild_file_that_is_worded_otherwise_is_not_guessed_at() {
     let (ended, goals) = probed.probe(&[]);
 
     assert_eq!(ended.code, Some(125));
-    let reason = cell(&ended)["reason"].to_string();
+    let reason = cell(&ended)["error"].to_string();
     assert!(
-        reason.contains("Kbuild: «# Ordinary directory descending» is not in it"),
+        reason.contains("Kbuild: marker line '# Ordinary directory descending' not found"),
         "{reason}"
     );
     assert_eq!(goals, [""; 0]);

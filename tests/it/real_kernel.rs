@@ -2,13 +2,18 @@
 //! kernel source in `KLTO_KERNEL`, which `ci/kernel-source` fetches; takes
 //! minutes. `KLTO_SKIP_REAL_KERNEL=1` leaves these tests out, and says so.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use klto::judge::inspect::{InspectRequest, inspect};
+use klto::model::facts::Goal;
+use klto::store::facts_file;
 use klto::tree::collect::bitcode;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::kept;
 use crate::support::real::{kernel, klto};
 
 /// Runs cells of a matrix in a work directory of their own.
@@ -42,7 +47,15 @@ fn report(work: &TempDir) -> Value {
 }
 
 fn build_dir(work: &TempDir, cell: &str) -> PathBuf {
-    work.path().join("cells").join(cell).join("build")
+    cell_dir(work, cell).join("build")
+}
+
+/// The folder of a cell of the one revision that was built.
+fn cell_dir(work: &TempDir, cell: &str) -> PathBuf {
+    let revisions = std::fs::read_dir(work.path().join("cells")).unwrap();
+    let revisions: Vec<PathBuf> = revisions.map(|r| r.unwrap().path()).collect();
+    assert_eq!(revisions.len(), 1, "{revisions:?}");
+    revisions[0].join(cell)
 }
 
 /// A clean kernel has no finding, and a verdict that does not depend on how
@@ -50,15 +63,15 @@ fn build_dir(work: &TempDir, cell: &str) -> PathBuf {
 fn assert_clean(report: &Value, cell: &str) {
     let cells = report["cells"].as_array().unwrap();
     let found = cells.iter().find(|c| c["cell"] == cell).expect(cell);
-    assert_eq!(found["broken"], false, "{found:#}");
-    assert_eq!(found["checked"]["findings"], Value::Array(Vec::new()));
+    assert_eq!(found["outcome"]["is"], "pass", "{found:#}");
+    assert_eq!(found["inspection"]["findings"], Value::Array(Vec::new()));
     assert_eq!(found["differences"], Value::Array(Vec::new()), "{cell}");
     assert!(
-        found["checked"]["objects"].as_u64().unwrap() > 300,
+        found["inspection"]["counts"]["objects"].as_u64().unwrap() > 300,
         "{found:#}"
     );
     assert!(
-        ["same", "new"].contains(&found["verdict"].as_str().unwrap()),
+        ["same", "none"].contains(&found["baseline"].as_str().unwrap()),
         "{found:#}"
     );
 }
@@ -73,15 +86,16 @@ fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
     let report = report(&work);
     assert_clean(&report, "x86_64/tiny/thin-dist/llvm-22");
     assert_clean(&report, "x86_64/tiny/thin/llvm-22");
-    assert_eq!(
-        played(&report, "x86_64/tiny/thin/llvm-22"),
-        ["idle", "clean"]
-    );
-    let distributed = played(&report, "x86_64/tiny/thin-dist/llvm-22");
-    assert_eq!(distributed, ["idle", "clean", "compare with thin"]);
+    for cell in ["x86_64/tiny/thin/llvm-22", "x86_64/tiny/thin-dist/llvm-22"] {
+        assert_eq!(played(&report, cell), ["noop", "clean"]);
+    }
     let thin = &report["cells"][0];
     assert_eq!(thin["cell"], "x86_64/tiny/thin/llvm-22", "matrix order");
     assert_eq!(thin["derived_from"], "x86_64/tiny/thin-dist/llvm-22");
+    let comparison = &thin["comparisons"][0];
+    assert_eq!(comparison["with"], "thin-dist");
+    assert_eq!(comparison["skipped"], Value::Null);
+    assert_eq!(comparison["findings"], Value::Array(Vec::new()));
     assert!(
         std::fs::read_to_string(work.path().join("report.ktap"))
             .unwrap()
@@ -89,6 +103,28 @@ fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
     );
 
     every_object_reads_as_llvm_reads_it(&build_dir(&work, "x86_64/tiny/thin-dist/llvm-22"));
+    for cell in ["x86_64/tiny/thin-dist/llvm-22", "x86_64/tiny/thin/llvm-22"] {
+        kept_facts_say_the_same(&build_dir(&work, cell));
+    }
+}
+
+/// Facts of the tree, kept and read back, against the tree; and they stay small.
+fn kept_facts_say_the_same(build: &Path) {
+    let nothing = BTreeMap::new();
+    let request = InspectRequest {
+        build,
+        source: None,
+        log: None,
+        goal: Goal::Vmlinux,
+        arch: None,
+        mode: None,
+        requested: &nothing,
+        only: &[],
+    };
+    let of_tree = inspect(&request).unwrap();
+    kept::assert_same(&request, &of_tree);
+    let size = facts_file::encode(&of_tree.facts, "job").unwrap().len();
+    assert!(size < 2_000_000, "{size} bytes for a tiny kernel");
 }
 
 /// Triple and producer of every IR object, against `llvm-bcanalyzer`.
@@ -138,17 +174,13 @@ fn a_cross_architecture_is_clean_in_distributed_mode_and_boots() {
     assert_eq!(output.status.code(), Some(0));
     let report = report(&work);
     assert_clean(&report, CELL);
-    assert_eq!(played(&report, CELL), ["idle", "clean", "boot"]);
-    let console = work
-        .path()
-        .join("cells")
-        .join(CELL)
-        .join("scenarios/console.log");
+    assert_eq!(played(&report, CELL), ["noop", "clean", "boot"]);
+    let console = cell_dir(&work, CELL).join("scenarios/console.log");
     let console = std::fs::read_to_string(console).unwrap();
     assert!(console.contains("\nklto: init runs on Linux "), "{console}");
 }
 
-/// The scenarios that a cell was played, all whole and none with a finding, allowed or not.
+/// The scenarios that were run on a cell: all complete, and none with a finding, allowed or not.
 fn played(report: &Value, cell: &str) -> Vec<String> {
     let cells = report["cells"].as_array().unwrap();
     let found = cells.iter().find(|c| c["cell"] == cell).expect(cell);
@@ -160,14 +192,14 @@ fn played(report: &Value, cell: &str) -> Vec<String> {
             "{scenario:#}"
         );
         assert_eq!(
-            scenario["left_out"],
+            scenario["skipped"],
             Value::Array(Vec::new()),
             "{scenario:#}"
         );
     }
     let names = scenarios
         .iter()
-        .map(|scenario| scenario["scenario"].as_str().unwrap());
+        .map(|scenario| scenario["name"].as_str().unwrap());
     names.map(str::to_owned).collect()
 }
 
@@ -202,7 +234,8 @@ fn a_tree_switched_from_thin_to_distributed_is_broken() {
     let output = klto(&["check", dir, "--format", "json", "--only", "flags"]);
     assert_eq!(output.status.code(), Some(1));
     let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let findings = checked["findings"].as_array().unwrap();
+    let inspection = &checked["inspection"];
+    let findings = inspection["findings"].as_array().unwrap();
     assert!(
         findings.iter().all(|f| f["key"] == "flags.saved-missing"),
         "{findings:#?}"
@@ -211,5 +244,8 @@ fn a_tree_switched_from_thin_to_distributed_is_broken() {
         findings.iter().any(|f| f["object"] == "init/main.o"),
         "{findings:#?}"
     );
-    assert_eq!(Some(findings.len() as u64), checked["ir_objects"].as_u64());
+    assert_eq!(
+        Some(findings.len() as u64),
+        inspection["counts"]["ir_objects"].as_u64()
+    );
 }

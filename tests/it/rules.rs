@@ -1,5 +1,5 @@
-//! Every rule of klto over build trees that real tools made: none fires where nothing is
-//! wrong, and each fires, alone, where the one thing is wrong that it is about.
+//! Every rule of klto over build trees that real tools made: none fires on a correct
+//! tree, and each fires, without any other, on a tree with the one defect it is for.
 
 mod archive;
 mod case;
@@ -31,7 +31,7 @@ fn a_tree_with_nothing_wrong_in_it_has_no_finding(
     #[values(LtoMode::None, LtoMode::Thin, LtoMode::ThinDist)] mode: LtoMode,
 ) {
     let tree = Tree::pristine(target, mode);
-    let checked = tree.answer().unwrap().checked;
+    let checked = tree.answer().unwrap().inspection;
     assert_eq!(checked.findings, []);
     assert_eq!(checked.unfinished, None);
     assert_eq!(checked.counts.objects, 10);

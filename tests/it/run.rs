@@ -1,4 +1,4 @@
-//! `klto run` from the outside, over a fake kernel: what a build comes to, what klto
+//! `klto run` from the outside, on a fake kernel: how a build ends, what klto
 //! makes of it, and that it leaves everything else as it was.
 
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::fake_kernel::{CELL, FakeKernel, listing};
 use crate::support::program::{Ended, finish, klto};
 
 fn keys(cell: &Value) -> Vec<&str> {
-    let findings = cell["checked"]["findings"].as_array();
+    let findings = cell["inspection"]["findings"].as_array();
     findings
         .into_iter()
         .flatten()
@@ -32,20 +32,25 @@ fn a_kernel_without_fault_holds_in_both_modes() {
     let thin = &report["cells"][0];
     assert_eq!(thin["cell"], "x86_64/tiny/thin/llvm-22", "matrix order");
     assert_eq!(thin["derived_from"], CELL);
-    assert_eq!(report["cells"][1]["verdict"], "new");
+    assert_eq!(report["cells"][1]["outcome"]["is"], "pass");
+    assert_eq!(report["cells"][1]["baseline"], "none");
+    assert!(ended.stdout.contains("2 cells of fake, Linux 7.2.13: ok"));
     let ktap = kernel.ktap();
     let tests = crate::support::ktap::parse(&ktap);
     assert_eq!(tests.len(), 2);
     assert!(tests.iter().all(|test| test.ok && test.directive.is_none()));
-    assert!(tests.iter().all(|test| test.subtests.len() > 40));
+    for test in &tests {
+        let has_rule = test.subtests.iter().any(|t| t.name == "archive.members");
+        assert!(has_rule, "{ktap}");
+    }
 }
 
-/// The fake kernel's make writes everything anew, which is what `idle` is about.
+/// The fake kernel's make rewrites everything, which `noop` must report.
 #[test]
-fn the_scenarios_of_a_matrix_are_played_behind_the_build() {
+fn the_scenarios_of_a_matrix_are_run_after_the_build() {
     let kernel = FakeKernel::new();
     kernel.matrix("[thin-dist, thin]", "10min");
-    kernel.add_to_matrix("scenarios: [build, { name: idle, cells: \"*/thin-dist\" }]\n");
+    kernel.add_to_matrix("scenarios: [build, { name: noop, cells: \"*/thin-dist\" }]\n");
 
     let ended = finish(&mut kernel.run(&[]));
 
@@ -53,11 +58,11 @@ fn the_scenarios_of_a_matrix_are_played_behind_the_build() {
     let report = kernel.report();
     let (distributed, thin) = (&report["cells"][0], &report["cells"][1]);
     assert_eq!(thin["scenarios"], serde_json::json!([]));
-    let idle = &distributed["scenarios"][0];
-    assert_eq!(idle["scenario"], "idle");
-    assert_eq!(distributed["broken"], true);
-    assert_eq!(distributed["checked"]["findings"], serde_json::json!([]));
-    let rewritten: Vec<&str> = idle["findings"]
+    let noop = &distributed["scenarios"][0];
+    assert_eq!(noop["name"], "noop");
+    assert_eq!(distributed["outcome"]["is"], "fail");
+    assert_eq!(distributed["inspection"]["findings"], serde_json::json!([]));
+    let rewritten: Vec<&str> = noop["findings"]
         .as_array()
         .unwrap()
         .iter()
@@ -66,7 +71,7 @@ fn the_scenarios_of_a_matrix_are_played_behind_the_build() {
         .collect();
     assert!(rewritten.contains(&"init/main.o"), "{rewritten:?}");
     assert!(
-        ended.stdout.contains("\nscenario idle\n"),
+        ended.stdout.contains("\nscenario noop:\n"),
         "{}",
         ended.stdout
     );
@@ -76,7 +81,7 @@ fn the_scenarios_of_a_matrix_are_played_behind_the_build() {
     assert!(!cell.join("built").exists());
 
     let allow = kernel.dir().join("allow.yaml");
-    let entry = "- { key: rebuild, cells: \"*\", scenario: idle, reason: known, until: \"9.0\" }\n";
+    let entry = "- { key: rebuild, cells: \"*\", scenario: noop, reason: known, until: \"9.0\" }\n";
     fs::write(&allow, entry).unwrap();
     let mut run = kernel.run(&[]);
     assert_eq!(finish(run.arg("--allow").arg(&allow)).code, Some(0));
@@ -92,21 +97,24 @@ fn the_modes_that_a_matrix_names_are_compared() {
 
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let report = kernel.report();
-    assert_eq!(report["cells"][0]["scenarios"], serde_json::json!([]));
-    let compared = &report["cells"][1]["scenarios"][0];
-    assert_eq!(compared["scenario"], "compare with thin");
-    assert_eq!(compared["left_out"], serde_json::json!([]));
+    // By the cell of the two that runs later.
+    assert_eq!(report["cells"][1]["comparisons"], serde_json::json!([]));
+    let compared = &report["cells"][0]["comparisons"][0];
+    assert_eq!(compared["with"], "thin-dist");
+    assert_eq!(compared["skipped"], Value::Null);
+    assert_eq!(compared["findings"], serde_json::json!([]));
 
-    // Who asks for one of them alone asks for no comparison.
+    // Selecting only one of them selects no comparison.
     assert_eq!(finish(&mut kernel.run_cell("*/thin-dist")).code, Some(0));
-    assert_eq!(kernel.cell()["scenarios"], serde_json::json!([]));
+    assert_eq!(kernel.cell()["comparisons"], serde_json::json!([]));
 
     // Where one has no kernel there is nothing to compare, and nothing that holds.
     kernel.set_fault("no-vmlinux");
     assert_eq!(finish(&mut kernel.run(&[])).code, Some(1));
-    let compared = &kernel.report()["cells"][1]["scenarios"][0];
-    let left_out = serde_json::json!(["there is no finished tree in mode thin"]);
-    assert_eq!(compared["left_out"], left_out);
+    assert_eq!(
+        kernel.report()["cells"][0]["comparisons"],
+        serde_json::json!([])
+    );
 }
 
 /// Bytes of the entry point in an ELF header: one mode's kernel is entered elsewhere.
@@ -129,7 +137,7 @@ fn what_differs_between_the_modes_is_a_finding() {
 
     let ended = finish(&mut kernel.run(&["--git-bisect"]));
 
-    let compared = &kernel.report()["cells"][1]["scenarios"][0];
+    let compared = &kernel.report()["cells"][0]["comparisons"][0];
     let findings = compared["findings"].as_array().unwrap();
     let keys: Vec<&str> = findings
         .iter()
@@ -159,18 +167,18 @@ fn a_mode_that_is_switched_to_is_built_from_nothing() {
         "{}",
         ended.stdout
     );
-    let left_out: Vec<String> = serde_json::from_value(switch["left_out"].clone()).unwrap();
+    let skipped = |step: &str, mode: &str| serde_json::json!({ "step": step, "reason": { "why": "no-clean-build", "mode": mode } });
     assert_eq!(
-        left_out,
-        [
-            "switch from thin to full: there is no clean build in mode full to compare with",
-            "switch to none: there is no clean build in mode none to compare with",
-        ]
+        switch["skipped"],
+        serde_json::json!([
+            skipped("switch from thin to full", "full"),
+            skipped("switch to none", "none"),
+        ])
     );
     assert!(
         ended
             .stdout
-            .contains("2 steps of scenarios left out; --all shows them"),
+            .contains("2 parts of scenarios and comparisons; --all shows them"),
         "{}",
         ended.stdout
     );
@@ -189,9 +197,9 @@ fn a_cell_that_cannot_boot_here_is_not_built() {
 
     assert_eq!(ended.code, Some(125));
     let cell = kernel.cell();
-    assert_eq!(cell["verdict"], "infra");
-    let reason = "no kernel of x86_64 can be booted here: apt-get install qemu-system-x86";
-    assert_eq!(cell["reason"], reason);
+    assert_eq!(cell["outcome"]["is"], "error");
+    let reason = "this machine cannot boot x86_64 kernels: apt-get install qemu-system-x86";
+    assert_eq!(cell["error"], reason);
     assert!(!kernel.cell_dir(CELL).exists());
 }
 
@@ -234,7 +242,7 @@ fn a_make_that_exits_0_is_not_believed(#[case] fault: &str, #[case] key: &str) {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stdout.contains(key), "{key}");
     let cell = kernel.cell();
-    assert_eq!(cell["broken"], true);
+    assert_eq!(cell["outcome"]["is"], "fail");
     assert!(keys(&cell).contains(&key), "{cell:#}");
     let ktap = kernel.ktap();
     let tests = crate::support::ktap::parse(&ktap);
@@ -268,16 +276,19 @@ fn a_failed_compile_is_shown_with_commands_that_show_it_again() {
     assert!(
         ended
             .stdout
-            .contains("build failed: init/main.o (scripts/Makefile.build:")
+            .contains("init/main.o: init/main.o (scripts/Makefile.build:")
     );
     assert!(ended.stdout.contains(error));
     let cell = kernel.cell();
-    assert_eq!(cell["build_failure"]["first_errors"][0], error);
+    let failed = &cell["inspection"]["findings"][0];
+    assert_eq!(failed["key"], "build.failed");
+    assert_eq!(failed["object"], "init/main.o");
+    assert_eq!(failed["details"][0], error);
     let ktap = kernel.ktap();
     assert!(!crate::support::ktap::parse(&ktap)[0].ok);
-    assert!(ktap.contains(&format!("  # {error}\n")));
+    assert!(ktap.contains(&format!("  #   {error}\n")), "{ktap}");
 
-    let commands: Vec<&str> = cell["reproduce"]
+    let commands: Vec<&str> = cell["reproduce"]["commands"]
         .as_array()
         .unwrap()
         .iter()
@@ -288,17 +299,19 @@ fn a_failed_compile_is_shown_with_commands_that_show_it_again() {
         .skip_while(|line| *line != "reproduce:")
         .skip(1)
         .collect();
+    let (variables, shown) = shown.split_at(2);
     assert_eq!(
         shown[..commands.len()],
         commands,
         "the text has the same commands"
     );
+    let variables = variables.join("\n");
 
     // In a fresh place: what klto built must not be needed.
     fs::remove_dir_all(kernel.cell_dir(CELL).join("build")).unwrap();
     let ran: Vec<(&str, Ended)> = commands
         .into_iter()
-        .map(|command| (command, kernel.in_shell(command)))
+        .map(|command| (command, kernel.in_shell(&format!("{variables}\n{command}"))))
         .collect();
     for (command, ended) in &ran {
         let code = ended.code.unwrap();
@@ -328,7 +341,7 @@ fn the_source_tree_is_never_written() {
         finish(&mut kernel.run(&[]));
 
         assert!(before.len() > 8, "{before:#?}");
-        assert_eq!(listing(&kernel.source()), before, "after «{fault}»");
+        assert_eq!(listing(&kernel.source()), before, "after '{fault}'");
     }
 }
 
@@ -341,15 +354,15 @@ fn what_was_accepted_is_what_later_runs_are_measured_by() {
         let ended = finish(&mut kernel.run(more));
         (
             ended.code.unwrap(),
-            kernel.cell()["verdict"].as_str().unwrap().to_owned(),
+            kernel.cell()["baseline"].as_str().unwrap().to_owned(),
         )
     };
     let strict = |kernel: &FakeKernel| finish(kernel.run(&[]).arg("--strict")).code.unwrap();
 
-    assert_eq!(verdict(&[]), (0, "new".to_owned()));
+    assert_eq!(verdict(&[]), (0, "none".to_owned()));
     assert_eq!(
         verdict(&[]),
-        (0, "new".to_owned()),
+        (0, "none".to_owned()),
         "proposed is not accepted"
     );
     let accept = finish(klto(["accept"]).arg(kernel.matrix_file()));
@@ -376,7 +389,7 @@ fn a_kernel_without_the_distributed_mode_is_skipped_and_says_so() {
     let ended = finish(&mut kernel.run(&[]));
 
     assert_eq!(ended.code, Some(125), "nothing was checked");
-    assert_eq!(kernel.cell()["verdict"], "skipped");
+    assert_eq!(kernel.cell()["outcome"]["is"], "skip");
     assert!(ended.stdout.contains("no LTO_CLANG_THIN_DIST"));
 
     kernel.matrix("[thin, thin-dist]", "10min");
@@ -419,7 +432,7 @@ fn an_unclean_source_tree_is_refused_with_the_command_that_cleans_it() {
     let ended = finish(&mut kernel.run(&[]));
 
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("not clean: .config is there"));
+    assert!(ended.stderr.contains("not clean: it contains .config"));
     let (_, remedy) = ended
         .stderr
         .trim_end()
@@ -476,13 +489,13 @@ fn a_work_directory_in_the_source_tree_is_refused(#[case] work: &str, #[case] so
     assert!(
         ended
             .stderr
-            .contains("the work directory is in the source tree")
+            .contains("the work directory is inside the source tree")
     );
     assert_eq!(listing(&kernel.source()), before);
 }
 
 #[test]
-fn a_work_directory_with_foreign_files_is_left_alone() {
+fn a_work_directory_with_foreign_files_is_not_touched() {
     let kernel = FakeKernel::new();
     fs::create_dir_all(kernel.work().join("cells/thesis")).unwrap();
     fs::write(kernel.work().join("cells/thesis/text"), "years of work").unwrap();
@@ -501,7 +514,7 @@ fn a_work_directory_with_foreign_files_is_left_alone() {
     "matrices/fake.yaml",
     "fake.yaml: not a kernel source tree: no such directory"
 )]
-#[case::another_folder("matrices", "matrices: not a kernel source tree: it holds no Makefile")]
+#[case::another_folder("matrices", "matrices: not a kernel source tree: it has no Makefile")]
 fn a_kernel_that_is_none_is_refused(#[case] kernel_dir: &str, #[case] says: &str) {
     let kernel = FakeKernel::new();
 
@@ -519,6 +532,6 @@ fn a_pattern_that_matches_no_cell_is_refused_with_the_cells_there_are() {
     let ended = finish(kernel.run(&[]).args(["--cell", "arm64/*"]));
 
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("`arm64/*` matches no cell of "));
+    assert!(ended.stderr.contains("'arm64/*' matches no cell of "));
     assert!(ended.stderr.contains(&format!("\n  {CELL}\n")));
 }

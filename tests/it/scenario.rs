@@ -1,5 +1,5 @@
-//! The scenarios' engine over kernels of a few lines: every rule holds where nothing is
-//! wrong, and is broken alone where one line is.
+//! The scenario engine on kernels of a few lines: every rule holds on a correct kernel, and
+//! is the only one broken by one wrong line.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use klto::build::dir_state::mirror;
 use klto::judge::snapshot::Snapshot;
 use klto::model::cell::LtoMode;
 use klto::model::error::Error;
-use klto::model::finding::Finding;
+use klto::model::record::FindingRecord;
 use klto::run::rules;
-use klto::run::scenario::play::Played;
+use klto::run::scenario::engine::ScenarioOutcome;
 use klto::run::scenario::rules::RULES;
 use rstest::rstest;
 
 use crate::support::stand::{Break, Kernel, Stand};
 
-/// A rule, the steps that look at it, what breaks it and where that is seen.
+/// A rule, the steps that check it, what breaks it and where that is seen.
 struct Case {
     key: &'static str,
     kernel: Kernel,
@@ -27,7 +27,7 @@ struct Case {
 const AGAIN: &str = "- { name: again, expect: [no-command, nothing-rewritten] }";
 const ALL: &str = "all: $(O)/sum\n\t@:\n";
 const FAULTS: &str =
-    "- { name: f, faults: [deleted, truncated, garbage, older, newer], expect: [repaired] }";
+    "- { name: f, damage: [deleted, truncated, garbage, older, newer], expect: [repaired] }";
 const CHECK: &str =
     "\t@for object in $^; do test \"$$(tail -n 1 $$object)\" = end || exit 1; done\n";
 
@@ -90,16 +90,16 @@ const CASES: &[Case] = &[
         objects: &["config"],
     },
     Case {
-        key: "fault.silent",
+        key: "damage.silent",
         kernel: Kernel::Tiny,
         steps: FAULTS,
         breaks: &[("Makefile", CHECK, "")],
         objects: &["one.o", "one.o"],
     },
     Case {
-        key: "fault.stuck",
+        key: "damage.stuck",
         kernel: Kernel::Tiny,
-        steps: "- { name: f, faults: [deleted], expect: [repaired] }",
+        steps: "- { name: f, damage: [deleted], expect: [repaired] }",
         breaks: &[
             (
                 "Makefile",
@@ -138,7 +138,7 @@ const CASES: &[Case] = &[
         objects: &["sum"],
     },
     Case {
-        key: "order.differs",
+        key: "shuffle.differs",
         kernel: Kernel::Tiny,
         steps: "- { name: o, fresh: true, jobs: one, expect: [bytes-of-build] }",
         breaks: &[(
@@ -149,10 +149,10 @@ const CASES: &[Case] = &[
         objects: &["one.o", "sum"],
     },
     Case {
-        key: "where.differs",
+        key: "location.differs",
         kernel: Kernel::Fake,
-        steps: "- { name: o, place: odd-path, expect: [rules, facts-of-build] }\n\
-                - { name: i, place: in-tree, expect: [rules, facts-of-build] }",
+        steps: "- { name: o, location: odd-path, expect: [rules, facts-of-build] }\n\
+                - { name: i, location: in-tree, expect: [rules, facts-of-build] }",
         breaks: &[(
             "scripts/fake-kbuild",
             "\tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
@@ -164,11 +164,15 @@ const CASES: &[Case] = &[
     },
 ];
 
-fn shown(findings: &[Finding]) -> Vec<(&str, &str)> {
+fn shown(findings: &[FindingRecord]) -> Vec<(&str, &str)> {
     findings
         .iter()
-        .map(|finding| (finding.rule.key, finding.object.as_str()))
+        .map(|finding| (finding.key.as_str(), finding.object.as_str()))
         .collect()
+}
+
+fn skips(outcome: &ScenarioOutcome) -> Vec<String> {
+    outcome.skipped.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -184,12 +188,12 @@ fn a_rule_holds_and_is_broken_by_one_line(
 ) {
     assert_eq!(CASES.len(), 13, "each has a value above");
     let case = &CASES[case];
-    let holds = Stand::new(case.kernel, &[]).play(case.steps).unwrap();
+    let holds = Stand::new(case.kernel, &[]).run(case.steps).unwrap();
     assert_eq!(shown(&holds.findings), [], "{} holds", case.key);
-    assert!(holds.left_out.is_empty(), "{:?}", holds.left_out);
+    assert!(holds.skipped.is_empty(), "{:?}", holds.skipped);
 
     let broken = Stand::new(case.kernel, case.breaks)
-        .play(case.steps)
+        .run(case.steps)
         .unwrap();
 
     let wanted: Vec<_> = case.objects.iter().map(|o| (case.key, *o)).collect();
@@ -201,8 +205,8 @@ fn a_rule_holds_and_is_broken_by_one_line(
 #[test]
 fn what_a_failed_make_leaves_is_made_of_once() {
     let stand = Stand::new(Kernel::Tiny, &[]);
-    let steps = "- { name: f, faults: [deleted, truncated, garbage], expect: [repaired] }";
-    assert_eq!(shown(&stand.play(steps).unwrap().findings), []);
+    let steps = "- { name: f, damage: [deleted, truncated, garbage], expect: [repaired] }";
+    assert_eq!(shown(&stand.run(steps).unwrap().findings), []);
     assert_eq!(stand.makes(), 2 + 2);
 }
 
@@ -211,14 +215,14 @@ fn what_a_failed_make_leaves_besides_is_seen() {
     let spoils = "\t@for object in $^; do test \"$$(tail -n 1 $$object)\" = end || \
                   { echo spoilt >$(O)/two.o; exit 1; }; done\n";
     let stand = Stand::new(Kernel::Tiny, &[("Makefile", CHECK, spoils)]);
-    let steps = "- { name: f, faults: [deleted, truncated], expect: [repaired] }";
+    let steps = "- { name: f, damage: [deleted, truncated], expect: [repaired] }";
     assert_eq!(
-        shown(&stand.play(steps).unwrap().findings),
-        [("fault.stuck", "one.o")]
+        shown(&stand.run(steps).unwrap().findings),
+        [("damage.stuck", "one.o")]
     );
 }
 
-/// The stand builds with two jobs.
+/// The test bed builds with two jobs.
 #[rstest]
 #[case::other_jobs("- { name: o, fresh: true, jobs: one, expect: [bytes-of-build] }", 1)]
 #[case::the_first_build_again(
@@ -237,7 +241,7 @@ fn what_a_failed_make_leaves_besides_is_seen() {
 )]
 fn no_make_is_spent_on_what_is_known(#[case] steps: &str, #[case] makes: usize) {
     let stand = Stand::new(Kernel::Fake, &[]);
-    assert_eq!(shown(&stand.play(steps).unwrap().findings), []);
+    assert_eq!(shown(&stand.run(steps).unwrap().findings), []);
     assert_eq!(stand.makes(), makes);
 }
 
@@ -248,11 +252,11 @@ fn a_mode_is_configured_once() {
                          - { name: back, lto: thin-dist, expect: [rules] }\n\
                          - { name: thin again, lto: thin, expect: [rules] }";
     let stand = Stand::new(Kernel::Fake, &[]);
-    assert_eq!(shown(&stand.play(STEPS).unwrap().findings), []);
+    assert_eq!(shown(&stand.run(STEPS).unwrap().findings), []);
     assert_eq!(stand.logged(" olddefconfig\n"), 1);
 }
 
-/// That the steps behind a failed one did not run is no finding of its own.
+/// That the steps after a failed one did not run is not a finding of its own.
 #[test]
 fn what_a_failed_make_did_not_come_to_is_not_called_stale() {
     let fails = "\t[ ! -e \"$out/vmlinux\" ] || exit 1\n\telf >\"$out/vmlinux.o\"\n";
@@ -260,24 +264,24 @@ fn what_a_failed_make_did_not_come_to_is_not_called_stale() {
         Kernel::Fake,
         &[("scripts/fake-kbuild", "\telf >\"$out/vmlinux.o\"\n", fails)],
     );
-    let played = stand.play("- { name: f, expect: [rules] }").unwrap();
-    let keys: Vec<&str> = played.findings.iter().map(|f| f.rule.key).collect();
+    let played = stand.run("- { name: f, expect: [rules] }").unwrap();
+    let keys: Vec<&str> = played.findings.iter().map(|f| f.key.as_str()).collect();
     assert_eq!(keys, ["rebuild.failed"], "{:#?}", played.findings);
 }
 
 #[test]
-fn what_follows_a_failed_step_is_left_out() {
+fn what_follows_a_failed_step_is_skipped() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let failed = "- { name: f, goals: [clean, nothing], expect: [no-command] }";
-    let played = stand.play(&format!("{failed}\n{AGAIN}")).unwrap();
-    assert_eq!(played.left_out, ["again: the step before failed"]);
-    let keys: Vec<&str> = played.findings.iter().map(|f| f.rule.key).collect();
+    let played = stand.run(&format!("{failed}\n{AGAIN}")).unwrap();
+    assert_eq!(skips(&played), ["again: the step before failed"]);
+    let keys: Vec<&str> = played.findings.iter().map(|f| f.key.as_str()).collect();
     assert_eq!(keys, ["rebuild.failed"], "{:#?}", played.findings);
 }
 
 /// On a whole kernel, a clean build of one more mode is what the matrix has or has not.
 #[test]
-fn a_mode_without_a_clean_build_is_left_out_where_none_is_worth_it() {
+fn a_mode_without_a_clean_build_is_skipped_where_none_is_worth_it() {
     const STEPS: &str = "- { name: to thin, lto: thin, expect: [facts-of-clean-build] }\n\
                          - { name: to full, lto: full, expect: [facts-of-clean-build] }\n\
                          - { name: to thin again, lto: thin, expect: [facts-of-clean-build] }\n\
@@ -290,8 +294,8 @@ fn a_mode_without_a_clean_build_is_left_out_where_none_is_worth_it() {
     );
     let mut stand = Stand::new(Kernel::Fake, &[SEES_CLEAN_TREE]);
     stand.builds_others = false;
-    let left_out = |played: &Played| played.left_out.len();
-    assert_eq!(left_out(&stand.play(STEPS).unwrap()), 3);
+    let skipped = |played: &ScenarioOutcome| played.skipped.len();
+    assert_eq!(skipped(&stand.run(STEPS).unwrap()), 3);
     assert_eq!(stand.makes(), 0, "and it is in the last mode already");
 
     let another = Snapshot::from([("archive", "another".to_owned())]);
@@ -299,14 +303,14 @@ fn a_mode_without_a_clean_build_is_left_out_where_none_is_worth_it() {
     let clean = stand.path("clean");
     mirror(&stand.path("built"), &clean).unwrap();
     std::fs::write(clean.join("clean"), "").unwrap();
-    let played = stand.play(STEPS).unwrap();
-    assert_eq!(left_out(&played), 1);
+    let played = stand.run(STEPS).unwrap();
+    assert_eq!(skipped(&played), 1);
     let found: Vec<_> = played
         .findings
         .iter()
-        .map(|f| (f.step.as_deref().unwrap(), f.rule.key, &*f.object))
+        .map(|f| (f.step.as_deref().unwrap(), &*f.key, &*f.object))
         .collect();
-    // The third is the mode that it is in, and stands on the clean build.
+    // The third is the tree's own mode, and starts from the clean build.
     assert_eq!(
         found,
         [
@@ -317,14 +321,14 @@ fn a_mode_without_a_clean_build_is_left_out_where_none_is_worth_it() {
     assert_eq!(stand.makes(), 2);
 }
 
-/// The kernel counts its links and writes down when and by whom, unless it is told.
+/// The kernel counts its links and records time and user, unless make is given fixed values.
 #[test]
 fn what_a_kernel_records_of_its_build_is_the_same_for_each_build() {
     const RECORDS: &str = "\t@cat $^ >$@; echo '$(foreach fact,VERSION TIMESTAMP USER HOST,\
                            $(or $(KBUILD_BUILD_$(fact)),$(shell date +%N)))' >>$@\n";
     let stand = Stand::new(Kernel::Tiny, &[("Makefile", "\t@cat $^ >$@\n", RECORDS)]);
     let step = "- { name: h, edits: [header], expect: [bytes-of-clean-build] }";
-    assert_eq!(shown(&stand.play(step).unwrap().findings), []);
+    assert_eq!(shown(&stand.run(step).unwrap().findings), []);
 }
 
 #[test]
@@ -332,29 +336,29 @@ fn every_object_of_a_folder_is_expected_where_an_edit_names_one() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let step = "- { name: s, edits: [folder], expect: [dependants-rebuilt] }";
     let missed = [("rebuild.missed", "one.o")];
-    assert_eq!(shown(&stand.play(step).unwrap().findings), missed);
+    assert_eq!(shown(&stand.run(step).unwrap().findings), missed);
 }
 
 #[test]
 fn objects_that_an_edit_names_are_the_ones_that_are_expected() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let played = stand
-        .play("- { name: o, edits: [object], expect: [dependants-rebuilt] }")
+        .run("- { name: o, edits: [object], expect: [dependants-rebuilt] }")
         .unwrap();
     assert_eq!(shown(&played.findings), [("rebuild.missed", "one.o")]);
 }
 
 #[test]
-fn a_rule_that_a_step_breaks_is_told_with_the_step_unless_it_was_broken_before() {
+fn a_rule_that_a_step_breaks_is_reported_with_the_step_unless_it_was_broken_before() {
     let mut stand = Stand::new(Kernel::Fake, &[]);
     let steps = "- { name: the fault comes, edits: [fault], expect: [rules] }";
 
-    let played = stand.play(steps).unwrap();
+    let played = stand.run(steps).unwrap();
 
     let [finding] = &played.findings[..] else {
         panic!("{:#?}", played.findings);
     };
-    assert_eq!(finding.rule.key, "elf.empty");
+    assert_eq!(finding.key, "elf.empty");
     assert_eq!(
         finding.step.as_deref(),
         Some("the fault comes"),
@@ -362,39 +366,33 @@ fn a_rule_that_a_step_breaks_is_told_with_the_step_unless_it_was_broken_before()
     );
 
     stand.findings = played.findings;
-    assert_eq!(shown(&stand.play(steps).unwrap().findings), []);
+    assert_eq!(shown(&stand.run(steps).unwrap().findings), []);
     stand.findings[0].object = "other.o".to_owned();
-    assert_eq!(stand.play(steps).unwrap().findings.len(), 1);
+    assert_eq!(stand.run(steps).unwrap().findings.len(), 1);
 }
 
 #[test]
 fn a_make_that_exits_0_without_a_kernel_is_told() {
     let stand = Stand::new(Kernel::Fake, &[]);
-    // What is left of the first build is no kernel of this one.
+    // Files left from the first build are not a kernel of this one.
     let played = stand
-        .play("- { name: n, fresh: true, variables: { fault: does-nothing }, expect: [rules] }")
+        .run("- { name: n, fresh: true, variables: { fault: does-nothing }, expect: [rules] }")
         .unwrap();
     assert!(!played.findings.is_empty());
     assert!(
-        played
-            .findings
-            .iter()
-            .all(|f| f.rule.key == "rebuild.differs"),
+        played.findings.iter().all(|f| f.key == "rebuild.differs"),
         "{:#?}",
         played.findings
     );
 }
 
 #[test]
-fn a_step_that_fails_is_told_with_what_make_says() {
+fn a_step_that_fails_is_reported_with_make_s_message() {
     let stand = Stand::new(Kernel::Fake, &[]);
     let played = stand
-        .play("- { name: f, variables: { fault: compile-error }, expect: [rules] }")
+        .run("- { name: f, variables: { fault: compile-error }, expect: [rules] }")
         .unwrap();
-    let failed = played
-        .findings
-        .iter()
-        .find(|f| f.rule.key == "rebuild.failed");
+    let failed = played.findings.iter().find(|f| f.key == "rebuild.failed");
     let evidence = &failed.unwrap().evidence;
     assert!(evidence.contains("unknown type name 'fault'"), "{evidence}");
     let log = evidence.rsplit_once("see ").unwrap().1;
@@ -413,39 +411,42 @@ fn what_was_edited_is_brought_back_after_a_failure() {
         &[("Makefile", CHECK, "\t@grep -qv more $^\n")],
     );
     let played = stand
-        .play("- { name: h, edits: [header], goals: [nothing], expect: [no-command] }")
+        .run("- { name: h, edits: [header], goals: [nothing], expect: [no-command] }")
         .unwrap();
     assert_eq!(played.findings.len(), 1, "{:#?}", played.findings);
-    assert_eq!(played.findings[0].rule.key, "rebuild.failed");
+    assert_eq!(played.findings[0].key, "rebuild.failed");
 }
 
 #[test]
-fn a_step_that_cannot_be_played_is_left_out_with_the_reason() {
+fn a_step_that_cannot_be_run_is_skipped_with_the_reason() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let played = stand
-        .play(&format!(
+        .run(&format!(
             "- {{ name: mixed, shuffle: true, expect: [bytes-of-build] }}\n{AGAIN}"
         ))
         .unwrap();
     assert_eq!(shown(&played.findings), []);
-    assert_eq!(played.left_out, ["mixed: no shuffle here"]);
+    assert_eq!(
+        skips(&played),
+        ["mixed: this make has no --shuffle, which came with make 4.4"]
+    );
 }
 
 #[test]
-fn an_edit_that_nobody_knows_is_not_the_kernels_fault() {
+fn an_unknown_edit_is_not_the_kernels_fault() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     let error = stand
-        .play("- { name: e, edits: [nonsense], expect: [no-command] }")
+        .run("- { name: e, edits: [nonsense], expect: [no-command] }")
         .unwrap_err();
     assert!(matches!(error, Error::Machine(_)), "{error}");
 }
 
 #[test]
-fn an_interrupt_is_no_finding_and_leaves_everything_as_it_was() {
+fn an_interrupt_is_not_a_finding_and_restores_everything() {
     let stand = Stand::new(Kernel::Tiny, &[]);
     stand.cancel.cancel();
     let error = stand
-        .play("- { name: h, edits: [header], expect: [dependants-rebuilt] }")
+        .run("- { name: h, edits: [header], expect: [dependants-rebuilt] }")
         .unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
 }

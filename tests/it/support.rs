@@ -1,10 +1,12 @@
 //! What the tests share: the program as a user runs it, a fake kernel, synthetic build trees.
 
 pub mod fake_kernel;
+pub mod kept;
 pub mod ktap;
 pub mod probed;
 pub mod program;
 pub mod real;
+pub mod run_record;
 pub mod sources;
 pub mod stand;
 pub mod tree;

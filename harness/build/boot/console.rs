@@ -16,67 +16,66 @@ pub enum End {
     Flood(u64),
 }
 
-pub const NO_LINE: Rule = Rule {
-    key: "boot.no-line",
+pub const NO_INIT: Rule = Rule {
+    key: "boot.no-init",
     severity: Severity::Error,
-    invariant: "the booted kernel runs our own init, which says so on the console",
-    broken: "objects break it",
-    why: "a kernel that links may still not run: a wrong code model, relocation or flag \
-          shows here at last",
-    fix: "look at the console's last lines, and at what the other mode's kernel says there",
+    invariant: "the kernel boots to klto's init, which prints a marker line",
+    broken: "kernels have not reached klto's init",
+    why: "a kernel that links may still not run: a wrong code model, relocation or flag shows here at the latest",
+    fix: "read the console's last lines, and compare them with those of the other mode's kernel",
 };
 
 pub const OTHER_KERNEL: Rule = Rule {
     key: "boot.other-kernel",
     severity: Severity::Error,
     invariant: "the kernel that runs is the one that was built, by its release",
-    broken: "objects break it",
-    why: "the boot image is of an earlier build, and says nothing of this one",
-    fix: "look whether the rule of the boot image depends on vmlinux",
+    broken: "kernels are not the one that was built",
+    why: "the boot image is from an earlier build, and the boot tests nothing of this one",
+    fix: "check whether the rule of the boot image depends on vmlinux",
 };
 
 pub const HANG: Rule = Rule {
     key: "boot.hang",
     severity: Severity::Error,
-    invariant: "the machine ends in the time limit",
-    broken: "objects break it",
-    why: "the kernel waits or loops for ever, before or behind our init",
-    fix: "look at the console's last lines; boot by hand with the command shown",
+    invariant: "the machine powers off within the time limit",
+    broken: "boots last longer than the time limit",
+    why: "the kernel waits or loops forever, before or after klto's init",
+    fix: "read the console's last lines; boot by hand with the command shown",
 };
 
 pub const FLOOD: Rule = Rule {
     key: "boot.flood",
     severity: Severity::Error,
-    invariant: "the console shows no more than a boot has to say",
-    broken: "objects break it",
-    why: "the kernel says something without end: a fault within the handling of a fault",
-    fix: "look at the console's first lines that repeat",
+    invariant: "the console shows no more output than a boot prints",
+    broken: "consoles show more output than a boot prints",
+    why: "the kernel prints without end: it takes a fault while it handles a fault",
+    fix: "read the first lines on the console that repeat",
 };
 
 pub const PANIC: Rule = Rule {
     key: "boot.panic",
     severity: Severity::Error,
     invariant: "the kernel does not panic",
-    broken: "objects break it",
-    why: "it found no way to go on",
-    fix: "the reason stands in the line; what led there stands above it",
+    broken: "kernels panicked",
+    why: "the kernel found no way to continue",
+    fix: "the line gives the reason; the lines above it show what led there",
 };
 
 pub const OOPS: Rule = Rule {
     key: "boot.oops",
     severity: Severity::Error,
-    invariant: "the kernel takes no fault of its own",
-    broken: "objects break it",
+    invariant: "the kernel does not oops",
+    broken: "messages report an oops",
     why: "code or data is not where the code expects it",
-    fix: "look up the address: `scripts/decode_stacktrace.sh vmlinux <console.log`",
+    fix: "look up the address: 'scripts/decode_stacktrace.sh vmlinux <console.log'",
 };
 
 pub const BUG: Rule = Rule {
     key: "boot.bug",
     severity: Severity::Error,
     invariant: "no assertion of the kernel fails",
-    broken: "objects break it",
-    why: "a BUG(), a sanitizer or a control-flow check found what must not be",
+    broken: "messages report a failed assertion",
+    why: "a BUG(), a sanitizer or a control-flow check found a state that must not occur",
     fix: "the line names the place; compare with the other mode's kernel",
 };
 
@@ -84,8 +83,8 @@ pub const WARNING: Rule = Rule {
     key: "boot.warning",
     severity: Severity::Error,
     invariant: "no WARN() of the kernel fires",
-    broken: "objects break it",
-    why: "something is not as the code expects it, and later code may rely on it",
+    broken: "messages report a WARN()",
+    why: "the kernel is in a state that the code does not expect, and later code may rely on it",
     fix: "the line names the place; compare with the other mode's kernel",
 };
 
@@ -93,14 +92,14 @@ pub const TRACE: Rule = Rule {
     key: "boot.trace",
     severity: Severity::Error,
     invariant: "the kernel shows no stack trace",
-    broken: "objects break it",
-    why: "nothing prints one while all is well",
-    fix: "the lines above the trace say what it is for",
+    broken: "messages begin a stack trace",
+    why: "a kernel prints a stack trace only if something is wrong",
+    fix: "the lines above the trace give its reason",
 };
 
 /// Every rule of a boot.
 pub const RULES: [&Rule; 9] = [
-    &NO_LINE,
+    &NO_INIT,
     &OTHER_KERNEL,
     &HANG,
     &FLOOD,
@@ -137,7 +136,7 @@ const SIGNS: [(&str, &Rule); 22] = [
     ("Call trace:", &TRACE),
 ];
 
-/// Lines of one fault: what stands so close behind a finding belongs to it.
+/// Lines of one fault: what follows a finding this closely belongs to it.
 const NEAR: usize = 60;
 
 /// Reads what a console showed: the rules that are broken, each with its evidence. `line`
@@ -168,7 +167,7 @@ pub fn scan(console: &[u8], end: End, line: &str, release: &str) -> Vec<(&'stati
     let last = lines.iter().rev().find(is_kernel);
     let last = last.map_or_else(
         || "the console shows nothing".to_owned(),
-        |line| format!("the last line is «{}»", line.trim()),
+        |line| format!("the last line is '{}'", line.trim()),
     );
     let mut add = |rule, evidence| wrong.push((rule, evidence));
     match end {
@@ -183,9 +182,9 @@ pub fn scan(console: &[u8], end: End, line: &str, release: &str) -> Vec<(&'stati
         Some(found) if found.trim() == release => {}
         Some(found) => add(
             &OTHER_KERNEL,
-            format!("expected release «{release}», found «{}»", found.trim()),
+            format!("expected release '{release}', found '{}'", found.trim()),
         ),
-        None => add(&NO_LINE, last),
+        None => add(&NO_INIT, last),
     }
     wrong
 }
@@ -213,21 +212,21 @@ mod tests {
     #[case::with_carriage_returns("a\r\ninit runs on 7.2\r\n", End::Itself, &[])]
     #[case::command_line("Kernel command line: panic=-1\ninit runs on 7.2\n", End::Itself, &[])]
     #[case::harmless_word("Warning: unable to open an initial console.\ninit runs on 7.2\n", End::Itself, &[])]
-    #[case::nothing("", End::Itself, &["boot.no-line"])]
-    #[case::in_another_line("printk: init runs on 7.2\n", End::Itself, &["boot.no-line"])]
+    #[case::nothing("", End::Itself, &["boot.no-init"])]
+    #[case::in_another_line("printk: init runs on 7.2\n", End::Itself, &["boot.no-init"])]
     #[case::another_kernel("init runs on 7.1\n", End::Itself, &["boot.other-kernel"])]
     #[case::longer_release("init runs on 7.2.1\n", End::Itself, &["boot.other-kernel"])]
-    #[case::hang("booting\n", End::Hang(Duration::from_secs(3)), &["boot.hang", "boot.no-line"])]
+    #[case::hang("booting\n", End::Hang(Duration::from_secs(3)), &["boot.hang", "boot.no-init"])]
     #[case::hang_behind("init runs on 7.2\n", End::Hang(Duration::from_secs(3)), &["boot.hang"])]
-    #[case::flood("x\nx\n", End::Flood(2), &["boot.flood", "boot.no-line"])]
-    #[case::panic("[ 0.1] Kernel panic - not syncing: no init\n", End::Itself, &["boot.panic", "boot.no-line"])]
+    #[case::flood("x\nx\n", End::Flood(2), &["boot.flood", "boot.no-init"])]
+    #[case::panic("[ 0.1] Kernel panic - not syncing: no init\n", End::Itself, &["boot.panic", "boot.no-init"])]
     #[case::oops_with_its_trace(
         "[ 0.1] BUG: unable to handle page fault\nOops: 0002\nCall Trace:\n f+0x1\ninit runs on 7.2\n",
         End::Itself, &["boot.oops"]
     )]
     #[case::oops_and_the_panic_it_ends_in(
         "Unable to handle kernel paging request\nCall trace:\nKernel panic - not syncing: Oops\n",
-        End::Itself, &["boot.oops", "boot.panic", "boot.no-line"]
+        End::Itself, &["boot.oops", "boot.panic", "boot.no-init"]
     )]
     #[case::bug("kernel BUG at a.c:1!\ninit runs on 7.2\n", End::Itself, &["boot.bug"])]
     #[case::sanitizer("BUG: KASAN: x\ninit runs on 7.2\n", End::Itself, &["boot.bug"])]
@@ -253,7 +252,7 @@ mod tests {
     #[rstest]
     #[case::emulator(
         "+ qemu -M virt\nbooting\n\nqemu-system-arm: terminating on signal 15\n",
-        "the last line is «booting»"
+        "the last line is 'booting'"
     )]
     #[case::nothing(
         "+ qemu -M virt\nqemu-system-arm: terminating\n",

@@ -1,20 +1,20 @@
-//! Reads from the log of a failed build what failed, and whether the machine did.
+//! Reads the log of a failed build: what failed, and whether the machine is to blame.
 
 use crate::tree::collect::build_log;
 
 /// What a failed build's log says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// The target that make could not make, and what make says of it.
+    /// The target that make could not build, and the makefile line.
     pub summary: String,
-    /// That target, where make names one.
+    /// That target, if make names one.
     pub target: Option<String>,
-    /// The first lines that are errors.
+    /// The first error lines.
     pub first_errors: Vec<String>,
 }
 
 impl Failure {
-    /// The one line that says most: the first error, or else what make says.
+    /// The most useful line: the first error, or else make's own message.
     #[must_use]
     pub fn said(&self) -> &str {
         let is_error = |line: &&String| line.to_ascii_lowercase().contains("error");
@@ -27,7 +27,7 @@ impl Failure {
     }
 }
 
-/// A line that says that the machine failed, not the kernel.
+/// A line that shows that the machine failed, not the kernel.
 pub(super) fn machine_failure(log: &[u8]) -> Option<String> {
     const SIGNS: [&str; 6] = [
         "No space left on device",
@@ -37,7 +37,7 @@ pub(super) fn machine_failure(log: &[u8]) -> Option<String> {
         "unable to execute command: Killed",
         "Input/output error",
     ];
-    // What make says of a tool that was killed: nearly always for want of memory.
+    // make's message about a tool that was killed: nearly always because memory ran out.
     const KILLED: [&str; 4] = ["] Killed", "] Terminated", "] Error 137", "] Error 143"];
     let text = String::from_utf8_lossy(log);
     text.lines()
@@ -49,14 +49,14 @@ pub(super) fn machine_failure(log: &[u8]) -> Option<String> {
         .map(|line| line.trim().to_owned())
 }
 
-/// Finds what failed first: make's `*** [makefile:line: target] Error n`, and
-/// the messages before it.
+/// Finds the first failure: make's `*** [makefile:line: target] Error n`, and the messages
+/// before it.
 pub(super) fn failure(log: &[u8]) -> Failure {
-    /// Messages looked at before make's own line, and shown.
+    /// How many messages before make's own line are read, and how many are shown.
     const BEFORE: usize = 60;
     const SHOWN: usize = 8;
 
-    // Directories that make enters; what jobserver-exec says with make 4.3, and goes on.
+    // Directories that make enters; a harmless message of jobserver-exec with make 4.3.
     const NOISE: [&str; 3] = [
         ": Entering directory ",
         ": Leaving directory ",

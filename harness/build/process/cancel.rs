@@ -1,5 +1,5 @@
-//! The wish to stop, shared by everything that may take long. Ctrl-C once ends every
-//! child in order, twice kills them at once; the program itself goes on, to say what
+//! The cancellation flag shared by all long-running work. The first Ctrl-C ends every child
+//! in order, the second kills them at once; the program itself continues, to report what
 //! was done. A third Ctrl-C ends the program too.
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -14,7 +14,11 @@ use super::ProcessError;
 
 /// A flag that all its clones share.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicU8>);
+pub struct Cancel {
+    wish: Arc<AtomicU8>,
+    /// The wish of the flag that this one was linked to.
+    above: Option<Arc<AtomicU8>>,
+}
 
 static INSTALLED: Mutex<Option<Cancel>> = Mutex::new(None);
 
@@ -24,8 +28,17 @@ impl Cancel {
         Self::default()
     }
 
+    /// A flag that is set with this one, and can be set without it.
+    #[must_use]
+    pub fn linked(&self) -> Self {
+        Self {
+            wish: Arc::default(),
+            above: Some(self.wish.clone()),
+        }
+    }
+
     /// The flag that Ctrl-C (SIGINT), SIGTERM and SIGHUP set; handlers are installed
-    /// the first time. A signal that we were started to ignore, as `nohup` does, stays
+    /// the first time. A signal that was ignored at the start, as with `nohup`, stays
     /// ignored.
     ///
     /// # Errors
@@ -45,11 +58,11 @@ impl Cancel {
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in signals.forever() {
-                    if handled.0.load(Ordering::SeqCst) < 2 {
+                    if handled.wish() < 2 {
                         handled.cancel();
                         continue;
                     }
-                    // Time for the runners, who look 50 times a second, to kill.
+                    // Gives the runners, which poll 50 times a second, time to kill.
                     std::thread::sleep(Duration::from_secs(1));
                     let _ = emulate_default_handler(signal);
                 }
@@ -58,24 +71,29 @@ impl Cancel {
         Ok(installed.insert(cancel).clone())
     }
 
-    /// What one Ctrl-C does: asks for the end the first time, for the end at once the
-    /// second time.
+    /// Handles one Ctrl-C: the first asks the children to end, the second kills them.
     pub fn cancel(&self) {
         let more = |wish: u8| Some(wish.saturating_add(1));
         // The closure always returns Some, so this cannot fail.
         let _ = self
-            .0
+            .wish
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
     }
 
-    /// Whether the end was asked for.
+    /// Whether the user asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst) >= 1
+        self.wish() >= 1
     }
 
-    /// Whether it was asked for twice: children get no grace.
+    /// Whether the user asked twice: children get no grace period.
     pub fn is_urgent(&self) -> bool {
-        self.0.load(Ordering::SeqCst) >= 2
+        self.wish() >= 2
+    }
+
+    fn wish(&self) -> u8 {
+        let above = self.above.iter();
+        let wishes = above.chain([&self.wish]).map(|w| w.load(Ordering::SeqCst));
+        wishes.max().unwrap_or_default()
     }
 }
 
@@ -99,6 +117,17 @@ mod tests {
         assert!(shared.is_cancelled() && !shared.is_urgent());
         cancel.cancel();
         assert!(shared.is_urgent());
+    }
+
+    #[test]
+    fn a_linked_flag_is_set_with_the_first_and_without_it() {
+        let first = Cancel::new();
+        let linked = first.linked();
+        linked.cancel();
+        assert!(linked.is_cancelled() && !first.is_cancelled());
+        let other = first.linked();
+        first.cancel();
+        assert!(other.is_cancelled() && !other.is_urgent());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A command as data: what to start, where and with which environment, and the line
-//! that a person pastes into a shell to start the same.
+//! A command as data: what to start, where and with which environment; and the line to paste
+//! into a shell to start the same.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use super::meter::Meter;
 
 /// A program with its arguments, environment, folder and standard input, which is empty
 /// unless it is set.
@@ -18,13 +20,14 @@ pub struct Command {
     pub(super) env: BTreeMap<OsString, Option<OsString>>,
     pub(super) cwd: Option<PathBuf>,
     pub(super) grace: Duration,
+    pub(super) meter: Option<Meter>,
     /// What it reads from its standard input.
     pub(super) input: Option<Arc<[u8]>>,
 }
 
 impl Command {
-    /// A command for `program`: a name to look up in `PATH`, or a path, which is
-    /// relative to our own working directory and not to [`Command::cwd`].
+    /// A command for `program`: a name to look up in `PATH`, or a path, which is relative to
+    /// klto's working directory, not to [`Command::cwd`].
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
@@ -32,6 +35,7 @@ impl Command {
             env: BTreeMap::new(),
             cwd: None,
             grace: Duration::from_secs(5),
+            meter: None,
             input: None,
         }
     }
@@ -57,14 +61,14 @@ impl Command {
         self
     }
 
-    /// Removes an environment variable that we may have ourselves.
+    /// Removes a variable of klto's own environment.
     #[must_use]
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.env.insert(name.into(), None);
         self
     }
 
-    /// Sets the folder to start in; ours, if not set.
+    /// Sets the folder to start in; klto's own, if not set.
     #[must_use]
     pub fn cwd(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cwd = Some(folder.into());
@@ -79,10 +83,26 @@ impl Command {
         self
     }
 
+    /// Sets where to add what the command costs.
+    #[must_use]
+    pub fn meter(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
     /// Sets what it reads from its standard input. It need not read it all.
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Arc<[u8]>>) -> Self {
         self.input = Some(bytes.into());
+        self
+    }
+
+    /// The same with another path in place of `path`, where that is an argument.
+    #[must_use]
+    pub fn with_path(mut self, path: &Path, other: &Path) -> Self {
+        for arg in self.args.iter_mut().filter(|arg| *arg == path) {
+            *arg = other.into();
+        }
         self
     }
 
@@ -99,11 +119,18 @@ impl Command {
     /// One line for a POSIX shell that does the same: `cd`, environment, program and
     /// arguments, without the standard input. Bytes that are not UTF-8 are shown as U+FFFD.
     pub fn shell_words(&self) -> String {
+        self.shell_words_in(&[])
+    }
+
+    /// The same line, with `"$NAME"` in place of each path of `places` at the beginning of a
+    /// word, or of the value in `variable=value`: for a reader who has other paths.
+    pub fn shell_words_in(&self, places: &[(&Path, &str)]) -> String {
+        let quote = |word: &OsStr| quote_in(word, places);
         let mut line = String::new();
         if let Some(folder) = &self.cwd {
             line = format!("cd {} && ", quote(folder.as_os_str()));
         }
-        // The shell's own `NAME=value program` knows neither removal nor odd names.
+        // The shell's own `NAME=value program` supports neither removal nor odd names.
         if self
             .env
             .iter()
@@ -128,8 +155,8 @@ impl Command {
     }
 }
 
-/// `word` so that a shell takes it as it is. In `NAME=value`, as make's command line
-/// is full of, only the value is quoted where it must be.
+/// `word`, quoted for a shell. In `NAME=value`, which make's command line is full of, only
+/// the value is quoted, and only if it must be.
 fn quote(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     // A NUL cannot be quoted, nor could it be in a command.
@@ -141,7 +168,28 @@ fn quote(word: &OsStr) -> String {
     }
 }
 
-/// Whether a shell takes `name` as the name of a variable.
+/// [`quote`], with variables in place of paths.
+fn quote_in(word: &OsStr, places: &[(&Path, &str)]) -> String {
+    let text = word.to_string_lossy();
+    let (assigned, value) = match text.split_once('=') {
+        Some((name, value)) if is_name(name) => (format!("{name}="), value),
+        _ => (String::new(), &*text),
+    };
+    for (path, variable) in places {
+        if let Some(below) = value.strip_prefix(&*path.to_string_lossy())
+            && (below.is_empty() || below.starts_with('/'))
+        {
+            let below = match below {
+                "" => String::new(),
+                below => quote(OsStr::new(below)),
+            };
+            return format!("{assigned}\"${variable}\"{below}");
+        }
+    }
+    quote(word)
+}
+
+/// Whether `name` is a valid variable name for a shell.
 fn is_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(letter)
@@ -157,6 +205,20 @@ impl fmt::Debug for Command {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[rstest]
+    #[case(&["-C", "/a/linux"], r#"make -C "$KERNEL""#)]
+    #[case(&["O=/a/out", "ARCH=arm64"], r#"make O="$O" ARCH=arm64"#)]
+    #[case(&["/a/linux/scripts/a b"], r#"make "$KERNEL"'/scripts/a b'"#)]
+    #[case(&["/a/linux-next", "x/a/linux"], "make /a/linux-next x/a/linux")]
+    fn paths_give_way_to_variables(#[case] args: &[&str], #[case] line: &str) {
+        let places = [
+            (Path::new("/a/out"), "O"),
+            (Path::new("/a/linux"), "KERNEL"),
+        ];
+        let command = Command::new("make").args(args.iter().copied());
+        assert_eq!(command.shell_words_in(&places), line);
+    }
 
     #[rstest]
     #[case::plain(Command::new("make").arg("-j2"), "make -j2")]

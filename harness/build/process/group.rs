@@ -1,21 +1,23 @@
-//! A child with all its descendants, as a process group: started together, signalled
-//! together, and gone together. The leader is reaped last, so the group's number cannot
-//! be given to anyone else while it is signalled.
+//! A child with all its descendants, as a process group: started, signalled and ended
+//! together. The leader is reaped last, so that the group's number cannot be reused while it
+//! is signalled.
 
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::cancel::Cancel;
+use super::meter::{own_pages, processor_time};
 
-/// How often a waiting runner looks.
+/// How often a waiting runner polls.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
-/// How long the kernel may take to bury what got SIGKILL; longer means that a process
-/// hangs in the kernel.
+/// How long processes may take to disappear after SIGKILL; if one takes longer, it hangs in
+/// the kernel.
 const BURIAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Group {
@@ -25,7 +27,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Starts `expression` as the leader of a group of its own.
+    /// Starts `expression` as the leader of its own group.
     pub fn start(expression: &duct::Expression) -> io::Result<Self> {
         let own_group = |command: &mut std::process::Command| {
             command.process_group(0);
@@ -73,7 +75,7 @@ impl Group {
     }
 
     fn signal(&self, signal: Signal) {
-        // The one possible failure is that nobody is left.
+        // The only possible failure is that no process is left.
         let _ = kill_process_group(self.leader, signal);
     }
 
@@ -88,24 +90,39 @@ impl Group {
         true
     }
 
-    /// Whether a process of the group still runs. A zombie does not; it may stay long
-    /// where process 1 of a container reaps nobody, so asking the group itself with
-    /// signal 0 would not do.
+    /// Whether a process of the group still runs. A zombie does not. Signal 0 to the group
+    /// cannot be used: a zombie may stay for long if process 1 of a container reaps none.
     fn is_alive(&self) -> bool {
-        let Ok(processes) = std::fs::read_dir("/proc") else {
-            return false;
-        };
+        self.running().next().is_some()
+    }
+
+    /// The folders under `/proc` of the processes of the group that run.
+    fn running(&self) -> impl Iterator<Item = PathBuf> {
         let group = self.leader.as_raw_nonzero().to_string();
-        processes.flatten().any(|process| {
-            let is_process = process
-                .file_name()
-                .as_encoded_bytes()
-                .first()
-                .is_some_and(u8::is_ascii_digit);
-            is_process
-                && std::fs::read(process.path().join("stat"))
-                    .is_ok_and(|stat| runs_in_group(&String::from_utf8_lossy(&stat), &group))
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes.filter_map(move |process| {
+            let name = process.file_name();
+            let is_process = name.as_encoded_bytes().first()?.is_ascii_digit();
+            let stat = is_process.then(|| std::fs::read(process.path().join("stat")))?;
+            runs_in_group(&String::from_utf8_lossy(&stat.ok()?), &group).then(|| process.path())
         })
+    }
+
+    /// Memory that the processes of the group have to themselves, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let page = rustix::param::page_size() as u64 / 1024;
+        let pages =
+            |process: PathBuf| own_pages(&std::fs::read_to_string(process.join("statm")).ok()?);
+        self.running().filter_map(pages).sum::<u64>() * page
+    }
+
+    /// Processor time of the leader and of all that it waited for, in user mode and in the
+    /// kernel; to be asked before [`Group::reap`].
+    pub fn processor_time(&self) -> Option<(Duration, Duration)> {
+        let stat = format!("/proc/{}/stat", self.leader.as_raw_nonzero());
+        let stat = std::fs::read(stat).ok()?;
+        let ticks = rustix::param::clock_ticks_per_second();
+        processor_time(&String::from_utf8_lossy(&stat), ticks)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The new lines of a growing log, for whoever shows progress.
+//! The new lines of a growing log, to show progress.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What is read at most at once, in bytes; a caller that shows progress needs no more.
+/// The most to read at once, in bytes; that is enough to show progress.
 const CHUNK: u64 = 1024 * 1024;
 
 /// What is new in a log since the last call.
@@ -32,7 +32,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Begins at the present end of `log`.
+    /// Starts at the current end of `log`.
     pub fn open(log: &Path) -> io::Result<Self> {
         let file = File::open(log)?;
         Ok(Self {
@@ -43,8 +43,8 @@ impl Tail {
         })
     }
 
-    /// Hands on what is new. A log that cannot be read any more has nothing new: the
-    /// command matters more than its progress.
+    /// Delivers what is new. If the log can no longer be read, nothing is new: the command
+    /// matters more than its progress.
     pub fn deliver(
         &mut self,
         is_last: bool,
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_outgrows_us_is_caught_up_with() {
+    fn a_log_that_grows_too_fast_is_skipped_to_its_end() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         let mut tail = Tail::open(log.path()).unwrap();
         log.write_all(&vec![b'x'; usize::try_from(CHUNK).unwrap()])

@@ -238,24 +238,18 @@ fn a_daemon_that_keeps_the_output_open_does_not_hold_us() {
 }
 
 #[rstest]
-#[case::program(
-    Command::new("klto-no-such"),
-    "`klto-no-such` was not found; install it"
-)]
-#[case::path(Command::new("/no/such"), "`/no/such` was not found")]
+#[case::program(Command::new("klto-no-such"), "'klto-no-such' not found; install it")]
+#[case::path(Command::new("/no/such"), "'/no/such' not found")]
 #[case::folder(sh("true").cwd("/no/such"), "/no/such is not a folder; create it")]
-#[case::not_executable(Command::new("/etc/passwd"), "`/etc/passwd` cannot start: Permission")]
+#[case::not_executable(Command::new("/etc/passwd"), "cannot start '/etc/passwd': Permission")]
 fn what_cannot_start_is_named(#[case] command: Command, #[case] says: &str) {
     let error = capture(&command, None, &Cancel::new()).unwrap_err();
     assert!(error.to_string().contains(says), "{error}");
 }
 
 #[rstest]
-#[case::no_folder(
-    "/no/such/log",
-    "/no/such/log: the log cannot be written: No such file"
-)]
-#[case::a_folder("/", "/: the log cannot be written: Is a directory")]
+#[case::no_folder("/no/such/log", "cannot write the log /no/such/log: No such file")]
+#[case::a_folder("/", "cannot write the log /: Is a directory")]
 fn a_log_that_cannot_be_written_is_named(#[case] log: &str, #[case] says: &str) {
     let error = run_logged(
         &sh("true"),

@@ -1,4 +1,4 @@
-//! Another program is another fingerprint, however it came to be another.
+//! A changed program changes the fingerprint, however it was changed.
 
 use std::collections::BTreeMap;
 use std::fs;

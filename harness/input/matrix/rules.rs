@@ -1,6 +1,6 @@
-//! The rules a matrix file must keep beyond its shape: names are defined, used and fit
-//! for paths, symbols are spelt right, and no line of the file is without effect. Each
-//! broken rule is reported at its place in the file, with what to do.
+//! The rules of a matrix file beyond its shape: names are defined, used and safe in paths,
+//! symbols are spelt correctly, and every line has an effect. A broken rule is reported with
+//! its position in the file and what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,7 +23,7 @@ const OWN_VARIABLES: [&str; 6] = [
     "KCONFIG_CONFIG",
 ];
 
-/// The file that the rules are applied to, to find places in it.
+/// The file that the rules are applied to, to find positions in it.
 pub(super) struct Check<'a> {
     pub text: &'a str,
     pub file: &'a Path,
@@ -39,8 +39,7 @@ impl Check<'_> {
         }
     }
 
-    /// Everything that can be said before cells are made; the architectures in
-    /// the order of their axis.
+    /// All checks that need no cells. Returns the architectures in the order of their axis.
     pub fn definitions(&self, document: &Document) -> Result<Vec<Arc<Arch>>, MatrixError> {
         self.path_safe(&document.name, "matrix", &["name"])?;
         self.toolchains(document)?;
@@ -58,8 +57,8 @@ impl Check<'_> {
             return Err(self.broken(
                 path,
                 format!(
-                    "`{name}` cannot name a {what}: it becomes part of a path; use letters, \
-                     digits and . _ + - and begin with none of . and -"
+                    "'{name}' cannot name a {what}: it becomes part of a path; use letters, \
+                     digits and . _ + - and do not start with . or -"
                 ),
             ));
         }
@@ -73,14 +72,13 @@ impl Check<'_> {
                 let path = ["toolchains", name, "make", variable];
                 let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
                 if variable.is_empty() || !variable.bytes().all(letter) {
-                    let message = format!(
-                        "`{variable}` is not a make variable; expected letters, digits and _"
-                    );
+                    let message =
+                        format!("'{variable}' is not a make variable; use letters, digits and _");
                     return Err(self.broken(&path, message));
                 }
                 if OWN_VARIABLES.contains(&variable.as_str()) {
                     let message = format!(
-                        "`{variable}` is set by klto from the cell and the build folder; remove it"
+                        "klto sets '{variable}' itself, from the cell and the build directory; remove it"
                     );
                     return Err(self.broken(&path, message));
                 }
@@ -99,7 +97,7 @@ impl Check<'_> {
                 if goal.is_empty() || goal.starts_with('-') || !goal.bytes().all(fits) {
                     let path = ["configs", name, "goals", &index.to_string()];
                     let message = format!(
-                        "`{goal}` is no goal of make; variables belong to a toolchain's `make:`"
+                        "'{goal}' is not a make goal; variables belong under a toolchain's 'make:'"
                     );
                     return Err(self.broken(&path, message));
                 }
@@ -109,7 +107,8 @@ impl Check<'_> {
                 .iter()
                 .any(|goal| goal == "vmlinux" || goal == "all")
             {
-                let message = "the goals leave vmlinux out, without which there is nothing to check; add `vmlinux`";
+                let message =
+                    "vmlinux is not among the goals, so there is nothing to check; add 'vmlinux'";
                 return Err(self.broken(&["configs", name, "goals"], message));
             }
             let own = (&config.enable[..], &config.disable[..], &config.set);
@@ -156,7 +155,7 @@ impl Check<'_> {
             self.symbol_once(symbol, seen, &path)?;
             if value.is_empty() {
                 let message =
-                    format!("`{symbol}` has no value; write one, or '\"\"' for an empty string");
+                    format!("'{symbol}' has no value; write one, or '\"\"' for an empty string");
                 return Err(self.broken(&path, message));
             }
         }
@@ -165,20 +164,20 @@ impl Check<'_> {
 
     fn symbol(&self, symbol: &str, path: &[&str]) -> Checked {
         if let Some(bare) = symbol.strip_prefix("CONFIG_") {
-            let message = format!("symbols are written without `CONFIG_` here; write `{bare}`");
+            let message = format!("write symbols without 'CONFIG_' here: '{bare}'");
             return Err(self.broken(path, message));
         }
         let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         if symbol.is_empty() || !symbol.bytes().all(letter) {
             let message = format!(
-                "`{symbol}` is not a config symbol; expected letters, digits and _; \
-                 a value other than y or n belongs under `set: {{ SYMBOL: value }}`"
+                "'{symbol}' is not a config symbol; use letters, digits and _; \
+                 a value other than y or n belongs under 'set: {{ SYMBOL: value }}'"
             );
             return Err(self.broken(path, message));
         }
         let modes = LtoMode::ALL.map(LtoMode::config_symbol);
         if modes.contains(&symbol) || symbol == "LTO_CLANG" {
-            let message = format!("`{symbol}` belongs to the LTO mode; use `axes: lto` for it");
+            let message = format!("'{symbol}' sets the LTO mode; use 'axes: lto' instead");
             return Err(self.broken(path, message));
         }
         Ok(())
@@ -192,7 +191,7 @@ impl Check<'_> {
     ) -> Checked {
         if !seen.insert(symbol) {
             let message = format!(
-                "`{symbol}` is given twice in this config; keep one of enable, disable and set"
+                "'{symbol}' is given twice in this config; keep one of enable, disable and set"
             );
             return Err(self.broken(path, message));
         }
@@ -210,21 +209,21 @@ impl Check<'_> {
 
     fn compare(&self, document: &Document) -> Checked {
         if let [_] = document.compare[..] {
-            let message = "`compare` names one mode; name two or more, the first of which the \
-                           others are compared with";
+            let message = "'compare' names one mode; name two or more, all others are compared \
+                           with the first";
             return Err(self.broken(&["compare"], message));
         }
         for (index, mode) in document.compare.iter().enumerate() {
             let index = index.to_string();
             if !document.axes.lto.contains(mode) {
-                let message = format!("compares mode `{mode}`, which is not on the axis `lto`");
+                let message = format!("compares mode '{mode}', which is not on the axis 'lto'");
                 return Err(self.broken(&["compare", &index], message));
             }
         }
         if !document.compare.is_empty() {
             self.filled("compare", &document.compare, &["compare"])?;
         } else if document.tolerances.is_some() {
-            let message = "nothing is compared, so tolerances are without effect; add `compare:`";
+            let message = "nothing is compared, so tolerances have no effect; add 'compare:'";
             return Err(self.broken(&["tolerances"], message));
         }
         Ok(())
@@ -261,7 +260,7 @@ impl Check<'_> {
         Ok(arches)
     }
 
-    /// A list says something, and says it once.
+    /// A list is not empty and has no duplicates.
     fn filled<T: PartialEq + std::fmt::Debug>(
         &self,
         what: &str,
@@ -269,14 +268,14 @@ impl Check<'_> {
         path: &[&str],
     ) -> Checked {
         if list.is_empty() {
-            let message = format!("`{what}` is empty, so there is nothing to build; name one");
+            let message = format!("'{what}' is empty, so there is nothing to build; name one");
             return Err(self.broken(path, message));
         }
         for (index, entry) in list.iter().enumerate() {
             if list[..index].contains(entry) {
                 let index = index.to_string();
                 let place = [path, &[&index]].concat();
-                let message = format!("`{what}` names this twice; remove one");
+                let message = format!("'{what}' names this twice; remove one");
                 return Err(self.broken(&place, message));
             }
         }
@@ -294,11 +293,11 @@ impl Check<'_> {
             return Ok(());
         }
         let known = known_names(name, known);
-        Err(self.broken(path, format!("{what} `{name}` is not defined; {known}")))
+        Err(self.broken(path, format!("{what} '{name}' is not defined; {known}")))
     }
 
-    /// Every `exclude` and `allow` concerns some of `cells`, all combinations: a typo
-    /// there would otherwise build or hide what nobody meant.
+    /// Every `exclude` and `allow` matches some of `cells`, all combinations: a typo there
+    /// would otherwise build a cell or hide a finding by mistake.
     pub fn patterns(&self, document: &Document, cells: &[Cell]) -> Checked {
         for (index, exclude) in document.exclude.iter().enumerate() {
             let index = index.to_string();
@@ -312,14 +311,14 @@ impl Check<'_> {
                 if let Some(name) = given.as_ref().filter(|name| !values.contains(name)) {
                     let known = known_names(name, values.iter().map(String::as_str));
                     let message = format!(
-                        "excludes {axis} `{name}`, which is not on that axis, so it excludes \
+                        "excludes {axis} '{name}', which is not on that axis, so it excludes \
                          nothing; {known}"
                     );
                     return Err(self.broken(&["exclude", &index, axis], message));
                 }
             }
             if exclude.lto.is_some_and(|lto| !axes.lto.contains(&lto)) {
-                let message = "excludes an LTO mode that is not on that axis, so it excludes \
+                let message = "excludes an LTO mode that is not on the axis 'lto', so it excludes \
                                nothing; remove it";
                 return Err(self.broken(&["exclude", &index, "lto"], message));
             }
@@ -336,7 +335,7 @@ impl Check<'_> {
         for (list, index, pattern) in patterns {
             if !cells.iter().any(|cell| pattern.matches(&cell.name())) {
                 let message = format!(
-                    "`{}` matches no cell of this matrix; a cell is named like `{}`",
+                    "'{}' matches no cell of this matrix; cells have names like '{}'",
                     pattern.as_str(),
                     cells.first().map(Cell::name).unwrap_or_default(),
                 );
@@ -346,7 +345,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// After `exclude`, something is left to build.
+    /// At least one cell is not excluded.
     pub fn some_left(&self, cells: &[Cell]) -> Checked {
         if cells.is_empty() {
             let message = "every cell is excluded, so there is nothing to build; remove an exclude";

@@ -57,13 +57,13 @@ fn the_cells_are_the_product_of_the_axes_less_what_is_excluded() {
 fn a_scenario_is_played_on_the_cells_it_names_in_the_order_of_playing() {
     let played = NIGHTLY.replace(
         "scenarios: [build]",
-        "scenarios: [idle, build, { name: switch, cells: \"*/thin-dist\" }]",
+        "scenarios: [noop, build, { name: switch, cells: \"*/thin-dist\" }]",
     );
     let matrix = parse(&played).unwrap();
     for cell in matrix.cells() {
         let expected: &[&str] = match cell.lto {
-            LtoMode::ThinDist => &["build", "idle", "switch"],
-            _ => &["build", "idle"],
+            LtoMode::ThinDist => &["build", "noop", "switch"],
+            _ => &["build", "noop"],
         };
         assert_eq!(cell.scenarios, expected, "{}", cell.name());
     }
@@ -161,43 +161,38 @@ fn a_pattern_without_a_cell_lists_the_cells() {
     let error = error.unwrap_err().to_string();
     assert!(
         error.starts_with(
-            "`x86_64/tiny/thin/llvm-21` matches no cell of m.yaml; \
-             did you mean `x86_64/tiny/thin/llvm-22`? its cells:\n  x86_64/tiny/thin/llvm-22\n"
+            "'x86_64/tiny/thin/llvm-21' matches no cell of m.yaml; \
+             did you mean 'x86_64/tiny/thin/llvm-22'? its cells:\n  x86_64/tiny/thin/llvm-22\n"
         ),
         "{error}"
     );
 }
 
 #[rstest]
-#[case::unknown_key("timeout: 2h", "timout: 2h", "15:1", "did you mean `timeout`?")]
-#[case::unknown_inner_key("disable: [", "disabel: [", "6:61", "did you mean `disable`?")]
-#[case::duplicate_config(
-    "axes:",
-    "  tiny: { base: x }\naxes:",
-    "7:3",
-    "`tiny` is given a second time"
-)]
-#[case::duplicate_variable("{ LLVM: \"-22\" }", "{ LLVM: a, LLVM: b }", "3:31", "second time")]
+#[case::unknown_key("timeout: 2h", "timout: 2h", "15:1", "did you mean 'timeout'?")]
+#[case::unknown_inner_key("disable: [", "disabel: [", "6:61", "did you mean 'disable'?")]
+#[case::duplicate_config("axes:", "  tiny: { base: x }\naxes:", "7:3", "'tiny' appears twice")]
+#[case::duplicate_variable("{ LLVM: \"-22\" }", "{ LLVM: a, LLVM: b }", "3:31", "appears twice")]
 #[case::wrong_type("config: [tiny]", "config: tiny", "9:11", "expected a sequence")]
-#[case::limit("2h", "2", "15:10", "`2` is not a time limit")]
-#[case::no_limit("2h", "0s", "15:10", "zero lets nothing run")]
-#[case::unknown_arch("x86_64,", "x86-64,", "8:10", "did you mean `x86_64`?")]
-#[case::unknown_config("[tiny]", "[tiny, tinny]", "9:18", "did you mean `tiny`? known: tiny")]
-#[case::unknown_mode("[thin, ", "[thn, ", "10:9", "did you mean `thin`?")]
-#[case::unknown_toolchain("[llvm-22,", "[llvm22,", "11:15", "did you mean `llvm-22`?")]
-#[case::unknown_scenario("[build]", "[biuld]", "14:13", "did you mean `build`?")]
-#[case::scenario_without_a_name("[build]", "[{ cells: x86_64 }]", "14:13", "missing field `name`")]
+#[case::limit("2h", "2", "15:10", "'2' is not a time limit")]
+#[case::no_limit("2h", "0s", "15:10", "zero, so nothing would run")]
+#[case::unknown_arch("x86_64,", "x86-64,", "8:10", "did you mean 'x86_64'?")]
+#[case::unknown_config("[tiny]", "[tiny, tinny]", "9:18", "did you mean 'tiny'? known: tiny")]
+#[case::unknown_mode("[thin, ", "[thn, ", "10:9", "did you mean 'thin'?")]
+#[case::unknown_toolchain("[llvm-22,", "[llvm22,", "11:15", "did you mean 'llvm-22'?")]
+#[case::unknown_scenario("[build]", "[biuld]", "14:13", "did you mean 'build'?")]
+#[case::scenario_without_a_name("[build]", "[{ cells: x86_64 }]", "14:13", "missing field 'name'")]
 #[case::scenario_nowhere(
     "[build]",
-    "[build, { name: idle, cells: riscv }]",
+    "[build, { name: noop, cells: riscv }]",
     "14:34",
     "matches no cell"
 )]
 #[case::scenario_typo(
     "[build]",
-    "[build, { name: idel, cells: x86_64 }]",
+    "[build, { name: nop, cells: x86_64 }]",
     "14:20",
-    "did you mean `idle`?"
+    "did you mean 'noop'?"
 )]
 #[case::scenario_twice("[build]", "[build, build]", "14:20", "names this twice")]
 #[case::compare_one("timeout: 2h", "compare: [thin]", "15:1", "names one mode")]
@@ -206,7 +201,7 @@ fn a_pattern_without_a_cell_lists_the_cells() {
     "timeout: 2h",
     "compare: [thin, full]",
     "15:17",
-    "not on the axis `lto`"
+    "not on the axis 'lto'"
 )]
 #[case::tolerances_for_nothing(
     "timeout: 2h",
@@ -218,25 +213,25 @@ fn a_pattern_without_a_cell_lists_the_cells() {
     "timeout: 2h",
     "tolerances: { function-byte: 1, function-percent: 2, total-percent: 3 }",
     "15:15",
-    "did you mean `function-bytes`?"
+    "did you mean 'function-bytes'?"
 )]
 #[case::goal_is_a_variable(
     "set: { NR",
     "goals: [\"V=1\", vmlinux], set: { NR",
     "6:85",
-    "is no goal of make"
+    "is not a make goal"
 )]
 #[case::goals_without_a_kernel(
     "set: { NR",
     "goals: [modules], set: { NR",
     "6:77",
-    "leave vmlinux out"
+    "vmlinux is not among the goals"
 )]
 #[case::arch_typo(
     "set: { NR",
     "arch: { x86: {} }, set: { NR",
     "6:85",
-    "did you mean `x86_64`?"
+    "did you mean 'x86_64'?"
 )]
 #[case::arch_gives_a_symbol_again(
     "set: { NR",
@@ -244,21 +239,21 @@ fn a_pattern_without_a_cell_lists_the_cells() {
     "6:104",
     "is given twice in this config"
 )]
-#[case::empty_axis("[thin, thin-dist]", "[]", "10:3", "`axes: lto` is empty")]
+#[case::empty_axis("[thin, thin-dist]", "[]", "10:3", "'axes: lto' is empty")]
 #[case::twice("[thin, ", "[thin-dist, ", "10:20", "names this twice")]
-#[case::prefix("[MODULES", "[CONFIG_MODULES", "6:38", "write `MODULES`")]
-#[case::value("[MODULES", "[MODULES=m", "6:38", "belongs under `set:")]
-#[case::lto("[MODULES", "[LTO_CLANG_FULL", "6:38", "use `axes: lto`")]
+#[case::prefix("[MODULES", "[CONFIG_MODULES", "6:38", "here: 'MODULES'")]
+#[case::value("[MODULES", "[MODULES=m", "6:38", "belongs under 'set:")]
+#[case::lto("[MODULES", "[LTO_CLANG_FULL", "6:38", "use 'axes: lto'")]
 #[case::both("[SMP]", "[MODULES]", "6:71", "is given twice in this config")]
 #[case::no_value("0x10", "", "6:84", "has no value")]
-#[case::own_variable("{ LLVM: \"-17\" }", "{ ARCH: um }", "4:22", "set by klto")]
+#[case::own_variable("{ LLVM: \"-17\" }", "{ ARCH: um }", "4:22", "klto sets 'ARCH' itself")]
 #[case::unsafe_name("name: nightly", "name: ../x", "1:1", "cannot name a matrix")]
 #[case::unsafe_config("  tiny: {", "  a/b: {", "6:3", "cannot name a config")]
 #[case::excluded_typo(
     "arch: loongarch,",
     "arch: longarch,",
     "13:7",
-    "did you mean `loongarch`?"
+    "did you mean 'loongarch'?"
 )]
 #[case::excluded_absent("arch: loongarch,", "lto: full,", "13:7", "excludes nothing")]
 #[case::all_excluded(
@@ -274,7 +269,7 @@ fn a_pattern_without_a_cell_lists_the_cells() {
     "17:33",
     "matches no cell of this matrix"
 )]
-#[case::allow_endless(", until: \"7.4\"", "", "17:5", "missing field `until`")]
+#[case::allow_endless(", until: \"7.4\"", "", "17:5", "missing field 'until'")]
 fn a_mistake_is_refused_at_its_place(
     #[case] right: &str,
     #[case] wrong: &str,

@@ -49,7 +49,7 @@ fn mistakes(mutation: &Mutation) -> Vec<String> {
     holds(!about.trim().is_empty(), "says nothing".to_owned());
     holds(
         expect.is_empty() == unseen.is_some(),
-        "needs `expect` or `unseen`, and not both".to_owned(),
+        "needs 'expect' or 'unseen', and not both".to_owned(),
     );
     holds(
         SCENARIOS.contains(&scenario.as_str()),
@@ -61,7 +61,7 @@ fn mistakes(mutation: &Mutation) -> Vec<String> {
     {
         holds(
             lto.iter().any(|mode| scenario.lto.contains(mode)),
-            format!("{} is played in none of its modes", scenario.name),
+            format!("{} is run in none of its modes", scenario.name),
         );
     }
     for name in arch.iter().flatten() {
@@ -94,7 +94,7 @@ fn mistakes(mutation: &Mutation) -> Vec<String> {
     {
         holds(
             !file.is_empty() && crate::tree::path::stays_inside(file),
-            format!("`{file}` is no path in the tree"),
+            format!("'{file}' is no path in the tree"),
         );
         holds(
             !pattern.is_empty(),
@@ -197,10 +197,10 @@ fn edits(of: &[(&str, &str, &str)]) -> Mutation {
 #[case::in_order(&[("f", "b", "x"), ("f", "ax", "")], Ok("c\n"))]
 #[case::of_another_file(&[("g", "b", "x")], Ok("abc\n"))]
 #[case::over_lines(&[("f", "c\n", "c\nd\n")], Ok("abc\nd\n"))]
-#[case::no_pattern_language(&[("f", ".", "x")], Err("f holds «.» 0 times"))]
-#[case::gone_by_the_first(&[("f", "b", "x"), ("f", "b", "y")], Err("f holds «b» 0 times"))]
-#[case::twice_by_the_first(&[("f", "b", "cc"), ("f", "c", "y")], Err("f holds «c» 3 times"))]
-#[case::shown_on_one_line(&[("f", "x\n", "y")], Err("f holds «x\\n» 0 times"))]
+#[case::no_pattern_language(&[("f", ".", "x")], Err("f has '.' 0 times"))]
+#[case::gone_by_the_first(&[("f", "b", "x"), ("f", "b", "y")], Err("f has 'b' 0 times"))]
+#[case::twice_by_the_first(&[("f", "b", "cc"), ("f", "c", "y")], Err("f has 'c' 3 times"))]
+#[case::shown_on_one_line(&[("f", "x\n", "y")], Err("f has 'x\\n' 0 times"))]
 fn edits_are_applied_in_order_and_fit_exactly_once(
     #[case] of: &[(&str, &str, &str)],
     #[case] wanted: Result<&str, &str>,
@@ -230,7 +230,7 @@ fn a_mutation_is_found_by_name_and_by_file() {
     let first = &all().unwrap()[0];
     assert_eq!(load(&first.name).unwrap().about, first.about);
     let unknown = load("v11-flags-by-variables").unwrap_err().to_string();
-    assert!(unknown.contains("`v11-flags-by-variables`"), "{unknown}");
+    assert!(unknown.contains("'v11-flags-by-variables'"), "{unknown}");
     assert!(unknown.contains("v11-flags-by-variable"), "{unknown}");
 
     let dir = tempfile::tempdir().unwrap();

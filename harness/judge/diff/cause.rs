@@ -1,5 +1,5 @@
-//! Where a difference comes from: how the object was compiled that a symbol is of, in the
-//! one tree and in the other.
+//! The cause of a difference: how the object that defines a symbol was compiled in each of
+//! the two trees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::Side;
 use crate::model::facts::{Facts, Name, Object, ObjectFile};
 use crate::tree::clang_options::code_options;
 
-/// What is known of the objects of both trees.
+/// What is known about the objects of both trees.
 pub(super) struct Causes<'a> {
-    /// By a symbol, the object that defines it.
+    /// The object that defines a symbol, by symbol.
     object_of: FxHashMap<&'a str, &'a str>,
-    /// By a C file's name without its folder, the objects that may be of it.
+    /// The objects that may be compiled from a C file, by its name without its folder.
     objects_of_file: FxHashMap<String, Vec<&'a str>>,
-    /// By an object, how it was compiled otherwise; `None` where the same way.
+    /// How an object was compiled differently, by object; `None` if it was not.
     otherwise: FxHashMap<&'a str, Option<String>>,
 }
 
@@ -71,13 +71,13 @@ impl<'a> Causes<'a> {
         }
     }
 
-    /// What a difference of the symbol comes from; `file` is the C file's name, where the
-    /// symbol is local to one.
+    /// The cause of a difference of the symbol; `file` is the C file's name, if the symbol is
+    /// local to one.
     pub(super) fn of_symbol(&self, symbol: &str, file: Option<&str>) -> Option<String> {
         if let Some(object) = self.object_of.get(symbol) {
             return self.otherwise.get(object).cloned().flatten();
         }
-        // Of several files with that name, what they have in common.
+        // If several files have that name, what they have in common.
         let objects = self.objects_of_file.get(file?)?;
         let mut causes = objects.iter().map(|object| self.otherwise.get(object));
         let first = causes.next()?;
@@ -88,7 +88,7 @@ impl<'a> Causes<'a> {
     }
 }
 
-/// The options that the machine code of an object was made with.
+/// The options that the machine code of an object was compiled with.
 fn options(facts: &Facts, object: &Object) -> Vec<Name> {
     let cmd = match &object.backend {
         Some(backend) => backend.cmd.read(),
@@ -98,8 +98,7 @@ fn options(facts: &Facts, object: &Object) -> Vec<Name> {
     code_options(facts, words.unwrap_or_default())
 }
 
-/// Texts of options that are equal in both trees give the same text here: most objects are
-/// compiled alike.
+/// The texts by the two lists of options: most objects are compiled alike.
 type Known = FxHashMap<(Vec<Name>, Vec<Name>), Option<String>>;
 
 fn flags_differ(
@@ -137,8 +136,8 @@ fn flags_differ(
     text
 }
 
-/// Whether an option is of the code that is made, and not of how: a mode has its own way of
-/// saying what is compiled to what.
+/// Whether an option affects the code. Options that only say what is compiled to what differ
+/// between the modes.
 fn is_of_code(option: &str) -> bool {
     const WAY: [&str; 8] = [
         "-flto",

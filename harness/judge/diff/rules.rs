@@ -18,80 +18,72 @@ pub const EXPORTS: Rule = Rule {
     key: "diff.exports",
     severity: Severity::Error,
     invariant: "both kernels export the same symbols, each with the same CRC, licence and namespace",
-    broken: "objects break it",
-    why: "modules built for the one do not load into the other",
-    fix: "where the CRC differs, look what type the symbol's declaration pulls in; where the \
-          symbol is missing, whether its object is linked",
+    broken: "symbols are exported differently",
+    why: "modules built for one kernel do not load into the other",
+    fix: "if the CRC differs, compare the types that the symbol's declaration uses; if the symbol is missing, check whether its object is linked",
 };
 
 pub const SYMBOLS: Rule = Rule {
     key: "diff.symbols",
     severity: Severity::Error,
-    invariant: "both kernels define the same global symbols, up to promotion and to the stubs \
-            that the kernel makes for LTO",
-    broken: "objects break it",
+    invariant: "both kernels define the same global symbols, except for promoted names and for the stubs that the kernel makes for LTO",
+    broken: "symbols are defined in only one kernel",
     why: "an object is missing, or the link dropped what it must keep",
-    fix: "look which archive member defines it: `klto check` compares members and index",
+    fix: "find the archive member that defines the symbol; 'klto check' compares members and index",
 };
 
 pub const INITCALLS: Rule = Rule {
     key: "diff.initcalls",
     severity: Severity::Error,
-    invariant: "both kernels make the same calls at start, level by level in the same order",
-    broken: "objects break it",
-    why: "drivers and subsystems of one level rely on the order of the link",
+    invariant: "both kernels run the same initcalls at each level, in the same order",
+    broken: "initcalls are missing or in another place",
+    why: "drivers and subsystems of one level rely on the link order",
     fix: "compare vmlinux.a and .tmp_initcalls.lds: the order is that of the archive",
 };
 
 pub const SECTIONS: Rule = Rule {
     key: "diff.sections",
     severity: Severity::Error,
-    invariant: "vmlinux has the same sections, each with the same access",
-    broken: "objects break it",
-    why: "a section that the linker script does not place ends somewhere by chance",
-    fix: "look which input section it comes from: `llvm-readelf -S vmlinux.o`",
+    invariant: "vmlinux has the same sections in both kernels, each with the same access",
+    broken: "sections differ in presence or access",
+    why: "the linker puts a section that its script does not name at an arbitrary place",
+    fix: "find the input section that it comes from: 'llvm-readelf -S vmlinux.o'",
 };
 
 pub const RELOCATIONS: Rule = Rule {
     key: "diff.relocations",
     severity: Severity::Error,
-    invariant: "a function has absolute and GOT relocations of the same types in both kernels; all \
-            functions together, where the two were optimised differently",
-    broken: "objects break it",
-    why: "one of the two was compiled for another code model: it may run at one address only, \
-          or through a table that no kernel has",
-    fix: "compare the back-end command with the front-end command of its object: -mcmodel, \
-          -fPIE, -fno-PIE",
+    invariant: "each function has absolute and GOT relocations of the same types in both kernels; if the two were optimised differently, this is compared only over all functions together",
+    broken: "functions have other types of relocations",
+    why: "one of the two was compiled for another code model: it may run at one address only, or use a table that no kernel has",
+    fix: "compare the back-end command with the front-end command of the function's object: -mcmodel, -fPIE, -fno-PIE",
 };
 
 pub const ENTRY: Rule = Rule {
     key: "diff.entry",
     severity: Severity::Error,
     invariant: "both kernels are entered at the same symbol",
-    broken: "objects break it",
-    why: "boot code other than meant would run first",
-    fix: "look at the linker script's ENTRY() and at the head objects in vmlinux.a",
+    broken: "kernels are entered at another symbol",
+    why: "other boot code than intended would run first",
+    fix: "check ENTRY() in the linker script, and the head objects in vmlinux.a",
 };
 
 pub const MODINFO: Rule = Rule {
     key: "diff.modinfo",
     severity: Severity::Error,
     invariant: "built-in modules have the same parameters, aliases and other information",
-    broken: "objects break it",
-    why: "a parameter that is missing is ignored on the command line without a word",
-    fix: "look whether the object's .modinfo section is linked: modules.builtin.modinfo",
+    broken: "entries are missing from one kernel's module information",
+    why: "the kernel silently ignores a parameter on its command line that is missing",
+    fix: "check whether the object's .modinfo section is linked: modules.builtin.modinfo",
 };
 
 pub const SIZES: Rule = Rule {
     key: "diff.size",
     severity: Severity::Warning,
-    invariant: "all functions and all variables together, and each function where the two were \
-            optimised alike, are of about the same size in both kernels",
-    broken: "objects break it",
-    why: "an option that one of the two lacks (-O2, loop alignment, inlining limits) shows in \
-          nothing else",
-    fix: "compare the commands of its object in both trees; allow for a known change with \
-          `tolerances:` in the matrix",
+    invariant: "the total size of all functions and of all variables is about the same in both kernels; if the two were optimised alike, so is the size of each function",
+    broken: "sizes differ by more than the tolerance",
+    why: "nothing else shows an option that only one of the two has (-O2, loop alignment, inlining limits)",
+    fix: "compare the commands of the function's object in both trees; allow for a known change with 'tolerances:' in the matrix",
 };
 
 /// A rule's function.
@@ -144,7 +136,7 @@ impl Found {
 
 const ONLY: [&str; 2] = ["is only in the first tree", "is only in the second tree"];
 
-/// What is in one of two sorted sets alone, and in which.
+/// What is in only one of two sorted sets, and in which.
 fn alone<'a, T: Ord>(
     a: &'a BTreeSet<T>,
     b: &'a BTreeSet<T>,
@@ -179,7 +171,7 @@ fn exports(pair: &Pair) -> Vec<Found> {
             .zip(other)
             .zip(["CRC", "licence", "namespace"])
             .find(|((one, other), _)| one != other)
-            .map(|((one, other), what)| format!("{what} «{one}» against «{other}»")),
+            .map(|((one, other), what)| format!("{what} '{one}' against '{other}'")),
     };
     names
         .into_iter()
@@ -203,12 +195,12 @@ fn exported(facts: &Facts, export: &Export) -> (String, [String; 3]) {
     (text(export.symbol), of)
 }
 
-/// How the names of functions begin that the kernel makes for Clang's LTO alone: for the
+/// How the names of functions begin that the kernel makes only for Clang's LTO: for the
 /// calls at start (`include/linux/init.h`) and PCI's fixups (`include/linux/pci.h`).
 const LTO_STUBS: [&str; 2] = ["__initstub__", "__UNIQUE_ID_"];
 
 fn symbols(pair: &Pair) -> Vec<Found> {
-    let [a_lto, b_lto] = [pair.a, pair.b].map(|side| side.identity.mode != LtoMode::None);
+    let [a_lto, b_lto] = [pair.a, pair.b].map(|side| side.identity.lto != LtoMode::None);
     let is_stub =
         |name: &str| a_lto != b_lto && LTO_STUBS.iter().any(|start| name.starts_with(start));
     let globals = |side: &'_ Side| -> BTreeSet<Box<str>> {
@@ -323,7 +315,7 @@ fn relocations(pair: &Pair) -> Vec<Found> {
         .collect()
 }
 
-/// The types of relocations that one of two has alone, if any.
+/// The types of relocations that only one of two has, if any.
 fn other_types([a, b]: [BTreeSet<&str>; 2]) -> Option<String> {
     let more = |which, this: &BTreeSet<&str>, that| {
         let more: Vec<&str> = this.difference(that).copied().collect();
@@ -340,7 +332,7 @@ fn entry(pair: &Pair) -> Vec<Found> {
     let (a, b) = (&pair.a.linked.entry, &pair.b.linked.entry);
     match a == b {
         true => Vec::new(),
-        false => vec![Found::new("vmlinux", format!("«{a}» against «{b}»"))],
+        false => vec![Found::new("vmlinux", format!("'{a}' against '{b}'"))],
     }
 }
 

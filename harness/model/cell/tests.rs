@@ -84,7 +84,7 @@ fn every_mode_has_one_name_everywhere() {
     }
     assert_eq!(
         "thinlto".parse::<LtoMode>().unwrap_err().to_string(),
-        "`thinlto` is not an LTO mode; use none, thin, thin-dist or full"
+        "'thinlto' is not an LTO mode; use none, thin, thin-dist or full"
     );
 }
 

@@ -1,6 +1,6 @@
 //! The miniature: a few objects of our own that the kernel's makefiles build in place of
 //! the kernel. Its sources are in `miniature/`, what a scenario can change of them in
-//! `site.yaml`.
+//! `edit-targets.yaml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use crate::run::scenario::EditTargets;
 use crate::source::copy::SourceCopy;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/run/probe/miniature");
-const SITE: &str = include_str!("site.yaml");
+const SITE: &str = include_str!("edit-targets.yaml");
 
-/// What makes everything of it, up to the link of `vmlinux`: nothing boots it.
+/// Builds all of it, up to the link of `vmlinux`: nothing boots it.
 pub const TARGET: Target = Target {
     args: &[
         "KBUILD_VMLINUX_OBJS=built-in.a probe/lib/lib.a",
@@ -95,7 +95,7 @@ pub fn write_tree(
     let kernel = String::from_utf8_lossy(&kbuild);
     let (before, _) = kernel.split_once(DESCENDING).ok_or_else(|| {
         Error::Machine(format!(
-            "Kbuild: «{DESCENDING}» is not in it, so the probe does not know where the kernel's objects are named; this kernel words it otherwise"
+            "Kbuild: marker line '{DESCENDING}' not found; klto probe does not support the top Kbuild of this kernel"
         ))
     })?;
     let kbuild = format!("{before}obj-y += probe/\n");
@@ -149,12 +149,12 @@ fn add_long(entries: &mut BTreeMap<PathBuf, Entry>) {
     entries.insert(long.join("Makefile"), Entry::File(above.into_bytes()));
 }
 
-/// What a scenario can change of it.
+/// What a scenario can change in it.
 ///
 /// # Errors
 /// When the embedded file is broken, which a unit test rules out.
-pub fn site() -> Result<EditTargets, Error> {
-    yaml::parse(SITE, Path::new("probe/site.yaml")).map_err(|e| Error::Usage(e.to_string()))
+pub fn edit_targets() -> Result<EditTargets, Error> {
+    yaml::parse(SITE, Path::new("probe/edit-targets.yaml")).map_err(|e| Error::Usage(e.to_string()))
 }
 
 #[cfg(test)]

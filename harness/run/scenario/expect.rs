@@ -1,13 +1,13 @@
-//! What must hold after a step: one function an [`Expectation`], all reached through
-//! [`Play::expect`].
+//! What must hold after a step: one function per [`Expectation`], all called from
+//! [`ScenarioRun::expect`].
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::engine::{ReportFindings, ScenarioRun};
+use super::equal::{Contents, different_facets, different_files, without_location};
 use super::files::{compiled_since, lay_out_gitignore, products};
-use super::play::{Play, Report};
 use super::rules;
-use super::same::{Contents, different_facets, different_files, without_place};
 use super::{Expectation, Step};
 use crate::build::boot::{self, Boot};
 use crate::build::dir_state::DirState;
@@ -16,8 +16,8 @@ use crate::judge::snapshot::Snapshot;
 use crate::model::error::Error;
 use crate::model::finding::Rule;
 
-impl Play<'_> {
-    /// Looks whether one expectation holds. Gives whether the scenario can go on.
+impl ScenarioRun<'_> {
+    /// Checks one expectation. Returns whether the scenario can continue.
     pub(super) fn expect(
         &mut self,
         expectation: Expectation,
@@ -27,16 +27,16 @@ impl Play<'_> {
         before: &DirState,
         must_rebuild: &BTreeSet<String>,
     ) -> Result<bool, Error> {
-        let (dir, prepared) = (build.dir, self.stage.prepared);
+        let (dir, prepared) = (build.dir, self.context.prepared);
         match expectation {
             Expectation::NoCommand => self.expect_no_command(log)?,
             Expectation::NothingRewritten => {
                 let after = DirState::of(dir)?;
                 for path in after.changed_since(before) {
-                    self.find(
+                    self.report(
                         &rules::REWRITTEN,
                         path,
-                        "was written, though nothing had changed",
+                        "was rewritten, though nothing had changed",
                     );
                 }
             }
@@ -45,7 +45,7 @@ impl Play<'_> {
                 self.expect_rebuilt(&rebuilt, must_rebuild);
             }
             Expectation::Rules => {
-                self.answer(build, log, Report::Yes)?;
+                self.inspect(build, log, ReportFindings::All)?;
             }
             Expectation::BytesOfCleanBuild => {
                 let found = products(dir, prepared)?;
@@ -55,31 +55,32 @@ impl Play<'_> {
                 self.expect_same_files(&rules::DIFFERS, &products(dir, prepared)?, &found);
             }
             Expectation::FactsOfCleanBuild => {
-                let found = self.answer(build, log, Report::No)?;
+                let found = self.inspect(build, log, ReportFindings::No)?;
                 let mode = build.cell.lto;
-                if !self.clean_facts.contains_key(&mode) {
+                if !self.clean_snapshots.contains_key(&mode) {
                     let Some(log) = self.clean_build(build, step)? else {
                         return Ok(false);
                     };
-                    let facts = self.answer(build, &log, Report::No)?;
-                    self.clean_facts.extend(facts.map(|facts| (mode, facts)));
+                    let facts = self.inspect(build, &log, ReportFindings::No)?;
+                    self.clean_snapshots
+                        .extend(facts.map(|facts| (mode, facts)));
                 }
-                let wanted = self.clean_facts.get(&mode).cloned();
+                let wanted = self.clean_snapshots.get(&mode).cloned();
                 self.expect_same_facts(&rules::DIFFERS, wanted, found);
             }
             Expectation::BytesOfBuild => {
-                let built = self.stage.built_state.clone().without(prepared);
-                let wanted = built.contents(self.stage.built)?;
+                let built = self.context.built_state.clone().without(prepared);
+                let wanted = built.contents(self.context.built)?;
                 self.expect_same_files(&rules::ORDER_DIFFERS, &wanted, &products(dir, prepared)?);
             }
             Expectation::FactsOfBuild => {
-                let found = self.answer(build, log, Report::No)?;
-                let wanted = Some(without_place(self.stage.facets.clone()));
-                self.expect_same_facts(&rules::WHERE_DIFFERS, wanted, found.map(without_place));
+                let found = self.inspect(build, log, ReportFindings::No)?;
+                let wanted = Some(without_location(self.context.snapshot.clone()));
+                self.expect_same_facts(&rules::WHERE_DIFFERS, wanted, found.map(without_location));
             }
             Expectation::NothingLeft => self.expect_nothing_left(step)?,
             Expectation::IgnoredByGit => self.expect_ignored()?,
-            // What `faults` looks at itself.
+            // `damage` checks it itself.
             Expectation::Repaired => {}
             Expectation::Boots => self.expect_boot(build)?,
         }
@@ -93,15 +94,15 @@ impl Play<'_> {
             cell: build.cell,
             build: build.dir,
             release: release.trim(),
-            scratch: self.stage.scratch,
-            console: &self.stage.scratch.join("console.log"),
+            scratch: self.context.scratch,
+            console: &self.context.scratch.join("console.log"),
             limit: boot::LIMIT,
             deadline: build.deadline,
             cancel: build.cancel,
         };
         for (rule, evidence) in boot.run()? {
             let evidence = format!("{evidence}; see {}", boot.console.display());
-            self.find(rule, "console", &evidence);
+            self.report(rule, "console", &evidence);
         }
         Ok(())
     }
@@ -110,10 +111,10 @@ impl Play<'_> {
         let text = std::fs::read(log).map_err(Error::io(log, "read"))?;
         for line in String::from_utf8_lossy(&text).lines() {
             if let Some((tool, target)) = quiet_command(line) {
-                self.find(
+                self.report(
                     &rules::COMMAND,
                     target,
-                    &format!("«{tool}» ran, though nothing had changed"),
+                    &format!("'{tool}' ran, though nothing had changed"),
                 );
             }
         }
@@ -122,10 +123,10 @@ impl Play<'_> {
 
     fn expect_rebuilt(&mut self, rebuilt: &BTreeSet<String>, wanted: &BTreeSet<String>) {
         for object in wanted.difference(rebuilt) {
-            self.find(&rules::MISSED, object, "was not compiled again");
+            self.report(&rules::MISSED, object, "was not recompiled");
         }
         for object in rebuilt.difference(wanted) {
-            self.find(&rules::EXTRA, object, "was compiled again");
+            self.report(&rules::EXTRA, object, "was recompiled");
         }
     }
 
@@ -134,7 +135,7 @@ impl Play<'_> {
             .map(|(path, how)| (path.to_owned(), how))
             .collect();
         for (path, how) in different {
-            self.find(rule, &path, how);
+            self.report(rule, &path, how);
         }
     }
 
@@ -148,35 +149,35 @@ impl Play<'_> {
             return;
         };
         for (facet, how) in different_facets(&wanted, &found) {
-            self.find(rule, facet, &how);
+            self.report(rule, facet, &how);
         }
     }
 
     fn expect_nothing_left(&mut self, step: &Step) -> Result<(), Error> {
-        let left = DirState::of(self.stage.build.dir)?.without(self.stage.prepared);
+        let left = DirState::of(self.context.build.dir)?.without(self.context.prepared);
         let is_kept = |path: &&PathBuf| step.keeps.iter().any(|kept| path.starts_with(kept));
         for path in left.0.keys().filter(|path| !is_kept(path)) {
-            self.find(
+            self.report(
                 &rules::CLEAN_LEFT,
                 path,
-                &format!("stays after make {}", step.goals.join(" ")),
+                &format!("is still there after make {}", step.goals.join(" ")),
             );
         }
         Ok(())
     }
 
     fn expect_ignored(&mut self) -> Result<(), Error> {
-        // What make leaves in a build directory, and never in the source tree.
+        // make leaves these only in a build directory, never in the source tree.
         const OUTPUT_DIRECTORY: [&str; 3] = ["Makefile", "source", ".gitignore"];
-        let files = self.stage.built_state.0.keys();
+        let files = self.context.built_state.0.keys();
         let made: Vec<&Path> = files
             .map(PathBuf::as_path)
             .filter(|path| !OUTPUT_DIRECTORY.iter().any(|name| *path == Path::new(name)))
             .collect();
-        let gitignore = self.stage.scratch.join("gitignore");
-        lay_out_gitignore(self.stage.gitignore, &gitignore)?;
-        for path in crate::source::git::not_ignored(&gitignore, &made, self.stage.build.cancel)? {
-            self.find(
+        let gitignore = self.context.scratch.join("gitignore");
+        lay_out_gitignore(self.context.gitignore, &gitignore)?;
+        for path in crate::source::git::not_ignored(&gitignore, &made, self.context.build.cancel)? {
+            self.report(
                 &rules::CLEAN_NOT_IGNORED,
                 path,
                 "no line of a .gitignore file covers it",
@@ -186,9 +187,9 @@ impl Play<'_> {
     }
 }
 
-/// A command that makes a file, out of make's quiet output: `  CC      init/main.o`.
+/// The command and its target in a line of make's quiet output: `  CC      init/main.o`.
 fn quiet_command(line: &str) -> Option<(&str, &str)> {
-    // These run each time and write where something differs only.
+    // These run every time, and write only if something differs.
     const ALWAYS: [&str; 3] = ["CALL", "DESCEND", "CHK"];
     let (tool, target) = line.strip_prefix("  ")?.split_once(' ')?;
     let target = target.trim_start();
@@ -213,7 +214,7 @@ mod tests {
     #[case("  CALL    scripts/checksyscalls.sh", None)]
     #[case("make: nothing to be done", None)]
     #[case("  in function x", None)]
-    fn commands_are_told_from_other_output(
+    fn commands_are_distinguished_from_other_output(
         #[case] line: &str,
         #[case] command: Option<(&str, &str)>,
     ) {

@@ -1,12 +1,11 @@
-//! What the steps do to files, and what they read from the tree to know what a change
-//! concerns.
+//! What the steps do to files, and how they find the objects that a change affects.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::same::Contents;
+use super::equal::Contents;
 use super::{Damage, Edit, Rebuilds};
 use crate::build::dir_state::{
     DirState, SOURCE_TIME, create_dir, mirror, remove_file, set_modified, write_file,
@@ -26,8 +25,8 @@ pub(super) fn remove_products(dir: &Path, prepared: &DirState) -> Result<(), Err
     Ok(())
 }
 
-/// Copies a source tree that may be made of links, for a build in it. Links that lead
-/// elsewhere are followed, those within what they lead to are kept.
+/// Copies a source tree for a build inside it. The tree may consist of links: links that
+/// lead out of it are followed, links inside what they lead to are kept.
 pub(super) fn copy_source(from: &Path, to: &Path) -> Result<(), Error> {
     create_dir(to)?;
     let entries = std::fs::read_dir(from).map_err(Error::io(from, "read"))?;
@@ -54,8 +53,8 @@ pub(super) fn copy_source(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies the `.gitignore` files of a source tree, without a line that covers everything:
-/// a packaged source, such as Debian's, ends the kernel's own file with one.
+/// Copies the `.gitignore` files of a source tree, except for a line that covers
+/// everything: a packaged source, such as Debian's, appends one to the kernel's own file.
 pub(super) fn lay_out_gitignore(source: &Path, to: &Path) -> Result<(), Error> {
     remove_file(to)?;
     create_dir(to)?;
@@ -77,7 +76,7 @@ pub(super) fn lay_out_gitignore(source: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Objects that have been compiled from a source since.
+/// Objects that have been compiled from a source since then.
 pub(super) fn compiled_since(dir: &Path, before: &DirState) -> Result<BTreeSet<String>, Error> {
     let after = DirState::of(dir)?;
     let changed = after.changed_since(before).filter_map(Path::to_str);
@@ -87,7 +86,7 @@ pub(super) fn compiled_since(dir: &Path, before: &DirState) -> Result<BTreeSet<S
         .collect())
 }
 
-/// Whether an object is made from a source, and not from other objects.
+/// Whether an object is compiled from a source, not linked from other objects.
 pub(super) fn is_compiled(dir: &Path, object: &str) -> bool {
     object.ends_with(".o") && cmd_of(dir, object).is_some_and(|cmd| has_line(&cmd, "source_"))
 }
@@ -101,7 +100,7 @@ pub(super) fn cmd_of(dir: &Path, object: &str) -> Option<Vec<u8>> {
     std::fs::read(dir.join(cmd_file(object))).ok()
 }
 
-/// The objects that a change concerns.
+/// The objects that a change affects.
 pub(super) fn dependants(dir: &Path, before: &DirState, edit: &Edit) -> BTreeSet<String> {
     let compiled = || {
         let paths = before.0.keys().filter_map(|path| path.to_str());
@@ -110,8 +109,8 @@ pub(super) fn dependants(dir: &Path, before: &DirState, edit: &Edit) -> BTreeSet
     match &edit.rebuilds {
         Some(Rebuilds::Objects(objects)) => return objects.iter().cloned().collect(),
         Some(Rebuilds::In(folder)) => {
-            let is_there = |object: &&str| Path::new(object).parent() == Some(folder);
-            return compiled().filter(is_there).map(str::to_owned).collect();
+            let is_in_folder = |object: &&str| Path::new(object).parent() == Some(folder);
+            return compiled().filter(is_in_folder).map(str::to_owned).collect();
         }
         None => {}
     }

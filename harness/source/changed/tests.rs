@@ -1,5 +1,5 @@
-//! A prepared folder holds the sources and the mistakes that were asked for, and nothing
-//! of the user's is written.
+//! A prepared folder has the sources and the requested mutations, and no file of the user's
+//! is written.
 
 use std::fs;
 
@@ -106,7 +106,7 @@ fn a_mistake_that_does_not_fit_is_told_and_nothing_outside_is_written(#[case] fi
     for sources in both(&repository) {
         let error = sources.prepare(&work, &[mutation(file, "text", "x")], false);
         let error = error.unwrap_err().to_string();
-        let says = format!("{sources}: there is no {file}, which the mutation test changes");
+        let says = format!("{sources}: there is no {file}, which mutation test changes");
         assert!(error.contains(&says), "{error}");
     }
     let outside = [repository.beside(""), work.clone(), work.join(WORKTREES)];

@@ -1,5 +1,5 @@
 //! A commit is read as git has it, from any kind of repository, and what cannot be read
-//! is told with a remedy.
+//! is reported with a remedy.
 
 use rstest::rstest;
 

@@ -1,4 +1,4 @@
-//! Which files the copy holds, found in a directory or in a commit.
+//! Which files the copy has, found in a directory or in a commit.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -61,7 +61,7 @@ pub(super) fn in_directory(
         .filter_entry(enter)
     {
         let entry = entry.map_err(|e| Error::io(source, "read")(e.into()))?;
-        // What is no UTF-8 is no file of a kernel's.
+        // No file of a kernel has a name that is not UTF-8.
         let Some(path) = below(&entry).and_then(|p| p.into_os_string().into_string().ok()) else {
             continue;
         };
@@ -164,7 +164,7 @@ fn see(source: &Path, path: &str, now: Duration) -> std::io::Result<Option<Seen>
         let stays = |link: &String| stays_inside_tree(path, link);
         match link.filter(stays) {
             Some(link) => Ok((meta, Some(link))),
-            // What lies outside is copied as the file it is.
+            // A link that leads outside is copied as a file.
             None => Ok((std::fs::metadata(&file)?, None)),
         }
     });
@@ -191,7 +191,7 @@ fn see(source: &Path, path: &str, now: Duration) -> std::io::Result<Option<Seen>
     }))
 }
 
-/// Whether nobody can read what was looked for, a makefile neither.
+/// Whether nobody can read that file, not even a makefile.
 fn leads_nowhere(error: &std::io::Error) -> bool {
     let is_loop = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     is_loop || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)

@@ -87,14 +87,25 @@ impl Kernel {
     }
 
     fn sync_with(&self, mutations: &[Mutation]) -> Result<SourceCopy, Error> {
-        SourceCopy::sync(&self.source(), &self.copy(), &["x86"], mutations)
+        SourceCopy::of_files(
+            Files::Directory(&self.source()),
+            &self.copy(),
+            &["x86"],
+            mutations,
+        )
     }
 
-    /// Syncs, and holds the copy against one that is made from nothing.
+    /// Syncs, and compares the copy with one that is made from nothing.
     fn assert_in_step(&self, after: &str) -> SourceCopy {
         let copy = self.sync();
         let fresh_dir = tempfile::tempdir().unwrap();
-        let fresh = SourceCopy::sync(&self.source(), fresh_dir.path(), &["x86"], &[]).unwrap();
+        let fresh = SourceCopy::of_files(
+            Files::Directory(&self.source()),
+            fresh_dir.path(),
+            &["x86"],
+            &[],
+        )
+        .unwrap();
         for part in ["early", "late"] {
             assert_eq!(
                 whole(&self.copy().join(part)),
@@ -118,7 +129,7 @@ impl Kernel {
     }
 }
 
-/// Waits until a later change of any file would show.
+/// Waits until a later change of any file would be visible.
 fn settle() {
     std::thread::sleep(UNSETTLED + Duration::from_millis(50));
 }
@@ -293,7 +304,7 @@ const CHANGES: &[Change] = &[
     }),
     ("a folder that becomes a file", |kernel| {
         kernel.remove("arch/x86");
-        kernel.write("arch/x86/Makefile", "# x86, anew\n");
+        kernel.write("arch/x86/Makefile", "# x86, again\n");
         kernel.remove("scripts/clang-tools");
         kernel.write("scripts/clang-tools", "x\n");
     }),
@@ -316,7 +327,7 @@ fn each_change_is_copied() {
     }
 }
 
-/// Long after a change nothing but what the file system says can tell it.
+/// Long after a change, only the file system shows it.
 #[test]
 fn changes_are_copied_though_everything_is_settled() {
     let kernel = Kernel::new();
@@ -431,8 +442,8 @@ fn a_damaged_copy_is_repaired(#[case] damage: fn(&Path)) {
     kernel.assert_in_step("the damage");
 }
 
-/// The limit of that, told so that nobody relies on more: who edits the copy and sets
-/// size and time back is believed. Reading every file each time would take seconds.
+/// The limit of that, tested so that nobody relies on more: an edit of the copy that
+/// restores size and time is not noticed. Reading every file each time would take seconds.
 #[test]
 fn damage_that_keeps_size_and_time_is_not_seen() {
     let kernel = Kernel::new();

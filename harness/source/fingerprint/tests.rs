@@ -1,4 +1,4 @@
-//! Other files have another fingerprint, whatever their stamps say; and the same files
+//! Other files have another fingerprint, whatever their timestamps say; the same files
 //! are not read again.
 
 use std::fs;
@@ -31,7 +31,7 @@ fn plain() -> Repository {
     repository
 }
 
-/// Waits until a later change of any file would show.
+/// Waits until a later change of any file would be visible.
 fn settle() {
     std::thread::sleep(UNSETTLED + Duration::from_millis(50));
 }
@@ -62,7 +62,7 @@ fn a_commit_and_its_clean_checkout_have_the_number_of_the_tree() {
         !repository.beside("cache").exists(),
         "nothing is kept for it"
     );
-    // An edit that is taken back.
+    // An edit that is undone.
     repository.write(MAIN, "int changed;\n");
     assert!(fingerprint(&repository).starts_with("files:"));
     repository.git(&["checkout", "--quiet", MAIN]);
@@ -236,7 +236,7 @@ fn each_change_is_seen(#[case] change: Change) {
     let after = fingerprint(&later);
     assert_ne!(after, before, "changed later");
     fs::remove_file(later.beside("cache/files")).unwrap();
-    assert_eq!(fingerprint(&later), after, "read anew");
+    assert_eq!(fingerprint(&later), after, "read again");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_later_run_reads_only_what_changed() {
     let known = load(&cache, &repository.path());
     let path = Path::new(MAIN);
     assert_eq!(known[path].1, blake3::hash(b"int main;\n"));
-    // What is believed of a file that was not read shows in the answer.
+    // The answer shows what is assumed about a file that was not read.
     let mut other = known.clone();
     other.get_mut(path).unwrap().1 = blake3::hash(b"other");
     save(&cache, &repository.path(), &other, i128::MAX / 2).unwrap();

@@ -1,4 +1,4 @@
-//! The same kernel is told the same, from a directory and from a commit.
+//! The same kernel gives the same answers, from a directory and from a commit.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ fn a_directory_and_a_commit_of_it_are_one_kernel() {
     assert_eq!(directory.revision(), "7.3.0-rc7");
     let revision = format!("7.3.0-rc7-g{}", &id[..12]);
     assert_eq!(commit.revision(), revision);
-    let told = format!("{} at {}", repository.path().display(), &id[..12]);
-    assert_eq!(commit.to_string(), told);
+    let shown = format!("{} at {}", repository.path().display(), &id[..12]);
+    assert_eq!(commit.to_string(), shown);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_commit_that_lacks_a_file_of_every_kernel_is_refused(#[case] file: &str) {
     repository.remove(file);
     repository.commit("no kernel");
     let error = commit(&repository, "HEAD").unwrap_err().to_string();
-    let says = format!("('HEAD') is no kernel: it holds no {file}\n  ");
+    let says = format!("('HEAD') is not a kernel: it has no {file}\n  ");
     assert!(error.contains(&says), "{error}");
 }
 

@@ -1,5 +1,5 @@
-//! A worktree holds what the commit holds, whatever a crash left; and nothing of the
-//! user's is another than before.
+//! A worktree has what the commit has, whatever a crash left; and nothing of the user's
+//! changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::source::test_repository::{Repository, git_in, open};
 
 const MAIN: &str = "init/main.c";
 
-/// Two commits; in the second one `init/main.c` is another and `new.c` is new.
+/// Two commits; in the second, `init/main.c` is changed and `new.c` is new.
 fn history() -> Repository {
     let repository = Repository::new();
     repository.link("link", MAIN);
@@ -60,7 +60,7 @@ fn snapshot(dir: &Path, but: &[&str]) -> BTreeMap<PathBuf, (u32, i64, i64, Vec<u
     files
 }
 
-/// Holds the files against those that git lists for the commit.
+/// Compares the files with those that git lists for the commit.
 fn assert_holds(worktree: &Worktree, repository: &Repository, rev: &str) {
     let dir = worktree.dir();
     let commit = repository.find(rev);
@@ -373,7 +373,7 @@ fn files_are_checked_out_as_the_commit_holds_them() {
     let error = check_out(&repository.path(), &place, "HEAD").unwrap_err();
     let error = error.to_string();
     assert!(
-        error.contains("info/attributes: it has git change files"),
+        error.contains("info/attributes: it makes git change files"),
         "{error}"
     );
 }

@@ -1,12 +1,12 @@
 //! Reads the member list of an `ar` archive through the `object` crate, thin or
-//! not, without reading the members. Stands under `collect`.
+//! not, without reading the members. Called by `collect`.
 
 use object::read::archive::ArchiveFile;
 
 use crate::model::facts::{Archive, NameTable};
 use crate::tree::path::normalise;
 
-/// Parses an archive; damage is part of the answer, with the members before it.
+/// Parses an archive; damage is part of the result, with the members before it.
 #[must_use]
 pub fn parse(bytes: &[u8], names: &NameTable) -> Archive {
     let mut archive = Archive {

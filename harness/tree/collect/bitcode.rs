@@ -49,7 +49,7 @@ mod record {
     pub(super) const BLOB: u64 = 1;
 }
 
-/// From this module version on (LLVM 5), names stand in a string table outside the module.
+/// From this module version on (LLVM 5), names are in a string table outside the module.
 const VERSION_WITH_STRTAB: u64 = 2;
 /// The summary flag of an index that a lazy, unused archive member gets.
 const FLAG_SKIP_MODULE: u64 = 0x2;
@@ -112,7 +112,7 @@ pub fn is_bitcode(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// Where the bytes are not bitcode, are cut short, hold no module, or break the format in a
+/// When the bytes are not bitcode, are cut short, hold no module, or break the format in a
 /// place that is looked at.
 pub fn read_object(bytes: &[u8]) -> Result<IrObject<'_>> {
     let mut container = Container::open(bytes)?;

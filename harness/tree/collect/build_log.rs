@@ -1,7 +1,11 @@
 //! Keeps the lines of a build log that say something, and drops the commands
-//! that make ran. Stands under `collect`; what a message means is for
+//! that make ran. Called by `collect`; what a message means is for
 //! `check::log` to say.
 
+use std::path::Path;
+
+use super::BuildTree;
+use crate::model::error::Error;
 use crate::model::facts::Log;
 
 /// How many messages are kept; a log with more is a log of one problem.
@@ -28,6 +32,69 @@ pub fn parse(text: &[u8]) -> Log {
         log.messages.push((number + 1, text.trim_end().to_owned()));
     }
     log
+}
+
+/// Reads the log at `path`. Its messages name files from the top of the trees.
+///
+/// # Errors
+/// [`Error::Usage`] where it cannot be read.
+pub fn read(tree: &BuildTree, path: &Path) -> Result<Log, Error> {
+    let text = std::fs::read(path).map_err(|e| {
+        Error::Usage(format!(
+            "cannot read the build log {}: {e}\n  pass a file with the output of make, or drop --log",
+            path.display()
+        ))
+    })?;
+    let mut log = parse(&text);
+    let link = std::fs::read_link(tree.build.join("source")).ok();
+    let folders = [Some(&tree.build), tree.source.as_ref(), link.as_ref()];
+    let named = folders.into_iter().flatten().cloned();
+    let whole = folders
+        .into_iter()
+        .flatten()
+        .flat_map(|dir| dir.canonicalize());
+    let mut folders: Vec<String> = named
+        .chain(whole)
+        .filter(|dir| dir.is_absolute() && dir.parent().is_some())
+        .map(|dir| dir.to_string_lossy().into_owned())
+        .collect();
+    folders.sort_by_key(|dir| std::cmp::Reverse(dir.len()));
+    forget_folders(&mut log, &folders);
+    Ok(log)
+}
+
+/// Names files in messages from the top of the tree: another machine has other `folders`,
+/// absolute ones, the inner first.
+fn forget_folders(log: &mut Log, folders: &[String]) {
+    for (_, message) in &mut log.messages {
+        for folder in folders {
+            if message.contains(folder.as_str()) {
+                *message = without_folder(message, folder);
+            }
+        }
+    }
+}
+
+fn without_folder(text: &str, folder: &str) -> String {
+    let in_name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(folder) {
+        out.push_str(before);
+        let is_whole = !before.ends_with(in_name) && !after.starts_with(in_name);
+        rest = match (is_whole, after.strip_prefix('/')) {
+            (true, Some(below)) => below,
+            (true, None) => {
+                out.push('.');
+                after
+            }
+            (false, _) => {
+                out.push_str(folder);
+                after
+            }
+        };
+    }
+    out + rest
 }
 
 /// What kind of warning a line is: the flag that turns it off, or else the tool
@@ -66,6 +133,20 @@ fn is_command(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("/x/linux/mm/a.c:3: warning: b", "mm/a.c:3: warning: b")]
+    #[case(
+        "make[1]: Leaving directory '/x/linux'",
+        "make[1]: Leaving directory '.'"
+    )]
+    #[case("in /x/linux/a.h, from /x/linux/b.c", "in a.h, from b.c")]
+    #[case("/x/linux-next/a.c: error", "/x/linux-next/a.c: error")]
+    #[case("/srv/x/linux/a.c: error", "/srv/x/linux/a.c: error")]
+    fn a_message_names_files_from_the_top(#[case] message: &str, #[case] expected: &str) {
+        assert_eq!(without_folder(message, "/x/linux"), expected);
+    }
 
     #[test]
     fn keeps_messages_with_their_line_and_drops_commands() {

@@ -11,7 +11,7 @@ use super::shell_words;
 use crate::model::facts::{Cmd, Name, NameTable, SavedFlags, Words};
 use crate::tree::path::normalise;
 
-/// The absolute paths that commands hold, and what stands for them in facts.
+/// The absolute paths in commands, and their placeholders in facts.
 #[derive(Debug, Default)]
 pub struct Roots(Vec<(Vec<u8>, &'static [u8])>);
 
@@ -50,8 +50,8 @@ impl Roots {
     }
 }
 
-/// Parses the content of a `.cmd` file; never fails, since every line that is
-/// not one of the known ones is make's business alone.
+/// Parses the content of a `.cmd` file. It never fails: lines it does not know are for make
+/// only.
 #[must_use]
 pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
     let mut cmd = Cmd {

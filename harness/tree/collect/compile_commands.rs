@@ -1,6 +1,6 @@
 //! Reads `compile_commands.json`: which sources of the tree's objects have an entry, and
 //! what its command compiles. The format is clang's "JSON Compilation Database", the
-//! kernel's writer `scripts/clang-tools/gen_compile_commands.py`. Stands under `collect`.
+//! kernel's writer `scripts/clang-tools/gen_compile_commands.py`. Called by `collect`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,12 +20,12 @@ use crate::model::facts::{
 
 const FILE: &str = "compile_commands.json";
 
-/// An entry of the file, for whatever source.
+/// An entry of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// Where the command runs.
     pub directory: Name,
-    /// The file that it compiles, with the directory in front where it is relative.
+    /// The file that it compiles, joined to the directory if it is relative.
     pub file: Name,
     /// See [`CompileCommand::instead`].
     pub instead: Option<Name>,
@@ -34,7 +34,7 @@ pub struct Entry {
 /// Parses the whole file.
 ///
 /// # Errors
-/// Where it is no JSON or not of the format: why, with line and column or entry.
+/// When it is not JSON or has another format: why, with line and column or entry.
 pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Result<Vec<Entry>, String> {
     #[derive(serde::Deserialize)]
     struct Written<'a> {
@@ -52,7 +52,7 @@ pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Result<Vec<Entry>
     let mut entries = Vec::with_capacity(written.len());
     for (position, entry) in written.into_iter().enumerate() {
         let Text(directory) = entry.directory;
-        // Clang takes the arguments where both are there.
+        // If both are given, clang uses the arguments.
         let input = entry.arguments.or(entry.command).ok_or_else(|| {
             let file = file_name(&directory, &entry.file.0, roots);
             let number = position + 1;
@@ -71,8 +71,8 @@ pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Result<Vec<Entry>
     Ok(entries)
 }
 
-/// Text as it stands in the file, without a copy where nothing is escaped. Bytes, for the
-/// kernel's script writes those of a path that are no UTF-8 as escapes that no `str` holds.
+/// Text of the file, not copied unless something is escaped. It is bytes, because the kernel's
+/// script writes bytes that are not UTF-8 as escapes that a `str` cannot contain.
 struct Text<'a>(Cow<'a, [u8]>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -97,16 +97,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// What a command compiles. Of the command, which is kilobytes, nothing else is kept.
+/// What a command compiles. Nothing else is kept of the command, which takes kilobytes.
 enum Input {
-    /// A word of it is a C or assembly file.
+    /// A C or assembly file is among its words.
     Source,
-    /// None is; the last one.
+    /// None is; the last word.
     Other(Box<[u8]>),
 }
 
 impl Input {
-    /// The kernel's commands end with the source, those of other tools may go on.
+    /// The kernel's commands end with the source; those of other tools may continue.
     fn of<'w>(words: impl DoubleEndedIterator<Item = &'w [u8]>) -> Option<Input> {
         let mut last = None;
         for word in words.rev() {
@@ -140,9 +140,9 @@ fn arguments<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Input>, D::Err
     }
 }
 
-/// One name for a file, whether it is given as it is or from `directory`.
+/// The same name for a file, whether its path is absolute or relative to `directory`.
 fn file_name(directory: &[u8], file: &[u8], roots: &Roots) -> String {
-    // Facts name a root in place of its path.
+    // In facts, a placeholder replaces the path of a root.
     if file.starts_with(b"/") || file.starts_with(b"$(") {
         roots.file_name(file)
     } else {
@@ -150,7 +150,7 @@ fn file_name(directory: &[u8], file: &[u8], roots: &Roots) -> String {
     }
 }
 
-/// Reads the file of a tree, or says why that cannot be. A tree is checked without it:
+/// Reads the file of a tree, or returns why it cannot be read. That does not stop the check:
 /// nothing is built from it.
 pub(super) fn read(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Entry>>, String> {
     match read_file(&tree.build.join(FILE)) {
@@ -160,7 +160,7 @@ pub(super) fn read(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Ent
     }
 }
 
-/// What the file says of the sources that objects are compiled from.
+/// What the file says about the sources of objects.
 pub(super) fn of_objects(
     tree: &BuildTree,
     read: Result<Option<Vec<Entry>>, String>,
@@ -186,8 +186,8 @@ pub(super) fn of_objects(
     for entry in &written {
         inputs.entry(entry.file).or_default().push(entry.instead);
     }
-    // What is relative in the `.cmd` files begins where the entries say that the build tree
-    // is, which need not be where it lies now.
+    // Relative paths in `.cmd` files start at the build tree's path in the entries, which may
+    // differ from its current path.
     let directory = written
         .first()
         .map_or("", |entry| names.resolve(&entry.directory));
@@ -199,7 +199,7 @@ pub(super) fn of_objects(
             text.as_bytes(),
             &tree.roots,
         ))
-        // The kernel's script writes where a symbolic link leads.
+        // The kernel's script resolves symbolic links.
         .or_else(|| {
             let file = on_disk(tree, text).canonicalize().ok()?;
             inputs_of(tree.roots.file_name(file.as_os_str().as_bytes()))
@@ -222,13 +222,13 @@ pub(super) fn of_objects(
         stale_modules: older_than("modules.order")
             || modules
                 .iter()
-                // The others were not to be read.
+                // The others need not be read.
                 .filter(|module| !module.objects.is_empty())
                 .any(|module| older_than(&format!("{}.mod", names.resolve(&module.name)))),
     })
 }
 
-/// Where a file is that facts name.
+/// The path of a file that facts name.
 fn on_disk(tree: &BuildTree, name: &str) -> PathBuf {
     let below = |root: &str| name.strip_prefix(root)?.strip_prefix('/');
     match (below("$(srctree)"), &tree.source) {
@@ -291,7 +291,7 @@ mod tests {
     #[case::cut("[{", "EOF while parsing")]
     #[case::no_array("{}", "expected a sequence")]
     #[case::no_objects("[1]", "expected struct")]
-    #[case::more_behind("[] x", "trailing characters")]
+    #[case::more_after("[] x", "trailing characters")]
     #[case::no_directory(
         r#"[{"file": "x.c", "command": "cc x.c"}]"#,
         "missing field `directory`"
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(read("[]"), Ok(Vec::new()));
     }
 
-    /// Python writes a byte that is no UTF-8 as half of a surrogate pair.
+    /// Python writes a byte that is not UTF-8 as half of a surrogate pair.
     #[test]
     fn a_path_need_not_be_utf_8() {
         let found = read(&entry(r#""file": "/x\udcff.c", "command": "cc x.c""#));

@@ -1,6 +1,6 @@
 //! Reads ELF files through the `object` crate: the header and the symbols of a
 //! relocatable object, and what `vmlinux` and `vmlinux.o` keep of CRCs and of
-//! promoted names. Stands under `collect`.
+//! promoted names. Called by `collect`.
 
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
@@ -84,7 +84,7 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(
 /// the kernel has been stripped of its symbols.
 ///
 /// # Errors
-/// Why the file is no ELF file that can be read.
+/// Why the ELF file cannot be read.
 pub fn linked_crcs<'data, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,
@@ -142,7 +142,7 @@ const VERSION_LEN: usize = 64;
 /// `scripts/mod/modpost.c`), in the order of its symbol table.
 ///
 /// # Errors
-/// Why the file is no ELF file that can be read.
+/// Why the ELF file cannot be read.
 pub fn imports(bytes: &[u8], names: &NameTable) -> Result<Vec<Import>, String> {
     let damaged = |error: object::read::Error| format!("damaged ELF file: {error}");
     let file = object::File::parse(bytes).map_err(damaged)?;
@@ -187,7 +187,7 @@ pub fn imports(bytes: &[u8], names: &NameTable) -> Result<Vec<Import>, String> {
 /// the final link cannot resolve.
 ///
 /// # Errors
-/// Why the file is no ELF file that can be read.
+/// Why the ELF file cannot be read.
 pub fn unresolved_promotions<'data, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,

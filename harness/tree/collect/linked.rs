@@ -1,5 +1,5 @@
 //! Reads what the linker made: symbols, sizes and relocations of `vmlinux.o`; sections,
-//! initcalls and the entry of `vmlinux`. Stands under `collect`.
+//! initcalls and the entry of `vmlinux`. Called by `collect`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +19,8 @@ use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
 /// Reads `vmlinux.o`, `vmlinux` and `modules.builtin.modinfo`.
 ///
 /// # Errors
-/// [`Error::NotABuildTree`] where one of the first two is missing or damaged,
-/// [`Error::Io`] where one cannot be read.
+/// [`Error::NotABuildTree`] if one of the first two is missing or damaged,
+/// [`Error::Io`] if one cannot be read.
 pub fn read(tree: &BuildTree) -> Result<Linked, Error> {
     let required = |file: &str| {
         tree.bytes(file)?.ok_or_else(|| Error::Unfinished {
@@ -88,7 +88,7 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
     let mut places: FxHashMap<SectionIndex, Vec<Place<'data>>> = FxHashMap::default();
     let mut file: Option<&str> = None;
     for (number, symbol) in symbols.enumerate() {
-        // A name that is no UTF-8 is no symbol of a C or assembly source.
+        // A name that is not UTF-8 is not a symbol of a C or assembly source.
         let Ok(full) = std::str::from_utf8(symbol.name(endian, symbols.strings())?) else {
             continue;
         };
@@ -154,11 +154,8 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
         };
         for relocation in relocations {
             let offset: u64 = relocation.r_offset(endian).into();
-            let behind = functions.partition_point(|place| place.start <= offset);
-            let Some(at) = behind
-                .checked_sub(1)
-                .filter(|at| offset < functions[*at].end)
-            else {
+            let next = functions.partition_point(|place| place.start <= offset);
+            let Some(at) = next.checked_sub(1).filter(|at| offset < functions[*at].end) else {
                 continue;
             };
             let kind = relocation.r_type(endian, false).0;
@@ -244,8 +241,8 @@ fn level(symbol: &str) -> Option<&str> {
     (!level.is_empty() && level.bytes().all(|b| b.is_ascii_digit())).then_some(level)
 }
 
-/// `main foo_init6` of `__initcall__kmod_main__123_45_foo_init6`: the number of the macro's
-/// use and the line come and go with what stands above.
+/// `main foo_init6` of `__initcall__kmod_main__123_45_foo_init6`: without the counter and the
+/// line, which change with the code above.
 fn call(symbol: &str) -> Option<String> {
     let (module, rest) = symbol.strip_prefix("__initcall__kmod_")?.split_once("__")?;
     let (_, rest) = rest.split_once('_')?;

@@ -1,5 +1,5 @@
-//! Reads one built-in object and what the build keeps beside it: `.cmd` file,
-//! summary index, native object. Stands under `collect`, which runs it in
+//! Reads one built-in object and the files that belong to it: `.cmd` file,
+//! summary index, native object. Called by `collect`, which runs it in
 //! parallel.
 
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use super::{BuildTree, bitcode, cmd_file, elf};
 use crate::model::facts::{Backend, CmdFile, Ir, Name, NameTable, Object, ObjectFile, SummaryFile};
 use crate::tree::path::{cmd_file as cmd_path, native_object, normalise, stays_inside};
 
-/// Reads a member of the archive and, in distributed mode, what was made of it.
+/// Reads a member of the archive and, in distributed mode, what was built from it.
 pub(super) fn read_object(
     tree: &BuildTree,
     name: Name,
@@ -20,7 +20,7 @@ pub(super) fn read_object(
 ) -> Object {
     let path = names.resolve(&name);
     let (file, made) = read_object_file(tree, path, names);
-    // What cannot be read may have been bitcode; the index tells.
+    // A file that cannot be read may have been bitcode; the index shows which.
     let backend = (distributed && !matches!(file, ObjectFile::Elf(_)))
         .then(|| Box::new(read_backend(tree, path, made, names)));
     Object {
@@ -139,18 +139,18 @@ fn read_summary(
 
 enum FileRead<T> {
     Missing,
-    /// There, but not to be read: why.
+    /// Why a file that exists is not read.
     Refused(String),
-    /// The answer, and when the file was last written.
+    /// What was parsed, and when the file was last written.
     Read(T, Option<SystemTime>),
 }
 
-/// Hands the content of a file to `parse`, out of a buffer that each thread
-/// keeps. Names come from archives, which are untrusted: one that leads out of
-/// the tree, or to a device, is not opened.
+/// Passes the content of a file to `parse`, in a buffer that each thread keeps. Names come
+/// from archives, which are untrusted: one that leads out of the tree, or to a device, is
+/// not opened.
 fn with_file<T>(tree: &BuildTree, path: &str, parse: impl FnOnce(&[u8]) -> T) -> FileRead<T> {
     thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
-    /// A buffer that one huge file has grown is given back.
+    /// A buffer that grew for one huge file is freed.
     const KEPT: usize = 4 << 20;
 
     if !stays_inside(path) {
@@ -159,7 +159,7 @@ fn with_file<T>(tree: &BuildTree, path: &str, parse: impl FnOnce(&[u8]) -> T) ->
     let path = tree.build.join(path);
     let metadata = match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => metadata,
-        Ok(_) => return FileRead::Refused("no regular file".to_owned()),
+        Ok(_) => return FileRead::Refused("not a regular file".to_owned()),
         Err(e) if e.kind() == ErrorKind::NotFound => return FileRead::Missing,
         Err(e) => return FileRead::Refused(e.to_string()),
     };

@@ -1,5 +1,5 @@
 //! Reads loadable modules: what they are linked from, and what their `.ko` files take from
-//! elsewhere. Stands under `collect`.
+//! elsewhere. Called by `collect`.
 
 use super::member::{parse_object, read_cmd};
 use super::{BuildTree, elf, read_list};
@@ -7,7 +7,7 @@ use crate::model::error::Error;
 use crate::model::facts::{Import, Module, NameTable, ObjectFile};
 use crate::tree::path::stays_inside;
 
-/// The modules of `modules.order`, which is there where some were built.
+/// The modules of `modules.order`, which exists if modules were built.
 pub(super) fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Module>, Error> {
     let Some(order) = read_list(&tree.build, "modules.order", names)? else {
         return Ok(Vec::new());
@@ -43,7 +43,7 @@ fn read_ko(
     names: &NameTable,
 ) -> Result<(ObjectFile, Vec<Import>), Error> {
     let file = format!("{stem}.ko");
-    // Make stopped between the two: the file is of an earlier build.
+    // make stopped between the two: the file is from an earlier build.
     if tree.modified(&format!("{stem}.mod.c")) > tree.modified(&file) {
         return Ok((ObjectFile::Missing, Vec::new()));
     }

@@ -1,13 +1,13 @@
 //! Splits a recorded command into the words a POSIX shell would see, up to the
-//! end of its first simple command. Stands under `cmd_file`; streams words
+//! end of its first simple command. Called by `cmd_file`; streams words
 //! instead of allocating them, since a kernel build records hundreds of them
 //! for each object.
 
-/// Quotes that never end: the shell would refuse the line.
+/// A quote that is never closed: a shell would refuse the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the {quote} quote opened at byte {offset} is never closed")]
 pub struct Unclosed {
-    /// `single` or `double`, or `backslash` for one at the very end.
+    /// `single` or `double`, or `backslash` for one at the end.
     pub quote: &'static str,
     /// Offset in the text that was split.
     pub offset: usize,
@@ -16,11 +16,11 @@ pub struct Unclosed {
 /// Calls `word` for each word of the first simple command in `text`; operators
 /// (`;`, `|`, `&`, redirections, a comment) end it.
 ///
-/// Expansions are not made: kbuild records commands after make has expanded
-/// them, and flags with a live `$` do not occur.
+/// It expands nothing: kbuild records commands after make has expanded them, and flags with
+/// an unescaped `$` do not occur.
 ///
 /// # Errors
-/// [`Unclosed`] where a quote has no end.
+/// [`Unclosed`] if a quote is not closed.
 pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unclosed> {
     let mut unquoted = Vec::new();
     let mut at = 0;
@@ -45,7 +45,7 @@ pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unc
             at = quoted_word(text, at, &mut unquoted)?;
             let is_number = text[start..at].iter().all(u8::is_ascii_digit);
             if is_number && matches!(text.get(at), Some(b'<' | b'>')) {
-                // The file that is redirected, as in `2>&1`.
+                // The file descriptor that is redirected, as in `2>&1`.
                 return Ok(());
             }
             word(&unquoted);
@@ -53,7 +53,7 @@ pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unc
     }
 }
 
-/// Takes one word with its quotes resolved; gives the offset behind it.
+/// Takes one word with its quotes resolved; returns the offset after it.
 fn quoted_word(text: &[u8], mut at: usize, word: &mut Vec<u8>) -> Result<usize, Unclosed> {
     word.clear();
     while let Some(&byte) = text.get(at) {
@@ -152,7 +152,7 @@ mod tests {
     #[case::operator("cc -c x.c ; objtool x.o", &["cc", "-c", "x.c"])]
     #[case::operator_glued("rm -f x;cc", &["rm", "-f", "x"])]
     #[case::redirection("cc x.c 2>&1", &["cc", "x.c"])]
-    #[case::redirection_behind_a_word("cc x2>log", &["cc", "x2"])]
+    #[case::redirection_after_a_word("cc x2>log", &["cc", "x2"])]
     #[case::number_before_another_operator("cc 2;", &["cc", "2"])]
     #[case::quoted_operator("-D';' '#' b", &["-D;", "#", "b"])]
     #[case::comment("a b #c", &["a", "b"])]

@@ -1,6 +1,6 @@
 //! Reads what modpost writes about exported symbols: `vmlinux.symvers` and
 //! `Module.symvers` (`write_dump` in `scripts/mod/modpost.c`), and the CRCs in
-//! `.vmlinux.export.c` (`add_exported_symbols`). Stands under `collect`.
+//! `.vmlinux.export.c` (`add_exported_symbols`). Called by `collect`.
 
 use memchr::{memchr, memmem};
 
@@ -16,7 +16,7 @@ pub fn parse(text: &str, names: &NameTable) -> Result<Vec<Export>, String> {
         .map(|(n, line)| {
             parse_line(line, names).ok_or_else(|| {
                 format!(
-                    "line {}: expected «0xcrc symbol module licence namespace» between tabs, found «{}»",
+                    "line {}: expected '0xcrc symbol module licence namespace' between tabs, found '{}'",
                     n + 1,
                     line.chars().take(80).collect::<String>()
                 )

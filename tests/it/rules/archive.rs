@@ -1,4 +1,4 @@
-//! `archive.*`, broken: what stands between the objects and the link.
+//! `archive.*`, broken: the steps between the objects and the link.
 
 use super::case::broken;
 use crate::support::tree::Tree;
@@ -6,7 +6,7 @@ use crate::support::tree::kbuild::Step;
 use crate::support::tree::recipes::Recipes;
 
 broken! {
-    make_stopped_behind_a_new_archive: X86_64 ThinDist => ["archive.stale"]
+    make_stopped_after_a_new_archive: X86_64 ThinDist => ["archive.stale"]
         at "builtin.order" saying "older than built-in-fixup.a";
     the_final_link_did_not_run_again: ARM64 Thin => ["archive.stale"]
         at "vmlinux" saying "older than vmlinux.o";
@@ -18,9 +18,9 @@ broken! {
         at "vmlinux.a" saying "(0 bytes)";
     the_list_of_objects_is_empty: X86_64 ThinDist => ["archive.empty"]
         at "built-in-fixup.a" saying "no members";
-    the_archiver_is_not_told_to_make_a_thin_archive: X86_64 ThinDist => ["archive.not-thin", "archive.members"]
+    the_archiver_does_not_make_a_thin_archive: X86_64 ThinDist => ["archive.not-thin", "archive.members"]
         at "vmlinux.a" saying "begins with '!<arch>', expected '!<thin>'";
-    the_archiver_is_not_told_to_leave_out_the_date: ARM64 ThinDist => ["archive.nondeterministic"]
+    the_archiver_does_not_leave_out_the_date: ARM64 ThinDist => ["archive.nondeterministic"]
         at "vmlinux.a" saying "arch/ARCH/kernel/head.o: ";
     an_object_is_appended_by_two_directories: X86_64 Thin => ["archive.duplicate"]
         at "init/version.o" saying "built-in-fixup.a: again as member 11";
@@ -44,7 +44,7 @@ broken! {
         at "virt/kvm/vcpu.o" saying "vmlinux.a, member 8: bitcode, expected virt/kvm/vcpu.thinlto-native.o";
     an_object_of_an_lto_build_stays_after_the_switch: ARM64 None => ["archive.bitcode"]
         at "kernel/sched/core.o" saying "holds bitcode in a build without LTO";
-    lto_is_turned_off_behind_its_options: RISCV Thin => ["archive.no-bitcode"]
+    lto_is_turned_off_after_its_options: RISCV Thin => ["archive.no-bitcode"]
         at "built-in-fixup.a" saying "objects compiled from C holds bitcode";
     another_archive_is_linked: X86_64 ThinDist => ["archive.not-linked"]
         at "vmlinux.o" saying ".vmlinux.o.cmd links built-in-fixup.a whole, expected vmlinux.a";
@@ -62,7 +62,7 @@ fn another_archive_is_linked(tree: &mut Tree) {
     );
 }
 
-fn lto_is_turned_off_behind_its_options(tree: &mut Tree) {
+fn lto_is_turned_off_after_its_options(tree: &mut Tree) {
     tree.make(
         Step::Objects,
         Recipes {
@@ -72,7 +72,7 @@ fn lto_is_turned_off_behind_its_options(tree: &mut Tree) {
     );
 }
 
-fn make_stopped_behind_a_new_archive(tree: &mut Tree) {
+fn make_stopped_after_a_new_archive(tree: &mut Tree) {
     tree.touch("built-in-fixup.a");
 }
 
@@ -104,7 +104,7 @@ fn the_list_of_objects_is_empty(tree: &mut Tree) {
 
 /// A full archive keeps no folders, so modpost finds no `.cmd` file; for the same reason
 /// its members cannot be the right ones, and `archive.members` always joins in.
-fn the_archiver_is_not_told_to_make_a_thin_archive(tree: &mut Tree) {
+fn the_archiver_does_not_make_a_thin_archive(tree: &mut Tree) {
     tree.make_until_it_fails(
         Step::VmlinuxA,
         Recipes {
@@ -115,7 +115,7 @@ fn the_archiver_is_not_told_to_make_a_thin_archive(tree: &mut Tree) {
     );
 }
 
-fn the_archiver_is_not_told_to_leave_out_the_date(tree: &mut Tree) {
+fn the_archiver_does_not_leave_out_the_date(tree: &mut Tree) {
     tree.make(
         Step::VmlinuxA,
         Recipes {
@@ -125,7 +125,7 @@ fn the_archiver_is_not_told_to_leave_out_the_date(tree: &mut Tree) {
     );
 }
 
-/// `q` appends without looking.
+/// `q` appends unconditionally.
 fn an_object_is_appended_by_two_directories(tree: &mut Tree) {
     let members = tree.members("built-in-fixup.a");
     let mut twice: Vec<&str> = members.iter().map(String::as_str).collect();

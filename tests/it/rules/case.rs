@@ -3,7 +3,7 @@
 //! another rule joins in.
 
 use klto::model::cell::LtoMode;
-use klto::model::finding::Finding;
+use klto::model::record::FindingRecord;
 
 use crate::support::tree::layout::Target;
 use crate::support::tree::{Tree, keys};
@@ -35,7 +35,7 @@ impl Case {
         self.assert_each_alone(&tree);
     }
 
-    /// Each rule finds and looks at the same when it is run alone.
+    /// Each rule finds and looks at the same when only it is run.
     #[track_caller]
     fn assert_each_alone(&self, tree: &Tree) {
         let facts = tree.facts();
@@ -50,14 +50,14 @@ impl Case {
     }
 
     #[track_caller]
-    fn assert_findings(&self, findings: &[Finding], src: &str) {
+    fn assert_findings(&self, findings: &[FindingRecord], src: &str) {
         let expected: std::collections::BTreeSet<&str> = self.keys.iter().copied().collect();
         assert_eq!(keys(findings), expected, "\n{}", list(findings));
         let object = self.object.replace("ARCH", src);
         let evidence = self.evidence.replace("ARCH", src);
         assert!(
             findings.iter().any(|finding| {
-                finding.rule.key == self.keys[0]
+                finding.key == self.keys[0]
                     && finding.object == object
                     && finding.evidence.contains(&evidence)
             }),
@@ -69,10 +69,10 @@ impl Case {
 }
 
 /// One finding a line and few of a kind, for the message of a test that fails.
-pub fn list(findings: &[Finding]) -> String {
+pub fn list(findings: &[FindingRecord]) -> String {
     let mut lines = String::new();
     for key in keys(findings) {
-        let of_key = findings.iter().filter(|f| f.rule.key == key);
+        let of_key = findings.iter().filter(|f| f.key == key);
         for finding in of_key.clone().take(3) {
             lines += &format!("  {key} at {}: {}\n", finding.object, finding.evidence);
         }

@@ -1,8 +1,8 @@
 //! `compdb.*`, broken: `compile_commands.json`, which the kernel's script makes of `.cmd`
-//! files, and which is there only where it was asked for.
+//! files, and which exists only if it was requested.
 
 use klto::model::cell::LtoMode;
-use klto::model::finding::Finding;
+use klto::model::record::{FindingRecord, RuleCount};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ fn one_entry_is_lost(tree: &mut Tree) {
     });
 }
 
-/// The source is looked up beside the IR object, the command still beside the member.
+/// The source is looked up for the IR object, but the command still for the member.
 fn entries_have_the_command_of_the_back_end(tree: &mut Tree) {
     tree.compile_commands(Recipes {
         entry_source: front_cmd,
@@ -140,15 +140,15 @@ fn a_tree_with_its_file_has_no_finding(
 ) {
     let mut tree = Tree::pristine(target, mode);
     tree.compile_commands(Recipes::default());
-    let checked = tree.answer().unwrap().checked;
+    let checked = tree.answer().unwrap().inspection;
     assert!(checked.findings.is_empty(), "\n{}", list(&checked.findings));
     assert_eq!(rules_run(&tree), 3);
 }
 
 /// How many of these rules had something to look at.
 fn rules_run(tree: &Tree) -> usize {
-    let rules = tree.answer().unwrap().checked.rules;
-    let of_family = |rule: &&&klto::model::finding::Rule| rule.key.starts_with("compdb.");
+    let rules = tree.answer().unwrap().inspection.rules;
+    let of_family = |rule: &&RuleCount| rule.key.starts_with("compdb.") && rule.looked_at > 0;
     rules.iter().filter(of_family).count()
 }
 
@@ -251,11 +251,11 @@ fn an_entry_may_be_written_otherwise(#[case] change: fn(&mut Value)) {
     assert_nothing_found(&tree);
 }
 
-/// The kernel's script writes where links lead, the `.cmd` file what make was told.
+/// The kernel's script writes where links lead, the `.cmd` file what make was given.
 #[rstest]
 #[case::a_folder("mv ../drivers/m ../../m && ln -s ../../m ../drivers/m")]
 #[case::a_file("mv ../init/main.c ../init/other.c && ln -s other.c ../init/main.c")]
-fn a_source_behind_a_symbolic_link_is_the_same_source(#[case] link: &str) {
+fn a_source_that_a_link_leads_to_is_the_same_source(#[case] link: &str) {
     let mut tree = Tree::pristine(ARM64, LtoMode::ThinDist);
     tree.shell(link);
     tree.compile_commands(Recipes::default());
@@ -298,7 +298,7 @@ fn a_tree_apart_from_its_sources_is_judged(#[case] recipes: Recipes, #[case] exp
     let findings = tree.findings();
     let expected = expected.iter().copied().collect();
     assert_eq!(keys(&findings), expected, "\n{}", list(&findings));
-    let shown = |finding: &Finding| finding.evidence.contains("$(srctree)/");
+    let shown = |finding: &FindingRecord| finding.evidence.contains("$(srctree)/");
     assert!(findings.iter().all(shown), "\n{}", list(&findings));
 }
 
@@ -338,7 +338,7 @@ fn modules_that_were_built_later_are_not_judged(#[case] later: &str) {
     assert!(!findings.iter().any(|finding| of_module(&finding.object)));
 }
 
-/// What lies outside of the tree tells nothing about it.
+/// Files outside the tree say nothing about it.
 #[test]
 fn a_module_outside_of_the_tree_is_not_asked_when_it_was_built() {
     let mut tree = Tree::pristine(X86_64, LtoMode::Thin);

@@ -46,14 +46,14 @@ fn a_symbol_must_have_the_value_that_was_asked_for(
         ..Asked::default()
     });
 
-    let findings = answer.unwrap().checked.findings;
+    let findings = answer.unwrap().inspection.findings;
     match evidence {
         None => assert_eq!(findings, []),
         Some(evidence) => {
             let [finding] = &findings[..] else {
                 panic!("one finding: {findings:#?}")
             };
-            assert_eq!(finding.rule.key, "config.symbol");
+            assert_eq!(finding.key, "config.symbol");
             assert_eq!(finding.object, symbol);
             assert!(finding.evidence.contains(evidence), "{finding:?}");
         }
@@ -75,6 +75,6 @@ fn a_tree_in_another_mode_than_was_asked_for_is_reported(
         ..Asked::default()
     });
 
-    let findings = answer.unwrap().checked.findings;
+    let findings = answer.unwrap().inspection.findings;
     assert!(keys(&findings).contains("config.lto-mode"), "{findings:#?}");
 }

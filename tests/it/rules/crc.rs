@@ -92,7 +92,7 @@ fn the_symvers_file_is_deleted(tree: &mut Tree) {
     tree.remove("Module.symvers");
 }
 
-/// fixdep writes the file anew, and what was in it is gone.
+/// fixdep rewrites the file, and its content is lost.
 fn genksyms_runs_before_fixdep(tree: &mut Tree) {
     tree.make(
         Step::Objects,

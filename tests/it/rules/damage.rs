@@ -1,4 +1,4 @@
-//! Whatever is in the files, klto comes to an end without a panic: real files, cut and
+//! Whatever the files contain, klto finishes without a panic: real files, cut and
 //! flipped at random.
 
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ fn assert_quick(start: Instant, what: &str) {
     assert!(took < Duration::from_secs(10), "{what} takes {took:?}");
 }
 
-/// Every parser, on whatever it is given: a file may stand under any name.
+/// Every parser, on any input: any file may have any name.
 fn parse_with_all(bytes: &[u8]) {
     let names = NameTable::with_hasher(Default::default());
     let text = String::from_utf8_lossy(bytes);

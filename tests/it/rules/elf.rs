@@ -51,7 +51,7 @@ broken! {
 const LAZY_LINK: &str = "cp lib/ring.o used.o && ld.lld-22 -r --thinlto-index-only=lazy-index used.o --start-lib init/version.o --end-lib";
 
 /// clang prints 'Error loading index file', exits 0 and leaves an empty object. The next
-/// thin link writes the index anew, make sees nothing to do.
+/// thin link rewrites the index, but make sees nothing to do.
 fn the_back_end_meets_a_garbage_index(tree: &mut Tree) {
     let summary = "virt/kvm/vcpu.o.thinlto.bc";
     let whole = tree.read(summary);

@@ -33,7 +33,7 @@ broken! {
         at "virt/kvm/vcpu.thinlto-native.o" saying "--target=riscv64-linux-gnu";
     the_back_end_takes_the_first_index_of_the_directory: X86_64 ThinDist => ["flags.backend-command"]
         at "init/version.thinlto-native.o" saying "expected -fthinlto-index=init/version.o.thinlto.bc";
-    the_back_end_is_told_another_language: LOONGARCH ThinDist => ["flags.backend-command"]
+    the_back_end_gets_another_language: LOONGARCH ThinDist => ["flags.backend-command"]
         at "lib/ring.thinlto-native.o" saying "expected -x ir";
     the_back_end_writes_elsewhere: RISCV ThinDist => ["flags.backend-command"]
         at "lib/ring.thinlto-native.o" saying "expected -o lib/ring.thinlto-native.o";
@@ -167,7 +167,7 @@ fn saved_flags_are_looked_up_by_a_normalised_path_on_a_cross_build(tree: &mut Tr
     );
 }
 
-/// clang takes the index of another module without a word.
+/// clang silently uses the index of another module.
 fn the_back_end_takes_the_first_index_of_the_directory(tree: &mut Tree) {
     tree.make(
         Step::Natives,
@@ -180,7 +180,7 @@ fn the_back_end_takes_the_first_index_of_the_directory(tree: &mut Tree) {
 
 const RECORDED: &str = "lib/.ring.thinlto-native.o.cmd";
 
-fn the_back_end_is_told_another_language(tree: &mut Tree) {
+fn the_back_end_gets_another_language(tree: &mut Tree) {
     tree.edit(RECORDED, |text| text.replace("-x ir", "-x c"));
 }
 

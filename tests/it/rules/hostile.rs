@@ -1,13 +1,13 @@
 //! Build trees come from other people's machines. Names that lead out of the tree are
-//! not followed, what is no file is not read, and odd names are just names.
+//! not followed, what is not a file is not read, and odd names are just names.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use klto::judge::inspect::Answer;
+use klto::judge::inspect::Inspected;
 use klto::model::cell::LtoMode;
-use klto::model::finding::Finding;
+use klto::model::record::FindingRecord;
 use rstest::rstest;
 
 use super::case::list;
@@ -17,7 +17,7 @@ use crate::support::tree::toolchain::run;
 use crate::support::tree::{Tree, keys};
 
 /// A hang is a failure, and must not stop the test run.
-fn answer_in_time(tree: Tree) -> (Tree, Result<Answer, klto::model::error::Error>) {
+fn answer_in_time(tree: Tree) -> (Tree, Result<Inspected, klto::model::error::Error>) {
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
         let answer = tree.answer();
@@ -50,7 +50,7 @@ fn thin_archive(members: &[&[u8]]) -> Vec<u8> {
     archive
 }
 
-/// Puts `member` behind the members of both archives of an in-process tree.
+/// Appends `member` to both archives of an in-process tree.
 fn with_member(member: &[u8]) -> Tree {
     let tree = Tree::pristine(X86_64, LtoMode::Thin);
     let members = tree.members("built-in-fixup.a");
@@ -66,8 +66,8 @@ fn with_member(member: &[u8]) -> Tree {
     tree
 }
 
-fn only(answer: Answer) -> Finding {
-    let mut findings = answer.checked.findings;
+fn only(answer: Inspected) -> FindingRecord {
+    let mut findings = answer.inspection.findings;
     assert_eq!(findings.len(), 1, "\n{}", list(&findings));
     findings.remove(0)
 }
@@ -80,8 +80,8 @@ fn only(answer: Answer) -> Finding {
 #[case::absolute_and_upwards("/proc/../etc/passwd")]
 fn a_name_that_leads_out_of_the_tree_is_not_followed(#[case] member: &str) {
     let tree = with_member(member.as_bytes());
-    // Where it was followed, this object would give another finding, and the .cmd file
-    // beside it, a CRC that differs.
+    // If it were followed, this object would give another finding, and its .cmd file a CRC
+    // that differs.
     std::fs::write(tree.file("../outside.o"), "no object").unwrap();
     std::fs::write(
         tree.file("../.outside.o.cmd"),
@@ -91,7 +91,7 @@ fn a_name_that_leads_out_of_the_tree_is_not_followed(#[case] member: &str) {
 
     let (_tree, answer) = answer_in_time(tree);
 
-    let findings = answer.unwrap().checked.findings;
+    let findings = answer.unwrap().inspection.findings;
     let expected = ["crc.cmd-missing", "elf.damaged"];
     assert_eq!(keys(&findings), expected.into(), "\n{}", list(&findings));
     for finding in &findings {
@@ -111,7 +111,7 @@ fn a_module_outside_of_the_tree_is_not_followed(#[case] module: &str) {
     std::fs::write(tree.file("../outside.mod"), "/etc/passwd\n").unwrap();
     tree.edit("modules.order", |text| format!("{text}{module}\n"));
     let (_tree, answer) = answer_in_time(tree);
-    assert_eq!(answer.unwrap().checked.findings, []);
+    assert_eq!(answer.unwrap().inspection.findings, []);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn an_object_of_a_module_outside_of_the_tree_is_not_followed() {
     tree.edit("drivers/m/m.mod", |text| format!("{text}/etc/passwd\n"));
     let (_tree, answer) = answer_in_time(tree);
     let finding = only(answer.unwrap());
-    assert_eq!(finding.rule.key, "crc.cmd-missing");
+    assert_eq!(&*finding.key, "crc.cmd-missing");
     assert_eq!(finding.object, "/etc/passwd");
 }
 
@@ -140,7 +140,7 @@ fn what_is_no_file_is_not_read_in_place_of_an_object(#[case] make: &str) {
     let finding = only(answer.unwrap());
     assert_eq!(finding.object, "lib/ring.o");
     assert!(
-        ["elf.damaged", "archive.member-missing"].contains(&finding.rule.key),
+        ["elf.damaged", "archive.member-missing"].contains(&&*finding.key),
         "{finding:?}"
     );
 }
@@ -184,7 +184,7 @@ fn what_is_no_file_does_not_stop_klto_anywhere(#[case] make: &str) {
         match answer {
             // Module.symvers has the same lines.
             Ok(_) if file == "vmlinux.symvers" => {}
-            Ok(answer) => assert_ne!(answer.checked.findings, [], "{file}"),
+            Ok(answer) => assert_ne!(answer.inspection.findings, [], "{file}"),
             Err(error) => assert!(error.to_string().contains(file), "{error}"),
         }
     }
@@ -196,12 +196,12 @@ fn an_object_that_may_not_be_read_is_a_finding() {
     let tree = Tree::pristine(X86_64, LtoMode::Thin);
     tree.shell("chmod 000 lib/ring.o");
     if std::fs::read(tree.file("lib/ring.o")).is_ok() {
-        eprintln!("left out: whoever runs this test may read everything");
+        eprintln!("skipped: this test runs as a user who may read everything");
         return;
     }
     let finding = only(tree.answer().unwrap());
     assert_eq!(
-        (finding.rule.key, &*finding.object),
+        (&*finding.key, &*finding.object),
         ("elf.damaged", "lib/ring.o")
     );
     assert!(finding.evidence.contains("ermission denied"), "{finding:?}");
@@ -216,7 +216,7 @@ fn an_object_that_may_not_be_read_is_a_finding() {
 #[case::of_dots(b"...")]
 fn an_odd_name_of_a_member_is_a_name(#[case] member: &[u8]) {
     let (_tree, answer) = answer_in_time(with_member(member));
-    let findings = answer.unwrap().checked.findings;
+    let findings = answer.unwrap().inspection.findings;
     let found = keys(&findings);
     for finding in &findings {
         assert_eq!(
@@ -226,7 +226,7 @@ fn an_odd_name_of_a_member_is_a_name(#[case] member: &[u8]) {
             list(&findings)
         );
     }
-    // Not there, or no object; and the .cmd file beside it is not there either.
+    // Missing, or not an object; and its .cmd file is missing too.
     assert!(
         found.contains("archive.member-missing") || found.contains("elf.damaged"),
         "\n{}",
@@ -240,7 +240,7 @@ fn an_odd_name_of_a_member_is_a_name(#[case] member: &[u8]) {
 #[case::empty(b"", "")]
 fn a_name_that_is_none_is_a_finding(#[case] member: &[u8], #[case] read: &str) {
     let (_tree, answer) = answer_in_time(with_member(member));
-    let findings = answer.unwrap().checked.findings;
+    let findings = answer.unwrap().inspection.findings;
     assert!(
         findings.iter().any(|finding| finding.object == read),
         "\n{}",
@@ -257,14 +257,14 @@ fn an_odd_name_of_an_object_that_is_there_is_read() {
     std::fs::copy(tree.file("init/version.o"), tree.path().join(name)).unwrap();
     std::fs::copy(tree.file("init/.version.o.cmd"), tree.path().join(cmd)).unwrap();
     let (_tree, answer) = answer_in_time(tree);
-    assert_eq!(answer.unwrap().checked.findings, []);
+    assert_eq!(answer.unwrap().inspection.findings, []);
 }
 
 #[test]
 fn a_very_long_name_is_a_name() {
     let long = format!("{}x.o", "folder/".repeat(10_000));
     let (_tree, answer) = answer_in_time(with_member(long.as_bytes()));
-    let findings = answer.unwrap().checked.findings;
+    let findings = answer.unwrap().inspection.findings;
     assert!(
         findings.iter().all(|f| f.object == long),
         "\n{}",

@@ -1,4 +1,4 @@
-//! `index.*`, broken: what the thin link wrote, and what became of it.
+//! `index.*`, broken: what the thin link wrote, and what was done with it.
 
 use super::case::broken;
 use crate::support::tree::Tree;
@@ -8,7 +8,7 @@ use crate::support::tree::recipes::Recipes;
 broken! {
     one_object_is_compiled_for_full_lto: X86_64 ThinDist => ["index.not-listed"]
         at "virt/kvm/vcpu.o" saying "without a ThinLTO summary (full LTO)";
-    one_object_is_left_out_of_the_thin_link: RISCV ThinDist => ["index.not-listed"]
+    one_object_is_skipped_of_the_thin_link: RISCV ThinDist => ["index.not-listed"]
         at "init/version.o" saying "bitcode with a ThinLTO summary";
     the_thin_link_is_given_an_object_too_many: ARM64 ThinDist => ["index.not-ir"]
         at "drivers/m/two.o" saying "not a member of built-in-fixup.a";
@@ -34,7 +34,7 @@ broken! {
         at "kernel/sched/core.thinlto-native.o" saying "older than kernel/sched/core.o.thinlto.bc";
     a_native_object_is_older_than_its_object: LOONGARCH ThinDist => ["index.stale"]
         at "lib/ring.thinlto-native.o" saying "older than lib/ring.o";
-    a_front_end_ran_behind_the_back_of_make: ARM64 ThinDist => ["index.stale"]
+    a_front_end_ran_without_make: ARM64 ThinDist => ["index.stale"]
         at "init/main.o.thinlto.bc" saying "older than init/main.o";
 }
 
@@ -54,7 +54,7 @@ fn one_object_is_compiled_for_full_lto(tree: &mut Tree) {
 }
 
 /// The thin link reads another list than `builtin.order`.
-fn one_object_is_left_out_of_the_thin_link(tree: &mut Tree) {
+fn one_object_is_skipped_of_the_thin_link(tree: &mut Tree) {
     tree.shell("grep -v version builtin.order > shorter.order");
     tree.make(
         Step::Index,
@@ -135,6 +135,6 @@ fn a_native_object_is_older_than_its_object(tree: &mut Tree) {
     tree.touch("lib/ring.o.thinlto.bc");
 }
 
-fn a_front_end_ran_behind_the_back_of_make(tree: &mut Tree) {
+fn a_front_end_ran_without_make(tree: &mut Tree) {
     tree.shell(&tree.recorded_command("init/.main.o.cmd"));
 }

@@ -1,4 +1,4 @@
-//! `log.*`, broken: what real tools say of a build that comes to its end all the same.
+//! `log.*`, broken: messages of real tools in a build that still finishes.
 
 use klto::model::cell::LtoMode;
 use rstest::rstest;
@@ -88,7 +88,7 @@ fn sed_finds_no_file(tree: &mut Tree) {
     hear(tree, "sed -n '/saved_c_flags_/s/.*:= //p' kvm/.vcpu.o.cmd");
 }
 
-/// GNU ar before 2.39, patch 1 of v12 alone.
+/// GNU ar before 2.39, with only patch 1 of v12.
 fn the_archiver_does_not_know_thin(tree: &mut Tree) {
     tree.add_to_log("ar: unrecognized option '--thin'\nUsage: ar [emulation options] [-]{dmpqrstx}[abcDfilMNoOPsSTuvV] [--plugin <name>] [member-name] [count] archive-file file...");
 }
@@ -130,7 +130,7 @@ fn a_message_is_found_by_its_key(#[case] line: &str, #[case] key: &str) {
     tree.add_to_log(line);
     let findings = tree.findings();
     assert_eq!(findings.len(), 1, "{}", list(&findings));
-    assert_eq!(findings[0].rule.key, key);
+    assert_eq!(findings[0].key, key);
     assert_eq!(findings[0].evidence, line);
 }
 
@@ -142,7 +142,7 @@ fn a_message_is_found_by_its_key(#[case] line: &str, #[case] key: &str) {
 )]
 #[case::a_tool_in_prose("note: the archiver (ar) and sed are used as they are")]
 #[case::nothing("")]
-fn a_line_that_means_nothing_is_no_finding(#[case] line: &str) {
+fn a_harmless_line_is_not_a_finding(#[case] line: &str) {
     let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
     tree.add_to_log(line);
     assert_eq!(tree.findings(), []);

@@ -1,4 +1,4 @@
-//! What a build in another mode left behind is not judged: stale files are normal, the
+//! Files left by a build in another mode are not checked: stale files are normal, the
 //! archives say what counts.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::support::tree::layout::{ARM64, RISCV, Target, X86_64};
 use crate::support::tree::recipes::{Recipes, native};
 use crate::support::tree::{Tree, keys};
 
-/// Files that distributed mode makes and nobody deletes.
+/// Files that distributed mode makes and nothing deletes.
 const DISTRIBUTED: [&str; 6] = [
     "builtin.order",
     "vmlinux.thinlto-index",
@@ -106,7 +106,7 @@ fn a_kernel_without_modversions_has_no_crc(#[case] mode: LtoMode) {
     assert_eq!(tree.findings(), []);
 }
 
-/// Where vmlinux alone is made, modules of an earlier build stay, maybe of another one.
+/// If only vmlinux is built, modules of an earlier, perhaps different, build stay.
 #[test]
 fn modules_of_an_earlier_build_are_not_judged() {
     let tree = Tree::pristine(ARM64, LtoMode::Thin);

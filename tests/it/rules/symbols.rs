@@ -6,7 +6,7 @@ use crate::support::tree::kbuild::Step;
 use crate::support::tree::recipes::Recipes;
 
 broken! {
-    the_thin_link_is_told_that_it_is_the_last: X86_64 ThinDist => ["symbols.lost"]
+    the_thin_link_runs_as_the_final_link: X86_64 ThinDist => ["symbols.lost"]
         at "virt/kvm/vcpu.thinlto-native.o" saying "'vcpu_stop' first";
     a_cache_answers_with_another_object: ARM64 ThinDist => ["symbols.lost"]
         at "init/version.thinlto-native.o" saying "lacks 1 of 1 symbols, 'synthetic_banner' first";
@@ -21,7 +21,7 @@ broken! {
 }
 
 /// Without `-r` the linker keeps what the entry point needs, and the rest is local or gone.
-fn the_thin_link_is_told_that_it_is_the_last(tree: &mut Tree) {
+fn the_thin_link_runs_as_the_final_link(tree: &mut Tree) {
     tree.make(
         Step::Index,
         Recipes {

@@ -11,7 +11,7 @@ use crate::support::tree::recipes::{Recipes, dot_cmd, native};
 use crate::support::tree::{MADE, Tree, keys};
 
 fn assert_unfinished(tree: &Tree, stage: &str) {
-    let checked = tree.answer().unwrap().checked;
+    let checked = tree.answer().unwrap().inspection;
     assert!(
         checked.findings.is_empty(),
         "{stage}:\n{}",
@@ -77,7 +77,7 @@ fn a_configured_tree_that_was_never_built_has_no_finding() {
             false => std::fs::remove_file(&path).unwrap(),
         }
     }
-    let checked = tree.answer().unwrap().checked;
+    let checked = tree.answer().unwrap().inspection;
     assert_eq!(checked.findings, []);
     assert_eq!(
         checked.unfinished.as_deref(),
@@ -86,7 +86,7 @@ fn a_configured_tree_that_was_never_built_has_no_finding() {
 }
 
 /// The flags changed, and make stopped before it came to all back ends: the native
-/// objects of the earlier build are older than their objects, and will be made again.
+/// objects of the earlier build are older than their objects, and will be rebuilt.
 #[test]
 fn native_objects_that_make_has_not_come_to_again_are_not_judged() {
     let mut tree = Tree::pristine(ARM64, LtoMode::ThinDist);

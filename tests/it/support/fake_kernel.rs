@@ -1,6 +1,6 @@
-//! A kernel source tree that builds in no time, and goes wrong as it is told to: the
+//! A kernel source tree that builds in no time, and fails in a chosen way: the
 //! tree is `fake_kernel/`, its `fault` file says what goes wrong. Comes with a matrix,
-//! and with a `PATH` of its own, so that tests depend on nothing but make and a shell.
+//! and with a `PATH` of its own, so that tests depend only on make and a shell.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -68,7 +68,7 @@ impl FakeKernel {
         self.dir().join("tools")
     }
 
-    /// Writes the matrix anew.
+    /// Replaces the matrix.
     pub fn matrix(&self, modes: &str, timeout: &str) {
         let text = format!(
             "name: fake\n\
@@ -151,7 +151,7 @@ impl FakeKernel {
 
     /// What [`FakeKernel::run`] leaves for the cell of that name.
     pub fn cell_dir(&self, cell: &str) -> PathBuf {
-        self.work().join("cells").join(cell)
+        self.work().join("cells/7.2.13").join(cell)
     }
 
     /// Links to the programs that do run, and programs that do nothing in place of
@@ -176,7 +176,7 @@ impl FakeKernel {
     }
 }
 
-/// The tools that `klto doctor` looks for where there are none at all.
+/// The tools that `klto doctor` looks for if there are none at all.
 fn wanted_tools(empty: &Path) -> Vec<String> {
     let doctor = finish(klto(["doctor"]).env("PATH", empty));
     doctor

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::fake_kernel::FakeKernel;
-use crate::support::program::{Ended, finish, klto};
+use crate::support::program::{Ended, finish, klto, within};
 
 /// What makes everything from nothing.
 pub const ALL: [&str; 3] = ["tinyconfig", "prepare", "modpost"];
@@ -67,7 +67,7 @@ impl Probed {
         self.write(path, &format!("{old}{text}"));
     }
 
-    /// Writes a file where no fingerprint looks.
+    /// Writes a file that no fingerprint covers.
     pub fn around(&self, file: &str, text: &str) {
         fs::write(self.kernel.dir().join(file), text).unwrap();
     }
@@ -92,13 +92,13 @@ impl Probed {
         command
     }
 
-    /// Probes one cell; gives how that ended, and the goals that make ran for it.
+    /// Probes one cell; returns how it ended, and the goals that make ran for it.
     pub fn probe(&self, more: &[&str]) -> (Ended, Vec<String>) {
         let ended = finish(self.command(&["--lto", "thin-dist"]).args(more));
         (ended, self.goals())
     }
 
-    /// The exit code alone.
+    /// Only the exit code.
     pub fn code(&self, more: &[&str]) -> i32 {
         self.probe(more).0.code.unwrap()
     }
@@ -116,6 +116,19 @@ impl Probed {
         self.kernel
             .work()
             .join("cells/x86_64/probe/thin-dist/llvm-22")
+    }
+
+    /// The record of the one cell, in the one state of the sources that was probed.
+    pub fn record(&self) -> PathBuf {
+        let states = fs::read_dir(self.kernel.work().join("records")).unwrap();
+        let states: Vec<PathBuf> = states.map(|state| state.unwrap().path()).collect();
+        assert_eq!(states.len(), 1, "{states:?}");
+        states[0].join("x86_64/probe/thin-dist/llvm-22/record.json")
+    }
+
+    /// Forgets every result, and nothing that was built.
+    pub fn forget(&self) {
+        fs::remove_dir_all(self.kernel.work().join("records")).unwrap();
     }
 
     /// Starts a probe that hangs in a goal, and waits until it does.
@@ -171,7 +184,7 @@ impl Probed {
 
 /// What the logs of a cell hold.
 fn logs(slot: &Path) -> impl Iterator<Item = String> {
-    [slot.to_owned(), slot.join("scratch")]
+    [slot.to_owned(), slot.join("scenarios")]
         .into_iter()
         .filter_map(|folder| fs::read_dir(folder).ok())
         .flatten()
@@ -196,7 +209,7 @@ pub struct Hanging {
 }
 
 impl Hanging {
-    /// Sends a signal to klto alone; gives its exit code.
+    /// Sends a signal to klto only; returns its exit code.
     pub fn end_by(&mut self, signal: Signal) -> Option<i32> {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
@@ -240,15 +253,4 @@ impl Drop for Hanging {
             let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
         }
     }
-}
-
-fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while !holds() {
-        if start.elapsed() > limit {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
 }

@@ -21,9 +21,11 @@ pub struct Source {
     pub methods: BTreeSet<String>,
     /// Every macro that is called.
     pub macros: BTreeSet<String>,
+    /// Every string literal, also in macros, without documentation.
+    pub strings: Vec<String>,
     /// The matches with a catch-all arm: the types their patterns name.
     pub catch_alls: Vec<BTreeSet<String>>,
-    /// The files of its modules that are for tests alone.
+    /// The files of its modules that are only for tests.
     test_files: Vec<String>,
 }
 
@@ -77,7 +79,7 @@ impl Source {
     }
 }
 
-/// Every source below `folder` that is not for tests alone.
+/// Every source below `folder` that is not only for tests.
 pub fn read_all(folder: &Path) -> Vec<Source> {
     let mut sources = Vec::new();
     for file in rust_files(folder) {
@@ -126,11 +128,11 @@ struct Reader {
     source: Source,
     /// The module that is being read, without `crate`.
     module: Vec<String>,
-    /// What `use` gives a name to.
+    /// The names that `use` introduces.
     aliases: BTreeMap<String, Vec<String>>,
     /// The type whose `impl` is being read.
     implemented: Option<String>,
-    /// Paths as they are written, but for `self` and `super`.
+    /// Paths as they are written, except for `self` and `super`.
     found: Vec<Vec<String>>,
 }
 
@@ -217,6 +219,11 @@ impl Reader {
             }
             if !path.is_empty() {
                 self.take(std::mem::take(&mut path));
+            }
+            if let Some((literal, _)) = cursor.literal()
+                && let syn::Lit::Str(text) = syn::Lit::new(literal)
+            {
+                self.source.strings.push(text.value());
             }
             if let Some((inside, _, _, rest)) = cursor.any_group() {
                 self.take_tokens(inside);
@@ -356,6 +363,16 @@ impl<'ast> Visit<'ast> for Reader {
         self.source.macros.extend(name.map(|s| s.ident.to_string()));
         let tokens = TokenBuffer::new2(called.tokens.clone());
         self.take_tokens(tokens.begin());
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.source.strings.push(text.value());
+    }
+
+    fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
+        if let syn::Meta::List(list) = &attribute.meta {
+            self.take_tokens(TokenBuffer::new2(list.tokens.clone()).begin());
+        }
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {

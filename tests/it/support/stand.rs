@@ -1,5 +1,5 @@
-//! A stage for scenarios: the tiny kernel or the fake one, with one line of it broken,
-//! built once in a folder of its own. Whatever is played, it looks afterwards whether the
+//! A test bed for scenarios: the tiny kernel or the fake one, with one line broken, built
+//! once in a folder of its own. After each scenario it checks that the
 //! sources and the build tree are what they were.
 
 use std::collections::BTreeMap;
@@ -8,30 +8,30 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use klto::build::dir_state::{DirState, mirror, set_modified};
-use klto::build::kbuild::{Build, KERNEL, Outcome, Target};
-use klto::build::process::Cancel;
+use klto::build::kbuild::{Build, BuildOutcome, KERNEL, Target, Watch};
+use klto::build::process::{Cancel, Meter};
 use klto::input::arch_table;
 use klto::input::yaml;
-use klto::judge::inspect::{InspectRequest, check_tree};
+use klto::judge::inspect::{InspectRequest, inspect};
 use klto::judge::snapshot::Snapshot;
 use klto::model::cell::{Cell, LtoMode};
 use klto::model::error::Error;
 use klto::model::facts::Goal;
-use klto::model::finding::Finding;
-use klto::run::scenario::play::{CleanBuild, Played, Stage};
+use klto::model::record::FindingRecord;
+use klto::run::scenario::engine::{CleanBuild, ScenarioContext, ScenarioOutcome};
 use klto::run::scenario::{EditTargets, Scenario};
 use tempfile::TempDir;
 
 /// Which sources are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
-    /// A makefile of a few lines; its tree is none that klto can check.
+    /// A makefile of a few lines; klto cannot check its tree.
     Tiny,
     /// Leaves a tree that breaks no rule.
     Fake,
 }
 
-/// One file, what stands there, and what comes in its place.
+/// One file, a text in it, and its replacement.
 pub type Break = (&'static str, &'static str, &'static str);
 
 const SITE: &str = "
@@ -57,9 +57,9 @@ pub struct Stand {
     cell: Cell,
     prepared: DirState,
     built_state: DirState,
-    pub findings: Vec<Finding>,
-    facets: Snapshot,
-    /// Facts of clean builds of other modes; their tree is in `clean`.
+    pub findings: Vec<FindingRecord>,
+    snapshot: Snapshot,
+    /// Snapshots of clean builds of other modes; their tree is in `clean`.
     pub others: BTreeMap<LtoMode, Snapshot>,
     pub builds_others: bool,
     pub cancel: Cancel,
@@ -99,7 +99,7 @@ impl Stand {
             prepared: DirState::default(),
             built_state: DirState::default(),
             findings: Vec::new(),
-            facets: Snapshot::new(),
+            snapshot: Snapshot::new(),
             others: BTreeMap::new(),
             builds_others: true,
             cancel: Cancel::new(),
@@ -110,8 +110,9 @@ impl Stand {
 
     fn build_first(&mut self, kernel: Kernel) {
         let (dir, log) = (self.path("build"), self.path("first.log"));
-        let done = |outcome: Outcome| assert!(matches!(outcome, Outcome::Done), "{outcome:?}");
-        let (prepared, facets) = self.with_build(&log, |build| match kernel {
+        let done =
+            |outcome: BuildOutcome| assert!(matches!(outcome, BuildOutcome::Done), "{outcome:?}");
+        let (prepared, snapshot) = self.with_build(&log, |build| match kernel {
             Kernel::Tiny => {
                 fs::write(dir.join(".config"), "").unwrap();
                 let prepared = DirState::of(&dir).unwrap();
@@ -124,7 +125,7 @@ impl Stand {
                 build.configure(true).unwrap().unwrap();
                 let prepared = DirState::of(&dir).unwrap();
                 done(build.make_with(&[], &[]).unwrap());
-                let answer = check_tree(&InspectRequest {
+                let answer = inspect(&InspectRequest {
                     build: &dir,
                     source: Some(build.source),
                     log: None,
@@ -133,18 +134,16 @@ impl Stand {
                     mode: Some(build.cell.lto),
                     requested: &build.cell.requested(),
                     only: &[],
-                    allows: &[],
-                    cell: None,
                 });
                 let answer = answer.unwrap();
-                assert!(answer.checked.findings.is_empty(), "{answer:#?}");
-                (prepared, answer.facets)
+                assert!(answer.inspection.findings.is_empty(), "{answer:#?}");
+                (prepared, answer.snapshot)
             }
         });
         mirror(&dir, &self.path("built")).unwrap();
         self.built_state = DirState::of(&self.path("built")).unwrap();
         self.prepared = prepared;
-        self.facets = facets;
+        self.snapshot = snapshot;
     }
 
     fn with_build<T>(&self, log: &Path, act: impl FnOnce(Build<'_>) -> T) -> T {
@@ -158,6 +157,8 @@ impl Stand {
             log,
             deadline: None,
             cancel: &self.cancel,
+            meter: &Meter::new(),
+            watch: Watch(&|_| {}),
         })
     }
 
@@ -165,40 +166,44 @@ impl Stand {
         self.dir.path().join(name)
     }
 
-    /// Plays steps, each a line of YAML.
-    pub fn play(&self, steps: &str) -> Result<Played, Error> {
+    /// Runs steps, each a line of YAML.
+    pub fn run(&self, steps: &str) -> Result<ScenarioOutcome, Error> {
         let text = format!("name: case\nabout: a case\nsteps:\n{steps}");
         let scenario: Scenario = yaml::parse(&text, Path::new("case.yaml")).unwrap();
-        let site: EditTargets = yaml::parse(SITE, Path::new("site.yaml")).unwrap();
+        let edit_targets: EditTargets = yaml::parse(SITE, Path::new("edit-targets.yaml")).unwrap();
         let before = self.everything();
         let clean = self.path("clean");
-        let others = self.others.iter().map(|(mode, facets)| {
+        let others = self.others.iter().map(|(mode, snapshot)| {
             let dir = &*clean;
-            (*mode, CleanBuild { dir, facets })
+            (*mode, CleanBuild { dir, snapshot })
         });
         let others = others.collect();
         let played = self.with_build(&self.path("last.log"), |build| {
-            let stage = Stage {
+            let context = ScenarioContext {
                 build,
                 prepared: &self.prepared,
                 built: &self.path("built"),
                 built_state: &self.built_state,
-                site: &site,
+                edit_targets: &edit_targets,
                 findings: &self.findings,
-                facets: &self.facets,
-                others: &others,
+                snapshot: &self.snapshot,
+                clean_builds: &others,
                 builds_others: self.builds_others,
                 scratch: &self.path("scratch"),
                 gitignore: &self.path("source"),
-                no_shuffle: Some("no shuffle here"),
+                has_shuffle: false,
             };
-            stage.play(&scenario)
+            context.run(&scenario)
         });
-        assert_eq!(self.everything(), before, "{steps} leaves something behind");
+        assert_eq!(
+            self.everything(),
+            before,
+            "{steps} leaves something in the tree"
+        );
         played
     }
 
-    /// How often make ran for the steps that were played.
+    /// How often make ran for the last steps.
     pub fn makes(&self) -> usize {
         self.logs().len()
     }

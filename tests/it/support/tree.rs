@@ -17,13 +17,16 @@ use std::time::SystemTime;
 
 use klto::input::arch_table;
 use klto::judge::check::{self, Coverage, Subject};
-use klto::judge::inspect::{Answer, InspectRequest, check_tree, mode_of};
+use klto::judge::inspect::{InspectRequest, Inspected, inspect, mode_of};
 use klto::model::cell::LtoMode;
 use klto::model::error::Error;
 use klto::model::facts::{Facts, Goal};
 use klto::model::finding::Finding;
+use klto::model::record::FindingRecord;
 use klto::tree::collect::{BuildTree, collect};
 use tempfile::TempDir;
+
+use crate::support::kept;
 
 use kbuild::{Kbuild, Step, Stopped};
 use layout::Target;
@@ -149,7 +152,7 @@ impl Tree {
         toolchain::shell(&self.path(), command).expect_ok()
     }
 
-    /// Makes an archive anew from a list of members; it keeps its time.
+    /// Recreates an archive from a list of members; it keeps its time.
     pub fn archive(&self, archive: &str, letters: &str, members: &[&str]) {
         self.keeping_time(archive, || {
             self.remove(archive);
@@ -180,7 +183,7 @@ impl Tree {
     }
 
     /// Builds again from `step` on by other recipes, which make cannot bring to the end:
-    /// what the steps behind would make is not there.
+    /// the files of the later steps are missing.
     #[track_caller]
     pub fn make_until_it_fails(&mut self, step: Step, recipes: Recipes, fails_at: Step) -> String {
         self.unmake(step);
@@ -192,7 +195,7 @@ impl Tree {
     }
 
     /// Builds again from `first` to `last`, where make is interrupted: what the steps
-    /// behind made is still there, of the earlier build.
+    /// made is still there, from the earlier build.
     #[track_caller]
     pub fn make_until(&mut self, first: Step, last: Step, recipes: Recipes) {
         self.kbuild.recipes = recipes;
@@ -231,13 +234,27 @@ impl Tree {
     }
 
     /// What klto says of the tree and its log.
-    pub fn answer(&self) -> Result<Answer, Error> {
+    pub fn answer(&self) -> Result<Inspected, Error> {
         self.ask(&Asked::default())
     }
 
-    /// Asks with other expectations than those that the tree itself gives rise to.
-    pub fn ask(&self, asked: &Asked) -> Result<Answer, Error> {
-        check_tree(&InspectRequest {
+    /// Asks with other expectations than those that the tree itself gives rise to. What klto
+    /// says of the tree, it must say of its facts after they were kept.
+    pub fn ask(&self, asked: &Asked) -> Result<Inspected, Error> {
+        self.with_request(asked, |request| {
+            let inspected = inspect(request)?;
+            kept::assert_same(request, &inspected);
+            Ok(inspected)
+        })
+    }
+
+    /// What a record would hold of the tree.
+    pub fn inspect(&self) -> Result<Inspected, Error> {
+        self.with_request(&Asked::default(), inspect)
+    }
+
+    fn with_request<T>(&self, asked: &Asked, ask: impl FnOnce(&InspectRequest) -> T) -> T {
+        ask(&InspectRequest {
             build: &self.path(),
             source: None,
             log: Some(&self.kbuild.log()),
@@ -246,14 +263,12 @@ impl Tree {
             mode: asked.mode,
             requested: &asked.requested,
             only: &[],
-            allows: &[],
-            cell: None,
         })
     }
 
     #[track_caller]
-    pub fn findings(&self) -> Vec<Finding> {
-        self.answer().unwrap().checked.findings
+    pub fn findings(&self) -> Vec<FindingRecord> {
+        self.answer().unwrap().inspection.findings
     }
 
     /// What is read from the tree and its log.
@@ -298,8 +313,8 @@ pub const MADE: &[(Step, &str)] = &[
 ];
 
 /// The keys of findings, each once.
-pub fn keys(findings: &[Finding]) -> BTreeSet<&'static str> {
-    findings.iter().map(|finding| finding.rule.key).collect()
+pub fn keys(findings: &[FindingRecord]) -> BTreeSet<&str> {
+    findings.iter().map(|finding| &*finding.key).collect()
 }
 
 /// Where the pristine tree is, building it if no test has yet.

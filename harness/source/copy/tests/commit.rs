@@ -44,7 +44,7 @@ fn state(copy: &SourceCopy) -> (Vec<BTreeMap<PathBuf, String>>, [blake3::Hash; 2
     )
 }
 
-/// Brings `copy` to the commit, and holds it against one that is made from nothing.
+/// Brings `copy` to the commit, and compares it with one that is made from nothing.
 fn assert_in_step(repository: &Repository, rev: &str, copy: &Path, after: &str) {
     let fresh = tempfile::tempdir().unwrap();
     let fresh = sync_commit(repository, rev, fresh.path());
@@ -78,7 +78,9 @@ fn a_commit_and_its_checkout_have_one_fingerprint() {
 fn a_copy_goes_from_a_directory_to_commits_and_back() {
     let repository = repository();
     let copy = repository.beside("copy");
-    let directory = || SourceCopy::sync(&repository.path(), &copy, &["x86"], &[]).unwrap();
+    let directory = || {
+        SourceCopy::of_files(Files::Directory(&repository.path()), &copy, &["x86"], &[]).unwrap()
+    };
     let inode = |path: &str| fs::metadata(copy.join("early").join(path)).unwrap().ino();
     let first = state(&directory()).1;
     let before = inode(HEADER);

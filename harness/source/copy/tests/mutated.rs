@@ -42,7 +42,7 @@ fn a_mutation_changes_the_copy_until_it_is_left_out(
     assert_eq!(kernel.prints(), clean);
 }
 
-/// Long after the file was written nothing but the mutation tells that its copy is another.
+/// Long after the file was written, only the mutation shows that its copy differs.
 #[test]
 fn a_mutation_is_undone_though_everything_is_settled() {
     let kernel = Kernel::new();
@@ -95,8 +95,8 @@ fn a_mutation_is_applied_to_what_the_source_holds_now() {
 }
 
 #[rstest]
-#[case::no_pattern(HEADER, "no such text", &["«no such text» 0 times", "mistake", HEADER])]
-#[case::pattern_twice("include/twice.h", "x", &["«x» 2 times", "mistake", "include/twice.h"])]
+#[case::no_pattern(HEADER, "no such text", &["'no such text' 0 times", "mistake", HEADER])]
+#[case::pattern_twice("include/twice.h", "x", &["'x' 2 times", "mistake", "include/twice.h"])]
 #[case::no_file("include/nothing.h", "x", &["there is no include/nothing.h"])]
 #[case::file_is_not_copied("drivers/net/net.c", "int", &["there is no drivers/net/net.c"])]
 #[case::file_is_outside("../outside", "x", &["there is no ../outside"])]
@@ -115,7 +115,7 @@ fn a_mutation_that_does_not_fit_is_refused(
 
     assert!(matches!(error, Error::Usage(_)), "{error}");
     let text = error.to_string();
-    let remedy = "choose another mutation, or another kernel";
+    let remedy = "choose another mutation or another kernel";
     for part in says.iter().chain(&[remedy]) {
         assert!(text.contains(part), "{part}: {text}");
     }

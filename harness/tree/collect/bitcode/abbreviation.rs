@@ -116,7 +116,7 @@ impl Abbreviations {
         self.operands.get(start..*self.ends.get(index)?)
     }
 
-    /// Reads one definition, which stands behind DEFINE_ABBREV.
+    /// Reads one definition, which follows DEFINE_ABBREV.
     pub(super) fn define(&mut self, bits: &mut Bits) -> Result<()> {
         let at = bits.offset();
         let malformed = |problem| BitcodeError::MalformedAbbreviation { at, problem };

@@ -1,5 +1,5 @@
 //! A cursor over the bits of a bitcode file: fixed and variable width numbers, alignment, blobs.
-//! The lowest layer of the reader: nothing is read behind the bytes it was given, and every length
+//! The lowest layer of the reader: nothing is read after the bytes it was given, and every length
 //! is compared with the bits that are left before it is believed.
 
 use super::{BitOffset, BitcodeError, Result};

@@ -1,7 +1,7 @@
 //! The LLVM bit stream: blocks, records and the abbreviations they are written with. It stands
 //! between `bits` and the meaning that `container` and `bitcode` give to blocks and records.
 //!
-//! A block never reads past its own end, one that nobody opens costs its header only, and
+//! A block never reads past its own end, a block that is not opened costs only its header, and
 //! nothing recurses, so the work is linear in the input. The format is LLVM's
 //! `docs/BitCodeFormat.rst`; where that is silent, `lib/Bitstream/Reader` decides.
 
@@ -47,7 +47,7 @@ impl BlockInfo {
     }
 }
 
-/// A block whose header has been read; its parent already stands behind it.
+/// A block whose header has been read; its parent is already positioned after it.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) id: u64,
@@ -57,7 +57,7 @@ pub(super) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Reads the header behind ENTER_SUBBLOCK, which stood at `at`, and passes over the body.
+    /// Reads the header after ENTER_SUBBLOCK, which was at `at`, and passes over the body.
     fn enter(bits: &mut Bits<'a>, at: BitOffset) -> Result<Self> {
         let id = bits.vbr(8)?;
         let width = u32::try_from(bits.vbr(4)?).unwrap_or(u32::MAX);
@@ -109,7 +109,7 @@ impl<'a> Blocks<'a> {
         Blocks(Bits::new(bytes, start))
     }
 
-    /// The next block; none at the end, behind which two words of zero padding may follow.
+    /// The next block; none at the end, which may be followed by two words of zero padding.
     pub(super) fn next(&mut self) -> Result<Option<Block<'a>>> {
         let bits = &mut self.0;
         if bits.left() <= 64 && bits.rest().iter().all(|byte| *byte == 0) {
@@ -162,7 +162,7 @@ impl<'a> Body<'a, '_> {
         self.next_defining(None)
     }
 
-    /// Like [`Body::next`], with abbreviations going to `target` where there is one.
+    /// Like [`Body::next`], with abbreviations going to `target` if there is one.
     fn next_defining(
         &mut self,
         mut target: Option<&mut Abbreviations>,
@@ -205,7 +205,7 @@ impl<'a> Body<'a, '_> {
         }
     }
 
-    /// The operands of the record just begun, but for a blob.
+    /// The operands of the current record, without a blob.
     pub(super) fn operands(&mut self) -> Result<&[u64]> {
         let mut operands = std::mem::take(&mut self.operands);
         operands.clear();
@@ -214,7 +214,7 @@ impl<'a> Body<'a, '_> {
         Ok(&self.operands)
     }
 
-    /// The blob of the record just begun; empty where it has none.
+    /// The blob of the current record; empty if it has none.
     pub(super) fn blob(&mut self) -> Result<&'a [u8]> {
         Ok(self.walk(u64::MAX, |_| ())?.unwrap_or_default())
     }
@@ -431,7 +431,7 @@ mod tests {
     )]
     #[case::nested_block_longer_than_its_parent(
         |w: &mut Writer| { w.id(1).vbr(8, 10).vbr(4, 3).align().fixed(32, 100); },
-        "block 10 at byte 8 is truncated: expected 400 bytes behind its header, found 4"
+        "block 10 at byte 8 is truncated: expected 400 bytes after its header, found 4"
     )]
     fn malformed_blocks_are_refused(#[case] body: fn(&mut Writer), #[case] message: &str) {
         assert_eq!(records(body).unwrap_err().to_string(), message);

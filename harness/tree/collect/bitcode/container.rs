@@ -20,9 +20,9 @@ pub(super) struct Container<'a> {
     blocks: Blocks<'a>,
     pub(super) info: BlockInfo,
     has_module: bool,
-    /// Whether the last module's names stand in a string table that has not come yet.
+    /// Whether the last module's names are in a string table that has not been read yet.
     pub(super) lacks_strtab: bool,
-    /// The first symbol table, and the first string table behind it: what LLVM takes as well.
+    /// The first symbol table, and the first string table after it: LLVM uses the same.
     pub(super) symtab: Option<&'a [u8]>,
     pub(super) strtab: Option<&'a [u8]>,
 }
@@ -198,7 +198,7 @@ mod tests {
     )]
     #[case::cut_in_a_block(
         b"BC\xC0\xDE\x21\x0c\0\0\x94\x26\0\0\x0b\x02\x21\0".to_vec(),
-        "block 8 at byte 4 is truncated: expected 39504 bytes behind its header, found 4"
+        "block 8 at byte 4 is truncated: expected 39504 bytes after its header, found 4"
     )]
     #[case::cut_wrapper(
         wrapped(20, 0, b"")[..12].to_vec(),

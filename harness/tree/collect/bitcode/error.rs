@@ -47,7 +47,7 @@ pub enum BitcodeError {
         left: u64,
     },
     #[error(
-        "block {block} at {at} is truncated: expected {claimed} bytes behind its header, found {left}"
+        "block {block} at {at} is truncated: expected {claimed} bytes after its header, found {left}"
     )]
     BlockTooLong {
         at: BitOffset,
@@ -89,7 +89,7 @@ pub enum BitcodeError {
     #[error("expected a module block, found the end of the bitcode")]
     NoModule,
     #[error(
-        "expected a string table behind the module or symbol table, found the end of the bitcode: \
+        "expected a string table after the module or symbol table, found the end of the bitcode: \
          the file was cut short"
     )]
     NoStringTable,

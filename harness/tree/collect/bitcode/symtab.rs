@@ -163,7 +163,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*word))
 }
 
-/// Two words, which are 0 behind the end.
+/// Two words, which are 0 after the end.
 fn pair(bytes: &[u8], at: usize) -> (u32, u32) {
     let word = |at| word(bytes, at).unwrap_or(0);
     (word(at), word(at + 4))

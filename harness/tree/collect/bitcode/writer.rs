@@ -103,7 +103,7 @@ impl Writer {
         self.id(2).definition(ops)
     }
 
-    /// What stands behind DEFINE_ABBREV.
+    /// What follows DEFINE_ABBREV.
     pub(super) fn definition(&mut self, ops: &[Op]) -> &mut Self {
         self.vbr(5, ops.len() as u64);
         for op in ops {
@@ -119,7 +119,7 @@ impl Writer {
         self
     }
 
-    /// The array of char6 that stands in a record of an abbreviation.
+    /// The array of char6 in a record of an abbreviation.
     pub(super) fn char6(&mut self, text: &str) -> &mut Self {
         const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._";
         self.vbr(6, text.len() as u64);

@@ -1,10 +1,10 @@
-//! Changes text inside bitcode, which stands at any bit: fields of six bits (LLVM's
+//! Changes text inside bitcode, which may start at any bit: fields of six bits (LLVM's
 //! char6) or of seven, least significant bit first, as the bitstream format has them.
 
 /// Replaces a text in char6 by one of the same length.
 ///
 /// # Panics
-/// Where it does not stand in the bitcode exactly once.
+/// If it does not occur in the bitcode exactly once.
 pub fn replace_char6(bitcode: &[u8], old: &str, new: &str) -> Vec<u8> {
     replace(bitcode, &fields(old, 6, char6), &fields(new, 6, char6))
 }
@@ -16,7 +16,7 @@ fn char6(c: u8) -> u8 {
         b'0'..=b'9' => c - b'0' + 52,
         b'.' => 62,
         b'_' => 63,
-        _ => panic!("«{}» is not in char6", char::from(c)),
+        _ => panic!("'{}' is not in char6", char::from(c)),
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Step {
     Objects,
     /// `built-in-fixup.a`.
     Fixup,
-    /// `builtin.order`; distributed mode alone, like the next two.
+    /// `builtin.order`; only in distributed mode, like the next two.
     Order,
     /// `vmlinux.thinlto-index` and the `.thinlto.bc` files.
     Index,
@@ -94,7 +94,7 @@ impl Kbuild {
         self.out.join(self.srctree)
     }
 
-    /// The build log lies in the source tree.
+    /// The build log is in the source tree.
     pub fn log(&self) -> PathBuf {
         self.source().join("build.log")
     }

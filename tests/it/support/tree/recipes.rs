@@ -60,7 +60,7 @@ impl Default for Recipes {
     }
 }
 
-/// A front-end compile, in make's words. All of it is text for the shell.
+/// A front-end compile, as makefile text for the shell.
 #[derive(Debug, Clone)]
 pub struct Front {
     /// `$(CC)`.
@@ -111,7 +111,7 @@ pub struct Back {
     pub cc: String,
     /// `$(be_flags)`: what `sed` finds in the object's `.cmd` file.
     pub saved: String,
-    /// The options behind the saved flags.
+    /// The options after the saved flags.
     pub options: String,
     /// `$(word 2, $^)`.
     pub index: String,
@@ -131,7 +131,7 @@ impl Back {
         )
     }
 
-    /// What `if_changed` writes beside the native object.
+    /// What `if_changed` writes to the native object's `.cmd` file.
     pub fn cmd_file(&self) -> String {
         format!(
             "savedcmd_{} := {}\n",

@@ -58,7 +58,7 @@ pub fn shell(dir: &Path, recipe: &str) -> Ran {
     run(dir, "/bin/sh", ["-c", recipe])
 }
 
-/// What tells one installed compiler from another, without the time it takes to start it.
+/// What distinguishes installed compilers, without the time it takes to start it.
 pub fn clang_identity() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let clang = std::env::split_paths(&path)
@@ -82,7 +82,7 @@ pub fn version_number(version_text: &str) -> u32 {
     let parts = version_text
         .split_whitespace()
         .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))
-        .unwrap_or_else(|| panic!("no version in «{version_text}»"));
+        .unwrap_or_else(|| panic!("no version in '{version_text}'"));
     parts
         .split('.')
         .take(3)

@@ -1,4 +1,4 @@
-/* Cut at ":= ", its flags still parse, so they are lost without a word. */
+/* Cut at ":= ", its flags still parse, so they are lost silently. */
 
 extern const char probe_flag_assign_word[];
 

@@ -1,5 +1,5 @@
 //! `compile_commands.json`, as `scripts/clang-tools/gen_compile_commands.py` writes it
-//! from `.cmd` files. It is made on request, so it is no step of the build.
+//! from `.cmd` files. It is made on request, so it is not a step of the build.
 
 use serde_json::{Value, json};
 

@@ -240,7 +240,7 @@ pub fn genksyms(unit: &Unit) -> String {
         .collect()
 }
 
-/// What genksyms would compute; here any number that depends on the symbol alone.
+/// What genksyms would compute; here any number that depends only on the symbol.
 pub fn crc(symbol: &str) -> u32 {
     let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     symbol.bytes().fold(0x811c_9dc5, hash)

@@ -177,7 +177,7 @@ impl Kbuild {
         Ok(())
     }
 
-    /// The `#SYMVER` lines beside the objects.
+    /// The `#SYMVER` lines in the objects' `.cmd` files.
     fn read_crcs(&self, objects: &[String]) -> Result<BTreeMap<String, u32>, String> {
         let mut crcs = BTreeMap::new();
         for object in objects {
@@ -207,7 +207,7 @@ impl Kbuild {
         self.done(run(&self.out, CLANG, &args)).map(|_| ())
     }
 
-    /// What `scripts/Makefile.modfinal` does, behind modpost's table of versions.
+    /// What `scripts/Makefile.modfinal` does, after modpost's version table.
     pub(super) fn modules(&self) -> Result<(), String> {
         let out = &self.out;
         let mut versions = String::new();

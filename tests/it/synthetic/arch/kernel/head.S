@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The first object of the image. Data alone, so that it assembles for every architecture. */
+/* The first object of the image. Only data, so that it assembles for every architecture. */
 	.section .head.text, "ax"
 	.balign 8
 	.globl _start

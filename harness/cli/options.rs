@@ -1,0 +1,72 @@
+//! Options that several commands share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::report::{Format, Options, ReportFile};
+
+/// Which sources.
+#[derive(Debug, Args)]
+pub struct SourceOptions {
+    /// The kernel's source tree, or a git repository that has it; it is only read.
+    #[arg(long, value_name = "DIR", env = "KLTO_KERNEL")]
+    pub kernel: PathBuf,
+    /// Take the sources from this commit of the git repository in --kernel, instead of the
+    /// files there. The checkout stays as it is.
+    #[arg(long = "ref", value_name = "REF")]
+    pub reference: Option<String>,
+}
+
+/// How jobs run.
+#[derive(Debug, Args)]
+pub struct JobOptions {
+    /// Run every job again, also where an earlier result could be used.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Stop everything as soon as one cell fails.
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Write what happens to this file, one JSON object per line.
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+}
+
+/// How to report.
+#[derive(Debug, Args)]
+pub struct ReportOptions {
+    /// The format of the report on standard output.
+    #[arg(long, default_value = Format::Text.name(), value_parser = format())]
+    pub format: Format,
+    /// Also write the report to a file: 'json=FILE'. Repeatable.
+    #[arg(long, value_name = "FORMAT=FILE")]
+    pub report: Vec<ReportFile>,
+    #[command(flatten)]
+    pub details: Details,
+}
+
+/// How much a report shows.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Details {
+    /// Show every object of a group of findings, and every line of a difference.
+    #[arg(long)]
+    pub all: bool,
+    /// Show findings that an allow entry covers in full, not in one line.
+    #[arg(long)]
+    pub allowed: bool,
+}
+
+impl From<Details> for Options {
+    fn from(details: Details) -> Options {
+        Options {
+            all: details.all,
+            allowed: details.allowed,
+        }
+    }
+}
+
+/// Reads a format by its name, and lists the names in `--help`.
+pub fn format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
+}

@@ -1,0 +1,91 @@
+//! Progress bars on a terminal: a bar for each cell at work, and a line above them for each
+//! verdict as it lands.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{Event, Events, verdict};
+
+/// Bars on standard error.
+#[derive(Debug, Default)]
+pub struct Bars {
+    all: MultiProgress,
+    /// The bars of the cells at work.
+    cells: Mutex<BTreeMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    /// No cell is at work yet.
+    #[must_use]
+    pub fn new() -> Bars {
+        Bars::default()
+    }
+
+    fn say(&self, line: &str) {
+        // If the terminal is gone, nobody can be informed.
+        let _ = self.all.println(line);
+    }
+
+    fn with_bar(&self, cell: &str, change: impl FnOnce(&ProgressBar)) {
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = cells.get(cell) {
+            change(bar);
+        }
+    }
+
+    fn start(&self, cell: &str) {
+        let bar = self.all.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(cell.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.insert(cell.to_owned(), bar);
+    }
+
+    fn end(&self, cell: &str) {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = cells.remove(cell) {
+            bar.finish_and_clear();
+            self.all.remove(&bar);
+        }
+    }
+}
+
+impl Events for Bars {
+    fn on(&self, event: &Event<'_>) {
+        match event {
+            Event::Planned { .. } => {}
+            Event::Note { text } => self.say(text),
+            Event::Started { cell } => self.start(cell),
+            Event::Waiting { cell, why } => {
+                self.with_bar(cell, |bar| bar.set_message(format!("waiting: {why}")));
+            }
+            Event::Stage {
+                cell,
+                stage,
+                objects,
+                expected,
+            } => self.with_bar(cell, |bar| {
+                let of = expected.map_or(String::new(), |all| format!("/{all}"));
+                bar.set_message(format!("{stage}, {objects}{of} objects"));
+            }),
+            Event::Scenario { cell, scenario } => {
+                let name = &scenario.name;
+                self.with_bar(cell, |bar| bar.set_message(format!("{name} done")));
+            }
+            Event::Done { record } => {
+                self.end(&record.cell);
+                self.say(&verdict(record));
+            }
+            Event::Finished => {
+                // No bar is in the way of what is printed next.
+                let _ = self.all.clear();
+            }
+        }
+    }
+}

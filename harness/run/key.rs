@@ -1,0 +1,75 @@
+//! The key of a job: distinguishes everything that its result depends on. A
+//! record is used again only under the same key.
+
+use crate::build::{environment, toolchain};
+use crate::model::cell::Cell;
+use crate::model::error::Error;
+
+/// What the keys of all jobs of a run have in common.
+#[derive(Debug, Clone)]
+pub struct CommonKey(blake3::Hash);
+
+impl CommonKey {
+    /// `source` distinguishes one content of the sources from every other, `place` is where builds
+    /// happen: paths are written into what is made.
+    ///
+    /// # Errors
+    /// Where our own program cannot be read.
+    pub fn new(source: &str, place: &[&std::path::Path]) -> Result<CommonKey, Error> {
+        let mut hasher = blake3::Hasher::new();
+        add(&mut hasher, source.as_bytes());
+        add(&mut hasher, environment::fingerprint().as_bytes());
+        add(&mut hasher, own_program()?.as_bytes());
+        for place in place {
+            add(&mut hasher, place.as_os_str().as_encoded_bytes());
+        }
+        Ok(CommonKey(hasher.finalize()))
+    }
+
+    /// The key of a job: of its cell, and of the jobs whose trees it uses. Scenarios are no
+    /// part of it, for a record says which ran; nor are allow entries, which are applied
+    /// whenever a record is used.
+    #[must_use]
+    pub fn of(&self, cell: &Cell, needs: &[&str]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        add(&mut hasher, self.0.as_bytes());
+        add(&mut hasher, toolchain::fingerprint(cell).as_bytes());
+        add(&mut hasher, parts(cell).as_bytes());
+        for needed in needs {
+            add(&mut hasher, needed.as_bytes());
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+/// Everything in a cell that determines what is built.
+fn parts(cell: &Cell) -> String {
+    let Cell {
+        arch,
+        config_name: _,
+        base,
+        enable,
+        disable,
+        set,
+        lto,
+        toolchain_name: _,
+        make,
+        goals,
+        scenarios: _,
+        timeout: _,
+    } = cell;
+    format!("{arch:?} {base} {enable:?} {disable:?} {set:?} {lto} {make:?} {goals:?}")
+}
+
+/// With its length, so that no two sequences of parts are the same bytes.
+fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_le_bytes());
+    hasher.update(part);
+}
+
+/// Distinguishes this program from any other: its rules and its miniature are in it.
+fn own_program() -> Result<blake3::Hash, Error> {
+    let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
+    let content = std::fs::read(&program).map_err(Error::io(&program, "read"))?;
+    Ok(blake3::hash(&content))
+}

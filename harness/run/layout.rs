@@ -1,0 +1,102 @@
+//! What a whole kernel and the miniature do differently: where a job is built, and how its
+//! tree is prepared up to the first object. [`super::pipeline`] does the rest for both.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::job::Job;
+use super::pipeline::FinishedTree;
+use super::place::Place;
+use crate::build::kbuild::{Build, BuildOutcome, Failure, Target};
+use crate::judge::check;
+use crate::model::cell::Cell;
+use crate::model::error::Error;
+use crate::model::record::{FindingRecord, Reproduce};
+use crate::run::scenario::EditTargets;
+
+/// How the jobs of a run are laid out on disk.
+pub trait Layout: fmt::Debug + Sync {
+    /// The folders of a cell.
+    fn place(&self, cell: &Cell) -> Place;
+
+    /// The source tree that make is given.
+    fn source(&self, place: &Place) -> PathBuf;
+
+    /// How far builds go.
+    fn target(&self) -> Target;
+
+    /// Variables for ccache, if objects come from it.
+    fn ccache(&self, cell: &Cell) -> Option<Vec<(&'static str, OsString)>>;
+
+    /// Prepares the build tree up to the first object.
+    ///
+    /// # Errors
+    /// Where the machine fails, the time is over or the user interrupts.
+    fn prepare(
+        &self,
+        job: &Job,
+        place: &Place,
+        build: &Build<'_>,
+        base: Option<&FinishedTree>,
+    ) -> Result<Prepared, Error>;
+
+    /// Called after a make failed, before that is reported.
+    ///
+    /// # Errors
+    /// Where klto is to blame, not the kernel.
+    fn check_failure(&self, build: &Build<'_>) -> Result<(), Error>;
+
+    /// Called before scenarios run: brings back the sources that an earlier one, which was
+    /// killed, had edited.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn restore_sources(&self, place: &Place, cell: &Cell) -> Result<(), Error>;
+
+    /// What a scenario may change of the sources.
+    ///
+    /// # Errors
+    /// Where the list of what may be changed cannot be read.
+    fn edit_targets(&self) -> Result<EditTargets, Error>;
+
+    /// The tree whose `.gitignore` files count.
+    fn gitignore<'a>(&'a self, source: &'a Path) -> PathBuf;
+
+    /// Whether `switch` makes clean builds of its own.
+    fn builds_other_modes(&self) -> bool;
+
+    /// How to see the same by hand; `failed` is what a failed make was making.
+    fn reproduce(&self, build: &Build<'_>, failed: Option<&str>) -> Reproduce;
+}
+
+/// Configures a tree, with the base target or on top of what is there, and makes what comes
+/// before the first object where that is asked for.
+///
+/// # Errors
+/// As [`Layout::prepare`].
+pub fn configure(build: &Build<'_>, from_base: bool, prepare: bool) -> Result<Prepared, Error> {
+    let cell = build.cell;
+    let config = match build.configure(from_base)? {
+        Ok(config) => config,
+        Err(failure) => return Ok(Prepared::Failed(failure)),
+    };
+    let findings = check::config::check_config(&config, cell.lto, &cell.requested());
+    if !findings.is_empty() {
+        let findings = findings.into_iter().map(FindingRecord::from);
+        return Ok(Prepared::Misconfigured(findings.collect()));
+    }
+    if prepare && let BuildOutcome::Failed(failure) = build.prepare()? {
+        return Ok(Prepared::Failed(failure));
+    }
+    Ok(Prepared::Ready)
+}
+
+/// How preparing ended.
+#[derive(Debug)]
+pub enum Prepared {
+    Ready,
+    /// The configuration is not the one that was asked for.
+    Misconfigured(Vec<FindingRecord>),
+    Failed(Failure),
+}

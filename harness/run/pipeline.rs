@@ -1,0 +1,384 @@
+//! A job goes in, a record comes out: configure, build, inspect, run scenarios, compare with
+//! what was accepted, apply allow entries. The one place that does so, for a whole kernel and
+//! for the miniature; what differs between them is a [`Layout`].
+//!
+//! What the kernel does wrong is a finding in the record; what the machine does wrong is its
+//! error.
+
+mod build;
+mod compare;
+mod scenarios;
+
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime};
+
+use super::events::{Event, Events};
+use super::job::{Job, JobId};
+use super::key::CommonKey;
+use super::layout::Layout;
+use super::place::Place;
+use super::rules;
+use crate::build::dir_state::is_there;
+use crate::build::doctor;
+use crate::build::kbuild::{Build, Watch};
+use crate::build::process::{Cancel, Meter};
+use crate::input::allow::Allow;
+use crate::judge::allowed::mark_allowed;
+use crate::judge::baseline;
+use crate::judge::inspect::{Expected, Inspected, judge_facts};
+use crate::model::cell::{Cell, LtoMode};
+use crate::model::error::Error;
+use crate::model::record::{Baseline, CellRecord, Cost, Outcome, ScenarioRecord};
+use crate::model::tolerances::Tolerances;
+use crate::source::sources::Sources;
+use crate::store::lock::{Lock, Patience, Sharing};
+use crate::store::record_dir::Loaded;
+use crate::store::snapshots::SnapshotDir;
+
+/// What all jobs of a run share.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub layout: &'a dyn Layout,
+    pub key: &'a CommonKey,
+    /// The revision as paths have it.
+    pub revision: &'a str,
+    pub sources: &'a Sources,
+    pub snapshots: Option<&'a SnapshotDir>,
+    pub allows: &'a [Allow],
+    pub tolerances: &'a Tolerances,
+    /// Jobs of one make.
+    pub make_jobs: usize,
+    pub ccache: bool,
+    /// Whether this make has `--shuffle`.
+    pub has_shuffle: bool,
+    /// Whether to run jobs again whose records could be used.
+    pub fresh: bool,
+    pub events: &'a dyn Events,
+    pub cancel: &'a Cancel,
+}
+
+/// A finished build tree: another job may begin with it, or be compared with it.
+#[derive(Debug, Clone)]
+pub struct FinishedTree {
+    pub cell: Cell,
+    pub key: String,
+    pub place: Place,
+}
+
+/// The finished trees of the jobs that have run.
+pub type Finished = BTreeMap<JobId, FinishedTree>;
+
+/// A job at work.
+pub(super) struct AtWork<'a> {
+    pub context: &'a Context<'a>,
+    pub job: &'a Job,
+    pub name: &'a str,
+    pub place: &'a Place,
+    pub key: &'a str,
+    pub finished: &'a Finished,
+    pub deadline: Option<Instant>,
+    pub started: Instant,
+    pub meter: &'a Meter,
+    /// What the job has cost in earlier runs whose results are used.
+    pub earlier: Cost,
+}
+
+/// Runs a job, or takes its record from an earlier run; also returns its build tree, if
+/// that is finished. Never fails: what made it inconclusive is in the record.
+pub fn run_job(
+    context: &Context<'_>,
+    job: &Job,
+    finished: &Finished,
+) -> (CellRecord, Option<FinishedTree>) {
+    let name = job.cell.name();
+    context.events.on(&Event::Started { cell: &name });
+    let mut record = new_record(context, &name);
+    let tree = attempt(context, job, &name, finished, &mut record).unwrap_or_else(|error| {
+        record.error = Some(reason(&error));
+        None
+    });
+    apply_allows(context.allows, &mut record);
+    record.settle();
+    (record, tree)
+}
+
+fn new_record(context: &Context<'_>, name: &str) -> CellRecord {
+    CellRecord {
+        revision: context.revision.to_owned(),
+        kernel: context.sources.version().to_owned(),
+        host: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        ..CellRecord::new(name.to_owned())
+    }
+}
+
+fn attempt(
+    context: &Context<'_>,
+    job: &Job,
+    name: &str,
+    finished: &Finished,
+    record: &mut CellRecord,
+) -> Result<Option<FinishedTree>, Error> {
+    let cell = &job.cell;
+    if context.cancel.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    if let Some(reason) = context.sources.lacks(cell) {
+        record.outcome = Outcome::Skip(reason);
+        return Ok(None);
+    }
+    if let Some(reason) = doctor::missing_for(cell, context.ccache) {
+        return Err(Error::Machine(reason));
+    }
+    let needed = job.needs().filter_map(|id| finished.get(&id));
+    let needed: Vec<&str> = needed.map(|tree| tree.key.as_str()).collect();
+    let key = context.key.of(cell, &needed);
+    let place = context.layout.place(cell);
+    let deadline = Instant::now().checked_add(cell.timeout);
+    let mut work = AtWork {
+        context,
+        job,
+        name,
+        place: &place,
+        key: &key,
+        finished,
+        deadline,
+        started: Instant::now(),
+        meter: &Meter::new(),
+        earlier: Cost::default(),
+    };
+    let _lock = work.lock(&place, Sharing::Exclusive)?;
+
+    let done = work.carry_out(record);
+    if let Err(error) = &done {
+        record.error = Some(reason(error));
+    }
+    // The record says whatever happened.
+    let saved = work.save(record);
+    done.and(saved)?;
+    scenarios::keep_asked_for(job, record);
+    let has_tree = record.is_finished() && place.has_tree_of(&key);
+    Ok(has_tree.then(|| FinishedTree {
+        cell: cell.clone(),
+        key: key.clone(),
+        place: place.clone(),
+    }))
+}
+
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Cancelled => "interrupted".to_owned(),
+        error => error.in_one_line(),
+    }
+}
+
+impl AtWork<'_> {
+    /// Does what the job asks for, as far as an earlier run has not.
+    fn carry_out(&mut self, record: &mut CellRecord) -> Result<(), Error> {
+        let mut seen = self.take_up(record)?;
+        if !record.is_finished() {
+            scenarios::skip_all(self.job, record);
+            record.baseline = baseline_without_kernel(self.context, self.name)?;
+            return Ok(());
+        }
+        let own = |seen: Option<Inspected>| match seen {
+            Some(seen) => Ok(seen),
+            None => AtWork::judge_kept(&self.job.cell, self.place),
+        };
+        if scenarios::are_missing(self, record) {
+            let inspected = own(seen.take())?;
+            record.reused = false;
+            scenarios::run(self, &inspected, record)?;
+            seen = Some(inspected);
+        }
+        compare::compare(self, record)?;
+        match self.context.snapshots {
+            Some(snapshots) => compare_with_accepted(snapshots, &own(seen)?, record),
+            None => Ok(()),
+        }
+    }
+
+    /// Fills the record: from an earlier run, or by building.
+    fn take_up(&mut self, record: &mut CellRecord) -> Result<Option<Inspected>, Error> {
+        if !self.context.fresh
+            && let Loaded::Same(kept) = self.place.record.load_for(self.key)
+            && self.can_go_on(&kept)
+        {
+            *record = *kept;
+            self.earlier = record.cost;
+            record.reused = true;
+            // What stopped an earlier run is over.
+            record.error = None;
+            record.baseline = Baseline::None;
+            record.differences.clear();
+            return Ok(None);
+        }
+        self.key.clone_into(&mut record.job);
+        let build::Built {
+            inspected,
+            is_finished,
+        } = build::build(self, record)?;
+        if is_finished {
+            self.place.set_tree_of(Some(self.key))?;
+        }
+        record.cost = self.cost();
+        self.conclude(record);
+        let facts = inspected.as_ref().map(|inspected| &inspected.facts);
+        self.place.record.save(record, facts)?;
+        let build = ScenarioRecord::of_build(record);
+        self.context.events.on(&Event::Scenario {
+            cell: self.name,
+            scenario: &build,
+        });
+        Ok(inspected)
+    }
+
+    /// Whether what is missing in a kept record can be had without a new build.
+    fn can_go_on(&self, kept: &CellRecord) -> bool {
+        if kept.inspection.is_none() {
+            // An error stopped the build.
+            return false;
+        }
+        !kept.is_finished()
+            || !scenarios::are_missing(self, kept)
+            || self.place.has_tree_of(self.key) && is_there(&self.place.prepared())
+    }
+
+    /// Locks a job's folder; reports it if it has to wait.
+    pub fn lock(&self, place: &Place, sharing: Sharing) -> Result<Lock, Error> {
+        let patience = Patience {
+            until: self.deadline,
+            cancel: self.context.cancel,
+        };
+        let mut say = || {
+            self.context.events.on(&Event::Waiting {
+                cell: self.name,
+                why: "another klto is at work on it",
+            });
+        };
+        Lock::take(&place.folder, sharing, patience, &mut say)
+    }
+
+    /// Judges the facts that are kept beside a record: what a snapshot of it says.
+    pub fn judge_kept(cell: &Cell, place: &Place) -> Result<Inspected, Error> {
+        let facts = place.record.facts()?.ok_or_else(|| {
+            Error::Machine(format!(
+                "{}: the facts of the build are missing\n  run again with --fresh",
+                place.folder.display()
+            ))
+        })?;
+        let expected = Expected {
+            arch: Some(&cell.arch),
+            mode: Some(cell.lto),
+            requested: &cell.requested(),
+            only: &[],
+        };
+        judge_facts(facts, &place.folder, &expected)
+    }
+
+    /// The build of this job, whose output goes to `log`.
+    pub fn build<'a>(&'a self, paths: &'a build::Paths, watch: Watch<'a>) -> Build<'a> {
+        Build {
+            cell: &self.job.cell,
+            source: &paths.source,
+            dir: &paths.dir,
+            target: self.context.layout.target(),
+            jobs: self.context.make_jobs,
+            ccache: paths.ccache.as_deref(),
+            log: &paths.log,
+            deadline: self.deadline,
+            cancel: self.context.cancel,
+            meter: self.meter,
+            watch,
+        }
+    }
+
+    /// Saves the record, with what the job has cost so far.
+    pub fn save(&self, record: &mut CellRecord) -> Result<(), Error> {
+        if record.reused {
+            // Nothing ran.
+            return Ok(());
+        }
+        record.cost = self.cost();
+        self.conclude(record);
+        self.place.record.save_record(record)
+    }
+
+    /// Marks what is allowed, and derives the outcome.
+    pub fn conclude(&self, record: &mut CellRecord) {
+        apply_allows(self.context.allows, record);
+        record.settle();
+    }
+
+    fn cost(&self) -> Cost {
+        let (usage, earlier) = (self.meter.usage(), &self.earlier);
+        Cost {
+            wall_seconds: earlier.wall_seconds + self.started.elapsed().as_secs_f64(),
+            user_seconds: earlier.user_seconds + usage.user.as_secs_f64(),
+            system_seconds: earlier.system_seconds + usage.system.as_secs_f64(),
+            peak_memory_kib: earlier.peak_memory_kib.max(usage.peak_memory_kib),
+        }
+    }
+
+    /// The finished tree of a mode among the jobs whose clean builds this one needs.
+    pub fn clean_builds(&self) -> impl Iterator<Item = (LtoMode, &FinishedTree)> {
+        let ids = self.job.clean_builds.iter();
+        ids.filter_map(|id| self.finished.get(id))
+            .map(|tree| (tree.cell.lto, tree))
+    }
+}
+
+fn compare_with_accepted(
+    snapshots: &SnapshotDir,
+    inspected: &Inspected,
+    record: &mut CellRecord,
+) -> Result<(), Error> {
+    let accepted = snapshots.accepted(&record.cell)?;
+    let (build_id, snapshot) = (&inspected.build_id, &inspected.snapshot);
+    (record.baseline, record.differences) =
+        baseline::compare(accepted.as_ref(), build_id, snapshot);
+    snapshots.propose(&record.cell, build_id, snapshot, accepted.as_ref())
+}
+
+/// A kernel that cannot be built is a regression only if it has been accepted before.
+fn baseline_without_kernel(context: &Context<'_>, cell: &str) -> Result<Baseline, Error> {
+    let accepted = match context.snapshots {
+        Some(snapshots) => snapshots.accepted(cell)?,
+        None => None,
+    };
+    Ok(match accepted {
+        Some(accepted)
+            if baseline::is_same_kernel(&accepted.build_id.kernel, context.sources.version()) =>
+        {
+            Baseline::Regressed
+        }
+        Some(_) | None => Baseline::None,
+    })
+}
+
+/// Marks the findings that allow entries cover, and adds the texts of the rules that the
+/// record names. A record that is used again is marked by today's entries.
+pub fn apply_allows(allows: &[Allow], record: &mut CellRecord) {
+    let (cell, kernel) = (record.cell.clone(), record.kernel.clone());
+    if let Some(inspection) = &mut record.inspection {
+        mark_allowed(&mut inspection.findings, allows, (&cell, "build"), &kernel);
+    }
+    for scenario in &mut record.scenarios {
+        let place = (cell.as_str(), scenario.name.as_str());
+        mark_allowed(&mut scenario.findings, allows, place, &kernel);
+    }
+    for comparison in &mut record.comparisons {
+        mark_allowed(
+            &mut comparison.findings,
+            allows,
+            (&cell, "compare"),
+            &kernel,
+        );
+    }
+    for (key, text) in rules::texts(record.keys()) {
+        record.rules.entry(key).or_insert(text);
+    }
+}

@@ -1,0 +1,102 @@
+//! Whole kernels: each cell is built in a folder of its own, whose path has the revision in
+//! it; the tree stays, and another cell may begin with a copy of it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::job::Job;
+use super::layout::{Layout, Prepared, configure};
+use super::pipeline::FinishedTree;
+use super::place::Place;
+use super::scenario::EditTargets;
+use crate::build::dir_state::{create_dir, mirror, remove_file};
+use crate::build::kbuild::{self, Build, Target};
+use crate::build::process::Command;
+use crate::model::cell::Cell;
+use crate::model::error::Error;
+use crate::model::record::Reproduce;
+use crate::store::record_dir::RecordDir;
+
+/// Whole kernels of one revision, in a work directory.
+#[derive(Debug)]
+pub struct WholeKernel<'a> {
+    pub work: &'a Path,
+    pub source: &'a Path,
+    /// As paths have it.
+    pub revision: &'a str,
+    pub ccache: bool,
+}
+
+impl Layout for WholeKernel<'_> {
+    fn place(&self, cell: &Cell) -> Place {
+        let folder = self
+            .work
+            .join("cells")
+            .join(self.revision)
+            .join(cell.name());
+        Place {
+            record: RecordDir::new(&folder),
+            folder,
+        }
+    }
+
+    fn source(&self, _: &Place) -> PathBuf {
+        self.source.to_owned()
+    }
+
+    fn target(&self) -> Target {
+        kbuild::KERNEL
+    }
+
+    fn ccache(&self, _: &Cell) -> Option<Vec<(&'static str, OsString)>> {
+        self.ccache.then(Vec::new)
+    }
+
+    fn prepare(
+        &self,
+        job: &Job,
+        _: &Place,
+        build: &Build<'_>,
+        base: Option<&FinishedTree>,
+    ) -> Result<Prepared, Error> {
+        remove_file(build.dir)?;
+        match base {
+            Some(tree) => mirror(&tree.place.build(), build.dir)?,
+            None => create_dir(build.dir)?,
+        }
+        // What was prepared for the other mode is there already.
+        configure(build, base.is_none(), job.prepares && base.is_none())
+    }
+
+    fn check_failure(&self, _: &Build<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn restore_sources(&self, _: &Place, _: &Cell) -> Result<(), Error> {
+        // The copy of the sources was brought back when the run began.
+        Ok(())
+    }
+
+    fn edit_targets(&self) -> Result<EditTargets, Error> {
+        EditTargets::kernel()
+    }
+
+    fn gitignore<'a>(&'a self, source: &'a Path) -> PathBuf {
+        source.to_owned()
+    }
+
+    fn builds_other_modes(&self) -> bool {
+        false
+    }
+
+    fn reproduce(&self, build: &Build<'_>, failed: Option<&str>) -> Reproduce {
+        let places = [(build.dir, "O"), (build.source, "KERNEL")];
+        let check = Command::new("klto").arg("check").arg(build.dir);
+        let commands = build.reproduce(failed).into_iter().chain([check]);
+        Reproduce {
+            kernel: build.source.display().to_string(),
+            build: build.dir.display().to_string(),
+            commands: commands.map(|c| c.shell_words_in(&places)).collect(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The form in which facts are kept: a line that says what the file is, then one zstd frame
+//! with a checksum.
+//!
+//! ```text
+//! klto facts, format 1, by klto 0.1.0, job 5d41402abc4b2a76b9719d911017c592
+//! ```
+//!
+//! The line up to the version stays the same for all formats to come. The frame contains
+//! the fields of [`Facts`] in their order, without their names, as the crate `postcard`
+//! writes them: a field that comes, goes or moves makes a new [`FORMAT`].
+
+use std::io::{ErrorKind, Read as _, Write as _};
+
+use crate::model::facts::Facts;
+
+/// The format that this klto writes, and the only one it reads.
+pub const FORMAT: u32 = 1;
+
+const MAGIC: &str = "klto facts, format ";
+/// No header is longer.
+const LONGEST_HEADER: usize = 512;
+/// No tree has more: facts of 30,000 objects take a fifth of it.
+const LARGEST: u64 = 1 << 30;
+/// How far back the compressor looks, as a power of two; the reader keeps as much in memory.
+const WINDOW: u32 = 23;
+const LEVEL: i32 = 6;
+
+/// Facts that were read back.
+#[derive(Debug)]
+pub struct KeptFacts {
+    pub facts: Facts,
+    /// The key of the job that they are of.
+    pub job: String,
+}
+
+/// Why facts cannot be read back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadFacts {
+    #[error("it is not a facts file of klto: it does not begin with '{}'", MAGIC.trim_end())]
+    NotFacts,
+    #[error("it is of format {format}, written by klto {klto}")]
+    OtherFormat { format: u32, klto: String },
+    #[error("it is cut off after {0} bytes")]
+    CutOff(usize),
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+/// The content of a facts file.
+///
+/// # Errors
+/// What cannot be written, as a text.
+pub fn encode(facts: &Facts, job: &str) -> Result<Vec<u8>, String> {
+    let content = postcard::to_stdvec(facts).map_err(|e| e.to_string())?;
+    seal(&content, job).map_err(|e| e.to_string())
+}
+
+/// The facts in the content of a facts file.
+///
+/// # Errors
+/// Why there are none.
+pub fn decode(bytes: &[u8]) -> Result<KeptFacts, BadFacts> {
+    let (job, frame) = split_header(bytes)?;
+    let content = unseal(frame).map_err(|e| match e.kind() {
+        ErrorKind::UnexpectedEof => BadFacts::CutOff(bytes.len()),
+        _ => BadFacts::Damaged(e.to_string()),
+    })?;
+    Ok(KeptFacts {
+        facts: parse(&content).map_err(BadFacts::Damaged)?,
+        job: job.to_owned(),
+    })
+}
+
+fn seal(content: &[u8], job: &str) -> std::io::Result<Vec<u8>> {
+    let klto = env!("CARGO_PKG_VERSION");
+    let header = format!("{MAGIC}{FORMAT}, by klto {klto}, job {job}\n");
+    if header.len() > LONGEST_HEADER || job.contains('\n') {
+        return Err(std::io::Error::other(format!(
+            "'{job}' is not the key of a job"
+        )));
+    }
+    let mut encoder = zstd::Encoder::new(header.into_bytes(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.window_log(WINDOW)?;
+    encoder.write_all(content)?;
+    encoder.finish()
+}
+
+/// The job's key, and what follows the header.
+fn split_header(bytes: &[u8]) -> Result<(&str, &[u8]), BadFacts> {
+    let begin = &bytes[..bytes.len().min(MAGIC.len())];
+    if !MAGIC.as_bytes().starts_with(begin) {
+        return Err(BadFacts::NotFacts);
+    }
+    let line = bytes.iter().take(LONGEST_HEADER).position(|b| *b == b'\n');
+    let Some(line) = line else {
+        return Err(match bytes.len() < LONGEST_HEADER {
+            true => BadFacts::CutOff(bytes.len()),
+            false => BadFacts::Damaged("its first line does not end".to_owned()),
+        });
+    };
+    let damaged = || BadFacts::Damaged("its first line is not of the form that klto writes".into());
+    let header = std::str::from_utf8(&bytes[MAGIC.len()..line]).map_err(|_| damaged())?;
+    let (format, rest) = header.split_once(", by klto ").ok_or_else(damaged)?;
+    let format: u32 = format.parse().map_err(|_| damaged())?;
+    let (klto, job) = match rest.split_once(", job ") {
+        Some((klto, job)) => (klto, Some(job)),
+        None => (rest, None),
+    };
+    if format != FORMAT {
+        let klto = klto.to_owned();
+        return Err(BadFacts::OtherFormat { format, klto });
+    }
+    Ok((job.ok_or_else(damaged)?, &bytes[line + 1..]))
+}
+
+/// What is in the frame. The length that the frame claims is ignored: memory grows with
+/// what is there, up to [`LARGEST`].
+fn unseal(frame: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut decoder = zstd::Decoder::with_buffer(frame)?.single_frame();
+    decoder.window_log_max(WINDOW)?;
+    let mut content = Vec::new();
+    (&mut decoder).take(LARGEST + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LARGEST {
+        return Err(std::io::Error::other(
+            "it contains more than any build tree",
+        ));
+    }
+    match decoder.finish().len() {
+        0 => Ok(content),
+        more => Err(std::io::Error::other(format!(
+            "{more} bytes follow its end"
+        ))),
+    }
+}
+
+fn parse(content: &[u8]) -> Result<Facts, String> {
+    let (facts, rest) = postcard::take_from_bytes::<Facts>(content).map_err(|e| e.to_string())?;
+    if !rest.is_empty() {
+        return Err(format!("{} bytes follow the facts", rest.len()));
+    }
+    facts.check_names()?;
+    Ok(facts)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

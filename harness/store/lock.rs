@@ -1,0 +1,161 @@
+//! Locks on folders, held by a klto and by every process that it started: a make that
+//! outlives a killed klto goes on writing, and so goes on holding the lock.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{FdFlags, fcntl_setfd};
+
+use crate::build::dir_state::create_dir;
+use crate::build::process::Cancel;
+use crate::model::error::Error;
+
+/// How often a waiting klto tries.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Who else may have the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody: for writers.
+    Exclusive,
+    /// Others that only read.
+    Shared,
+}
+
+/// How long to wait for another klto.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience<'a> {
+    /// When to give up; never, if `None`.
+    pub until: Option<Instant>,
+    pub cancel: &'a Cancel,
+}
+
+/// A lock, held as long as this lives.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Locks `folder`, by the file `lock` in it. `on_wait` is called once, if it has to wait.
+    ///
+    /// # Errors
+    /// If the lock file cannot be written, the time is over or the user interrupts.
+    pub fn take(
+        folder: &Path,
+        sharing: Sharing,
+        patience: Patience<'_>,
+        on_wait: &mut dyn FnMut(),
+    ) -> Result<Lock, Error> {
+        create_dir(folder)?;
+        let path = folder.join("lock");
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(Error::io(&path, "write"))?;
+        let operation = match sharing {
+            Sharing::Exclusive => FlockOperation::NonBlockingLockExclusive,
+            Sharing::Shared => FlockOperation::NonBlockingLockShared,
+        };
+        let mut waits = false;
+        loop {
+            match flock(&file, operation) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(e) => return Err(Error::io(&path, "lock")(e.into())),
+            }
+            if patience.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            if patience.until.is_some_and(|until| Instant::now() >= until) {
+                return Err(Error::Machine(format!(
+                    "timed out while waiting for {}\n  another klto, or a make that a killed one left, still holds it; end that, or choose another directory with --work",
+                    path.display()
+                )));
+            }
+            if !waits {
+                waits = true;
+                on_wait();
+            }
+            std::thread::sleep(POLL);
+        }
+        fcntl_setfd(&file, FdFlags::empty()).map_err(|e| Error::io(&path, "lock")(e.into()))?;
+        Ok(Lock(file))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing our own handle would not do: children of other jobs have inherited it.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn take(folder: &Path, sharing: Sharing, wait: Duration) -> (Result<Lock, Error>, usize) {
+        let mut waits = 0;
+        let patience = Patience {
+            until: Instant::now().checked_add(wait),
+            cancel: &Cancel::new(),
+        };
+        let lock = Lock::take(folder, sharing, patience, &mut || waits += 1);
+        (lock, waits)
+    }
+
+    #[rstest]
+    #[case::two_writers(Sharing::Exclusive, Sharing::Exclusive, false)]
+    #[case::a_writer_and_a_reader(Sharing::Exclusive, Sharing::Shared, false)]
+    #[case::a_reader_and_a_writer(Sharing::Shared, Sharing::Exclusive, false)]
+    #[case::two_readers(Sharing::Shared, Sharing::Shared, true)]
+    fn readers_share_and_writers_do_not(
+        #[case] first: Sharing,
+        #[case] second: Sharing,
+        #[case] both: bool,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let (held, waits) = take(folder.path(), first, Duration::ZERO);
+        assert_eq!((held.is_ok(), waits), (true, 0));
+
+        let (other, _) = take(folder.path(), second, Duration::ZERO);
+        assert_eq!(other.is_ok(), both);
+        if let Err(error) = other {
+            assert!(error.to_string().starts_with("timed out while waiting"));
+        }
+        drop(held);
+        assert!(take(folder.path(), second, Duration::ZERO).0.is_ok());
+    }
+
+    #[test]
+    fn whoever_waits_says_so_once_and_goes_on_when_the_lock_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let (held, _) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
+        std::thread::scope(|scope| {
+            let path = folder.path();
+            let waiting =
+                scope.spawn(move || take(path, Sharing::Exclusive, Duration::from_secs(60)));
+            std::thread::sleep(POLL * 3);
+            drop(held);
+            let (lock, waits) = waiting.join().unwrap();
+            assert_eq!((lock.is_ok(), waits), (true, 1));
+        });
+    }
+
+    #[test]
+    fn a_child_that_outlives_its_job_does_not_keep_the_lock() {
+        use crate::build::process::{Command, capture};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (held, _) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
+        // A daemon leaves its group, as a process of another job would.
+        let daemon = Command::new("sh").args(["-c", "setsid sleep 2 >/dev/null 2>&1 &"]);
+        capture(&daemon, None, &Cancel::new()).unwrap();
+        drop(held);
+        let (lock, waits) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
+        assert_eq!((lock.is_ok(), waits), (true, 0));
+    }
+}

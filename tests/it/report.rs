@@ -1,0 +1,229 @@
+//! The reports of one run with every outcome in it, as they are read; and what holds for
+//! each format.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use klto::model::cell::LtoMode;
+use klto::model::record::{CellRecord, Cost, Inspection, RunRecord, SkipReason};
+use klto::report::json::TreeRecord;
+use klto::report::{Format, Options, ReportFile};
+use rstest::rstest;
+
+use crate::support::ktap;
+use crate::support::run_record::{finding, inspection, rules, run_record};
+
+const USUAL: Options = Options {
+    all: false,
+    allowed: false,
+};
+const EVERYTHING: Options = Options {
+    all: true,
+    allowed: true,
+};
+
+fn report(format: Format, options: Options, run: &RunRecord) -> String {
+    let file = "report".into();
+    ReportFile { format, file }.contents(options, run)
+}
+
+fn report_of_tree(format: Format, inspection: &Inspection) -> String {
+    let text = format
+        .reporter(USUAL)
+        .inspection("linux-build", inspection, &rules());
+    anstream::adapter::strip_str(&text).to_string()
+}
+
+/// Trees to check, by name.
+fn trees() -> [(&'static str, Inspection); 4] {
+    let tree = |findings| inspection("x86_64", LtoMode::ThinDist, findings);
+    let lost = |n| {
+        let mut lost = finding("compdb.lost-entries", &format!("mm/{n}.o"), "no entry");
+        lost.allowed = Some("known in 7.2, fixed in 7.4".to_owned());
+        lost
+    };
+    let missing = finding(
+        "flags.saved-missing",
+        "init/main.o",
+        "no saved_c_flags line",
+    );
+    let mut half = tree(Vec::new());
+    half.unfinished = Some("vmlinux is missing".to_owned());
+    [
+        ("good", tree(vec![])),
+        ("known", tree(vec![lost(1), lost(2)])),
+        ("broken", tree(vec![missing, lost(1)])),
+        ("unfinished", half),
+    ]
+}
+
+#[test]
+fn a_run_as_people_read_it() {
+    insta::assert_snapshot!("run-text", report(Format::Text, USUAL, &run_record()));
+}
+
+#[test]
+fn a_run_with_everything_shown() {
+    insta::assert_snapshot!(
+        "run-text-everything",
+        report(Format::Text, EVERYTHING, &run_record())
+    );
+}
+
+#[test]
+fn a_run_in_ktap() {
+    insta::assert_snapshot!("run-ktap", report(Format::Ktap, USUAL, &run_record()));
+}
+
+#[test]
+fn a_cell_in_json() {
+    let mut run = run_record();
+    run.cells = run.cells.split_off(3);
+    run.cells.truncate(1);
+    insta::assert_snapshot!("run-json", report(Format::Json, USUAL, &run));
+}
+
+#[test]
+fn trees_as_people_read_them() {
+    let texts = trees().map(|(_, tree)| report_of_tree(Format::Text, &tree));
+    insta::assert_snapshot!("trees-text", texts.join("----\n"));
+}
+
+#[test]
+fn trees_in_ktap() {
+    let texts = trees().map(|(_, tree)| report_of_tree(Format::Ktap, &tree));
+    insta::assert_snapshot!("trees-ktap", texts.join("----\n"));
+}
+
+#[test]
+fn json_is_read_back_equal() {
+    let run = run_record();
+    let text = report(Format::Json, USUAL, &run);
+    assert_eq!(serde_json::from_str::<RunRecord>(&text).unwrap(), run);
+
+    for (_, tree) in trees() {
+        let text = report_of_tree(Format::Json, &tree);
+        let read: TreeRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.tree, "linux-build");
+        assert_eq!(read.inspection, tree);
+        assert_eq!(read.rules, rules());
+    }
+}
+
+#[test]
+fn a_time_is_read_back_to_its_last_bit() {
+    // One in twelve thousand is not, unless serde_json reads numbers exactly.
+    let cost = Cost {
+        wall_seconds: Duration::from_nanos(57_563_068_415).as_secs_f64(),
+        ..Cost::default()
+    };
+    let text = serde_json::to_string(&cost).unwrap();
+    assert_eq!(serde_json::from_str::<Cost>(&text).unwrap(), cost);
+}
+
+#[rstest]
+#[case::text(Format::Text)]
+#[case::ktap(Format::Ktap)]
+fn text_of_a_tree_moves_no_cursor_and_imitates_no_line(#[case] format: Format) {
+    for options in [USUAL, EVERYTHING] {
+        let text = report(format, options, &run_record());
+        let hidden =
+            |c: &char| c.is_control() && *c != '\n' || ('\u{202a}'..='\u{202e}').contains(c);
+        assert_eq!(text.chars().find(hidden), None);
+        let imitated = |line: &&str| line.trim_start().starts_with("ok 2 forged");
+        assert_eq!(text.lines().find(imitated), None);
+    }
+}
+
+#[test]
+fn ktap_is_well_formed_and_says_what_the_record_says() {
+    let run = run_record();
+
+    let tests = ktap::parse(&report(Format::Ktap, USUAL, &run));
+
+    assert_eq!(tests.len(), run.cells.len());
+    for (test, cell) in tests.iter().zip(&run.cells) {
+        assert_eq!(test.name, cell.cell);
+        let expected = match cell.outcome.name() {
+            "pass" => (true, None),
+            "fail" => (false, None),
+            "error" if cell.cell.starts_with("arm64") => (false, Some("TIMEOUT")),
+            "error" => (false, Some("ERROR")),
+            _ => (true, Some("SKIP")),
+        };
+        assert_eq!((test.ok, test.word()), expected, "{}", cell.cell);
+        let failed = test.leaves().iter().filter(|leaf| !leaf.ok).count();
+        let mut open: Vec<(Option<&str>, &str)> = Vec::new();
+        open.extend(
+            cell.open_findings()
+                .map(|f| (f.step.as_deref(), f.key.as_str())),
+        );
+        open.sort_unstable();
+        open.dedup();
+        let expected = open.len() + usize::from(cell.error.is_some());
+        assert_eq!(failed, expected, "{}", cell.cell);
+    }
+}
+
+#[test]
+fn every_cell_is_in_the_table_with_its_outcome() {
+    let run = run_record();
+    let text = report(Format::Text, USUAL, &run);
+    for cell in &run.cells {
+        let row = |line: &&str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.first() == Some(&cell.cell.as_str()) && words.get(1) == Some(&cell.outcome.name())
+        };
+        assert_eq!(text.lines().filter(row).count(), 1, "{}", cell.cell);
+    }
+}
+
+/// The last line of a run with these cells.
+fn last_line(cells: Vec<CellRecord>) -> String {
+    let run = RunRecord {
+        cells,
+        ..run_record()
+    };
+    let text = report(Format::Text, USUAL, &run);
+    text.lines().last().unwrap().to_owned()
+}
+
+#[test]
+fn the_last_line_says_whether_all_is_well() {
+    let passed = || CellRecord::new("a/b/thin/c".to_owned());
+    let skipped = || CellRecord::skipped("d".to_owned(), SkipReason::FailFast);
+    let error = || CellRecord::inconclusive("e".to_owned(), "no disk space".to_owned());
+
+    assert_eq!(
+        last_line(vec![passed()]),
+        "1 cell of full, Linux 7.2.13: ok"
+    );
+    assert_eq!(
+        last_line(vec![passed(), skipped()]),
+        "2 cells of full, Linux 7.2.13: ok, 1 skipped"
+    );
+    assert_eq!(
+        last_line(vec![passed(), error(), skipped()]),
+        "3 cells of full, Linux 7.2.13: 1 inconclusive, 1 skipped"
+    );
+    assert_eq!(
+        last_line(vec![skipped()]),
+        "1 cell of full, Linux 7.2.13: nothing was judged, 1 skipped"
+    );
+}
+
+#[test]
+fn a_rule_without_its_text_is_told_by_its_key() {
+    let tree = inspection(
+        "arm64",
+        LtoMode::Thin,
+        vec![finding("retired.rule", "lib/crc.o", "expected 1, found 2")],
+    );
+    for format in Format::ALL {
+        let text = format
+            .reporter(USUAL)
+            .inspection("tree", &tree, &BTreeMap::new());
+        assert!(text.contains("retired.rule"), "{text}");
+        assert!(text.contains("lib/crc.o"), "{text}");
+    }
+}
