@@ -5,6 +5,7 @@ mod cli;
 mod collect;
 mod diff;
 mod docs;
+mod embedded;
 mod english;
 mod git_bisect;
 mod jobs;
