@@ -32,6 +32,10 @@ use tail::Tail;
 /// How often `on_tick` is called.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How much longer than a look at the memory of a group nobody looks after it: that takes
+/// longer the more processes the machine has.
+const REST: u32 = 100;
+
 /// A log's file system with less than this, in bytes, is full.
 const FULL: u64 = 64 * 1024;
 
@@ -298,6 +302,7 @@ fn supervise(
     };
     let group = start(command, stdout, stderr)?;
     let mut last_tick = Instant::now();
+    let mut next_look = last_tick;
     let mut pause = Duration::from_millis(1);
     let mut peak_memory_kib = 0;
     let ended_by_us = loop {
@@ -309,8 +314,9 @@ fn supervise(
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
-            if command.meter.is_some() {
+            if command.meter.is_some() && last_tick >= next_look {
                 peak_memory_kib = peak_memory_kib.max(group.memory_kib());
+                next_look = Instant::now() + last_tick.elapsed() * REST;
             }
             if tick(false).is_break() {
                 break Some(Exit::Stopped);

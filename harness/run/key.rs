@@ -70,6 +70,7 @@ fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
 /// Distinguishes this program from any other: its rules and its miniature are in it.
 fn own_program() -> Result<blake3::Hash, Error> {
     let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
-    let content = std::fs::read(&program).map_err(Error::io(&program, "read"))?;
-    Ok(blake3::hash(&content))
+    let mut hasher = blake3::Hasher::new();
+    let hashed = hasher.update_mmap_rayon(&program);
+    Ok(hashed.map_err(Error::io(&program, "read"))?.finalize())
 }

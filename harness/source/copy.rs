@@ -198,10 +198,6 @@ impl SourceCopy {
         let known = read_index(&index);
         // An interrupted sync leaves no index, and the next one then trusts nothing.
         remove_file(&index)?;
-        let found = match source {
-            Files::Directory(source) => find::in_directory(source, arches)?,
-            Files::Commit(commit) => find::in_commit(commit, arches, &known)?,
-        };
         let mut copy = SourceCopy {
             dir: dir.to_owned(),
             files: BTreeMap::new(),
@@ -209,10 +205,15 @@ impl SourceCopy {
         for part in [Part::Early, Part::Late] {
             create_dir(&copy.part(part))?;
         }
-        let present = [
-            DirState::of(&copy.part(Part::Early))?,
-            DirState::of(&copy.part(Part::Late))?,
-        ];
+        let find = || match source {
+            Files::Directory(source) => find::in_directory(source, arches),
+            Files::Commit(commit) => find::in_commit(commit, arches, &known),
+        };
+        let state = |part| DirState::of(&copy.part(part));
+        let (found, (early, late)) = rayon::join(find, || {
+            rayon::join(|| state(Part::Early), || state(Part::Late))
+        });
+        let (found, present) = (found?, [early?, late?]);
         for (part, state) in [Part::Early, Part::Late].into_iter().zip(&present) {
             for path in state.0.keys() {
                 let wanted = path
