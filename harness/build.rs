@@ -5,6 +5,7 @@ pub mod boot;
 pub mod dir_state;
 pub mod doctor;
 pub mod environment;
+pub mod feature_tests;
 pub mod kbuild;
 pub mod process;
 pub mod toolchain;

@@ -18,8 +18,8 @@ use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::facts::Goal;
 use crate::tree::collect::kconfig;
-pub use failure::Failure;
-use failure::{failure, machine_failure};
+use failure::failure;
+pub use failure::{Failure, machine_failure};
 
 fn read(path: &Path) -> Result<String, Error> {
     std::fs::read(path)

@@ -6,6 +6,7 @@
 mod cancel;
 mod command;
 mod group;
+mod in_place;
 mod meter;
 mod tail;
 
@@ -22,6 +23,7 @@ use thiserror::Error as DeriveError;
 
 pub use cancel::Cancel;
 pub use command::Command;
+pub use in_place::{Said, replace_by, run_in_place};
 pub use meter::{Meter, Usage};
 pub use tail::LogTail;
 
@@ -32,9 +34,9 @@ use tail::Tail;
 /// How often `on_tick` is called.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How much longer than a look at the memory of a group nobody looks after it: that takes
-/// longer the more processes the machine has.
-const REST: u32 = 100;
+/// After each look at the memory of a group, the pause is at least this many times as long as
+/// the look, which takes longer the more processes the machine has.
+const REST: u32 = 50;
 
 /// A log's file system with less than this, in bytes, is full.
 const FULL: u64 = 64 * 1024;

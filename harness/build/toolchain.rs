@@ -1,7 +1,7 @@
 //! Which programs a build runs, so that results are reused only while these programs stay
 //! the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,10 @@ const HOST: [&str; 13] = [
     "make", "sh", "bash", "sed", "awk", "grep", "perl", "python3", "flex", "bison", "bc", "xargs",
     "ccache",
 ];
+
+/// GNU's tools, those of the host and those that `CROSS_COMPILE` names: kernels that LLVM
+/// builds use some of them too.
+const GNU: [&str; 8] = ["gcc", "as", "ld", "ar", "nm", "objcopy", "readelf", "strip"];
 
 /// The variables on make's command line that the cell consists of.
 #[must_use]
@@ -64,42 +68,55 @@ pub fn llvm_tool(tool: &str, llvm: Option<&str>) -> String {
     }
 }
 
-/// A hash that identifies the programs of a toolchain on this machine: their paths, sizes
-/// and times.
+/// A hash that identifies the programs of a toolchain on this machine, their libraries, and
+/// the headers of the host: by paths, sizes and times.
 #[must_use]
 pub fn fingerprint(cell: &Cell) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    let llvm = cell.make.get("LLVM").map(String::as_str);
+    let variables = variables(cell);
+    let llvm = variables.get("LLVM").map(String::as_str);
+    let cross = variables.get("CROSS_COMPILE").map_or("", String::as_str);
+    let tools = LLVM.iter().map(|tool| llvm_tool(tool, llvm));
+    let compilers = [compiler(&variables), host_compiler(&variables)];
     let named = ["CC", "LD", "AR", "HOSTCC"]
         .into_iter()
-        .filter_map(|name| cell.make.get(name))
-        .cloned();
-    let tools = LLVM.iter().map(|tool| llvm_tool(tool, llvm));
-    for tool in tools.chain(HOST.map(str::to_owned)).chain(named) {
+        .filter_map(|name| variables.get(name).cloned());
+    let tools: BTreeSet<String> = tools
+        .chain(HOST.map(str::to_owned))
+        .chain(GNU.map(str::to_owned))
+        .chain(GNU.map(|tool| format!("{cross}{tool}")))
+        .chain(compilers)
+        .chain(named)
+        .collect();
+    // Where the programs are installed.
+    let mut prefixes = BTreeSet::new();
+    for tool in tools {
         hasher.update(tool.as_bytes());
-        let Some(program) = find(&tool) else {
-            continue;
-        };
-        add(&mut hasher, &program);
-        // Most of clang's code is in a library.
-        if let Some(folder) = program
-            .parent()
-            .and_then(Path::parent)
-            .map(|p| p.join("lib"))
-        {
-            let mut libraries: Vec<PathBuf> = std::fs::read_dir(folder)
-                .into_iter()
-                .flatten()
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.to_string_lossy().contains(".so"))
-                .collect();
-            libraries.sort();
-            for library in libraries {
-                add(&mut hasher, &library);
-            }
+        if let Some(program) = find(&tool) {
+            add(&mut hasher, &program);
+            prefixes.extend(program.parent().and_then(Path::parent).map(Path::to_owned));
         }
     }
+    for prefix in prefixes {
+        // Most of clang's code is in a library.
+        let is_library = |path: &Path| path.to_string_lossy().contains(".so");
+        add_files(&mut hasher, &prefix.join("lib"), is_library);
+        add_files(&mut hasher, &prefix.join("include"), |_| true);
+    }
     hasher.finalize()
+}
+
+/// Adds the entries of a folder, if it is there.
+fn add_files(hasher: &mut blake3::Hasher, folder: &Path, is_wanted: impl Fn(&Path) -> bool) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| is_wanted(path))
+        .collect();
+    files.sort();
+    for file in files {
+        add(hasher, &file);
+    }
 }
 
 /// The path of a program, with all links resolved.

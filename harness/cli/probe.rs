@@ -1,6 +1,6 @@
 //! `klto probe`: drives the kernel's makefiles over the miniature.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,12 +19,12 @@ use crate::model::error::{Error, Exit};
 use crate::model::record::{FORMAT, RunRecord};
 use crate::run::events::Event;
 use crate::run::job::{PlanOptions, plan};
-use crate::run::key::CommonKey;
+use crate::run::key::{CommonKey, own_program};
 use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
-use crate::run::probe::{Miniature, miniature, prune_records};
+use crate::run::probe::{Miniature, miniature, prune};
 use crate::run::schedule::run_jobs;
-use crate::source::copy::SourceCopy;
+use crate::source::copy::{Extent, SourceCopy};
 use crate::store::lock::Patience;
 use crate::store::work_dir::WorkDir;
 
@@ -55,26 +55,29 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     })?;
     let folder = work.path().join("source");
     let copy = SourceCopy::of(&sources, &folder, &arch_folders()?, &mutations)?;
-    let fingerprint = copy.fingerprint(true).to_hex();
+    let fingerprint = copy.fingerprint(Extent::All).to_hex();
     let revision = sources.revision();
+    let program = own_program()?;
     let layout = Miniature {
         work: work.path(),
         copy: &copy,
-        prepared_key: CommonKey::new("prepared", &[work.path()])?,
+        prepared_key: CommonKey::new(&program, "prepared", &[work.path()]),
         records: format!("{revision}-{}", &fingerprint[..12]),
         ccache: doctor::is_installed("ccache"),
+        program: &program,
         sources: &sources,
         kernel: &kernel,
         command: command(args, &kernel),
     };
-    prune_records(work.path())?;
+    prune(work.path())?;
     // Processes of a few milliseconds each: make waits nearly as long as it works.
     let jobs = jobs(args.jobs, 2);
-    let workers = jobs.min(cells.len()).max(1);
+    let kernels: BTreeSet<_> = cells.iter().map(Cell::group).collect();
+    let workers = jobs.min(kernels.len()).max(1);
     let tolerances = usual_tolerances()?;
     let context = Context {
         layout: &layout,
-        key: &CommonKey::new(&fingerprint, &[work.path()])?,
+        key: &CommonKey::new(&program, &fingerprint, &[work.path()]),
         sources: &sources,
         revision: &revision,
         snapshots: None,
@@ -93,6 +96,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             reuse_trees: false,
             share_clean_builds: false,
             prepare_all: true,
+            one_mode_at_a_time: true,
             compare: &[],
         },
     );

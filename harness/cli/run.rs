@@ -14,7 +14,7 @@ use crate::model::record::{Baseline, CellRecord, FORMAT, RunRecord, SkipReason};
 use crate::report::{Format, Options};
 use crate::run::events::Event;
 use crate::run::job::{PlanOptions, plan};
-use crate::run::key::CommonKey;
+use crate::run::key::{CommonKey, own_program};
 use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
 use crate::run::scenario;
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     };
     let context = Context {
         layout: &layout,
-        key: &CommonKey::new(&source_key, &[&folder, work.path()])?,
+        key: &CommonKey::new(&own_program()?, &source_key, &[&folder, work.path()]),
         sources: &sources,
         revision: &revision,
         snapshots: snapshots.as_ref(),
@@ -88,6 +88,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             reuse_trees: !args.no_reuse,
             share_clean_builds: true,
             prepare_all: false,
+            one_mode_at_a_time: false,
             compare: &matrix.compare,
         },
     );

@@ -19,6 +19,9 @@ pub struct Job {
     /// Whether to note what is there before the first object: its own scenarios need that,
     /// or those of a job that begins with its tree.
     pub prepares: bool,
+    /// A job of the same kernel that must not run at the same time, where they share a source
+    /// tree.
+    pub not_before: Option<JobId>,
     /// Jobs whose finished trees are compared with this one's, after both have run.
     pub comparisons: Vec<Comparison>,
 }
@@ -48,7 +51,8 @@ impl Job {
 
     /// The jobs that have to run before this one.
     pub fn runs_after(&self) -> impl Iterator<Item = JobId> {
-        self.needs().chain(self.comparisons.iter().map(|c| c.with))
+        let compared = self.comparisons.iter().map(|c| c.with);
+        self.needs().chain(compared).chain(self.not_before)
     }
 }
 
@@ -62,6 +66,8 @@ pub struct PlanOptions<'a> {
     /// Whether every job notes what is there before the first object, so that scenarios can
     /// run later.
     pub prepare_all: bool,
+    /// Whether the modes of a kernel run one after the other.
+    pub one_mode_at_a_time: bool,
     /// The modes whose trees are compared, the others with the first.
     pub compare: &'a [LtoMode],
 }
@@ -98,6 +104,7 @@ pub fn plan(cells: &[Cell], options: PlanOptions<'_>) -> Vec<Job> {
                 base: distributed.filter(|_| derives),
                 clean_builds: others.map(|(other, _)| JobId(other)).collect(),
                 prepares: options.prepare_all || scenarios(cell).next().is_some(),
+                not_before: None,
                 comparisons: Vec::new(),
                 cell: cell.clone(),
             }
@@ -121,6 +128,14 @@ pub fn plan(cells: &[Cell], options: PlanOptions<'_>) -> Vec<Job> {
         (first_of_group, turn, job.id)
     });
     add_comparisons(&mut jobs, options.compare);
+    if options.one_mode_at_a_time {
+        // Jobs of a group stand side by side.
+        for at in 1..jobs.len() {
+            let before = &jobs[at - 1];
+            let is_of_group = before.cell.group() == jobs[at].cell.group();
+            jobs[at].not_before = is_of_group.then_some(before.id);
+        }
+    }
     jobs
 }
 

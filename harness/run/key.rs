@@ -10,20 +10,18 @@ use crate::model::error::Error;
 pub struct CommonKey(blake3::Hash);
 
 impl CommonKey {
-    /// `source` distinguishes one content of the sources from every other, `place` is where builds
-    /// happen: paths are written into what is made.
-    ///
-    /// # Errors
-    /// Where our own program cannot be read.
-    pub fn new(source: &str, place: &[&std::path::Path]) -> Result<CommonKey, Error> {
+    /// `program` is [`own_program`], `source` distinguishes one content of the sources from every
+    /// other, `place` is where builds happen: paths are written into what is made.
+    #[must_use]
+    pub fn new(program: &blake3::Hash, source: &str, place: &[&std::path::Path]) -> CommonKey {
         let mut hasher = blake3::Hasher::new();
         add(&mut hasher, source.as_bytes());
         add(&mut hasher, environment::fingerprint().as_bytes());
-        add(&mut hasher, own_program()?.as_bytes());
+        add(&mut hasher, program.as_bytes());
         for place in place {
             add(&mut hasher, place.as_os_str().as_encoded_bytes());
         }
-        Ok(CommonKey(hasher.finalize()))
+        CommonKey(hasher.finalize())
     }
 
     /// The key of a job: of its cell, and of the jobs whose trees it uses. Scenarios are no
@@ -68,7 +66,10 @@ fn add(hasher: &mut blake3::Hasher, part: &[u8]) {
 }
 
 /// Distinguishes this program from any other: its rules and its miniature are in it.
-fn own_program() -> Result<blake3::Hash, Error> {
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn own_program() -> Result<blake3::Hash, Error> {
     let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
     let mut hasher = blake3::Hasher::new();
     let hashed = hasher.update_mmap_rayon(&program);

@@ -20,14 +20,17 @@ pub trait Layout: fmt::Debug + Sync {
     /// The folders of a cell.
     fn place(&self, cell: &Cell) -> Place;
 
-    /// The source tree that make is given.
-    fn source(&self, place: &Place) -> PathBuf;
+    /// The source tree that make is given. Jobs that share one do not run at the same time.
+    fn source(&self, cell: &Cell) -> PathBuf;
 
     /// How far builds go.
     fn target(&self) -> Target;
 
     /// Variables for ccache, if objects come from it.
-    fn ccache(&self, cell: &Cell) -> Option<Vec<(&'static str, OsString)>>;
+    ///
+    /// # Errors
+    /// Where what they name cannot be written.
+    fn ccache(&self, cell: &Cell) -> Result<Option<Vec<(&'static str, OsString)>>, Error>;
 
     /// Prepares the build tree up to the first object.
     ///
@@ -52,7 +55,7 @@ pub trait Layout: fmt::Debug + Sync {
     ///
     /// # Errors
     /// Where they cannot be written.
-    fn restore_sources(&self, place: &Place, cell: &Cell) -> Result<(), Error>;
+    fn restore_sources(&self, cell: &Cell) -> Result<(), Error>;
 
     /// What a scenario may change of the sources.
     ///

@@ -16,18 +16,25 @@ use super::pipeline::FinishedTree;
 use super::place::Place;
 use super::scenario::EditTargets;
 use crate::build::dir_state::{create_dir, is_there, mirror, remove_file};
+use crate::build::feature_tests;
 use crate::build::kbuild::{Build, Target};
 use crate::build::process::Command;
-use crate::build::toolchain;
+use crate::build::{environment, toolchain};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::Reproduce;
-use crate::source::copy::SourceCopy;
+use crate::source::copy::{Extent, SourceCopy};
 use crate::source::sources::Sources;
 use crate::store::record_dir::RecordDir;
 
+/// Where the answers of compilers to feature tests lie in a work directory.
+const ANSWERS: &str = "feature-tests";
+/// For how many compilers and environments answers are kept.
+const KEPT_ANSWERS: usize = 5;
 /// How many prepared trees are kept for one cell.
 const KEPT: usize = 3;
+/// Where the records lie in a work directory.
+const RECORDS: &str = "records";
 /// For how many states of the sources records are kept.
 const KEPT_RECORDS: usize = 100;
 
@@ -43,6 +50,8 @@ pub struct Miniature<'a> {
     /// Whether objects come from ccache: most of a probe is compilers that start.
     pub ccache: bool,
     pub sources: &'a Sources,
+    /// Distinguishes this program from any other.
+    pub program: &'a blake3::Hash,
     /// The source tree as the user named it.
     pub kernel: &'a Path,
     /// The probe as it was asked for, without the cell.
@@ -55,10 +64,10 @@ impl Miniature<'_> {
         &self,
         place: &Place,
         build: &Build<'_>,
-        reads_all: bool,
+        reads: Extent,
     ) -> Result<Prepared, Error> {
         let cell = build.cell;
-        let source = self.copy.fingerprint(reads_all).to_hex().to_string();
+        let source = self.copy.fingerprint(reads).to_hex().to_string();
         let key = self.prepared_key.of(cell, &[&source]);
         let folder = place.folder.join("prepared");
         let kept = folder.join(key);
@@ -66,7 +75,7 @@ impl Miniature<'_> {
             mirror(&kept, build.dir)?;
             return Ok(Prepared::Ready);
         }
-        miniature::write_tree(self.copy, cell, build.source, reads_all)?;
+        miniature::write_tree(self.copy, cell, build.source, reads)?;
         remove_file(build.dir)?;
         create_dir(build.dir)?;
         remove_file(build.log)?;
@@ -84,15 +93,19 @@ impl Miniature<'_> {
 
 impl Layout for Miniature<'_> {
     fn place(&self, cell: &Cell) -> Place {
-        let records = self.work.join("records").join(&self.records);
+        let records = self.work.join(RECORDS).join(&self.records);
         Place {
             folder: self.work.join("cells").join(cell.name()),
             record: RecordDir::new(records.join(cell.name())),
         }
     }
 
-    fn source(&self, place: &Place) -> PathBuf {
-        place.folder.join("source")
+    /// The modes of a kernel share one, for its path is on the compiler's command line: what
+    /// ccache has of one mode then serves another.
+    fn source(&self, cell: &Cell) -> PathBuf {
+        let (arch, config, toolchain) = cell.group();
+        let cells = self.work.join("cells").join(arch).join(config);
+        cells.join("source").join(toolchain)
     }
 
     fn target(&self) -> Target {
@@ -101,17 +114,28 @@ impl Layout for Miniature<'_> {
 
     /// A folder and settings of the probe's own, for a user's may trade certainty for speed;
     /// and which compiler it is, libraries included.
-    fn ccache(&self, cell: &Cell) -> Option<Vec<(&'static str, OsString)>> {
+    fn ccache(&self, cell: &Cell) -> Result<Option<Vec<(&'static str, OsString)>>, Error> {
+        if !self.ccache {
+            return Ok(None);
+        }
         let compiler = toolchain::fingerprint(cell).to_hex();
-        self.ccache.then(|| {
-            vec![
-                ("CCACHE_CONFIGPATH", "/dev/null".into()),
-                ("CCACHE_DIR", self.work.join("ccache").into()),
-                ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
-                ("CCACHE_SLOPPINESS", "".into()),
-                ("CCACHE_MAXSIZE", "1G".into()),
-            ]
-        })
+        let environment = environment::fingerprint().to_hex();
+        let answers =
+            [self.program.to_hex(), compiler, environment].map(|hash| hash[..12].to_owned());
+        let answers = self.work.join(ANSWERS).join(answers.join("-"));
+        let compiler_stand_in = feature_tests::stand_in(&answers)?;
+        Ok(Some(vec![
+            ("CCACHE_CONFIGPATH", "/dev/null".into()),
+            ("CCACHE_DIR", self.work.join("ccache").into()),
+            ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
+            ("CCACHE_SLOPPINESS", "".into()),
+            // The compiler's own list of headers is enough: what it leaves out, the headers of the
+            // host, is in the hash of the compiler.
+            ("CCACHE_DEPEND", "1".into()),
+            ("CCACHE_MAXSIZE", "1G".into()),
+            ("CCACHE_PREFIX", compiler_stand_in.clone().into()),
+            ("CCACHE_PREFIX_CPP", compiler_stand_in.into()),
+        ]))
     }
 
     fn prepare(
@@ -123,12 +147,12 @@ impl Layout for Miniature<'_> {
     ) -> Result<Prepared, Error> {
         // First without the files that preparing should not read. A kernel that reads them
         // all the same is prepared with them, and again whenever they change.
-        let mut prepared = self.get_prepared(place, build, false)?;
+        let mut prepared = self.get_prepared(place, build, Extent::ReadByPrepare)?;
         if let Prepared::Failed(_) = prepared {
-            prepared = self.get_prepared(place, build, true)?;
+            prepared = self.get_prepared(place, build, Extent::All)?;
         }
         if let Prepared::Ready = prepared {
-            miniature::write_tree(self.copy, build.cell, build.source, true)?;
+            miniature::write_tree(self.copy, build.cell, build.source, Extent::All)?;
             remove_file(build.log)?;
         }
         Ok(prepared)
@@ -168,8 +192,8 @@ impl Layout for Miniature<'_> {
         Ok(())
     }
 
-    fn restore_sources(&self, place: &Place, cell: &Cell) -> Result<(), Error> {
-        miniature::write_tree(self.copy, cell, &self.source(place), true)
+    fn restore_sources(&self, cell: &Cell) -> Result<(), Error> {
+        miniature::write_tree(self.copy, cell, &self.source(cell), Extent::All)
     }
 
     fn edit_targets(&self) -> Result<EditTargets, Error> {
@@ -193,8 +217,8 @@ impl Layout for Miniature<'_> {
             .arg("check")
             .arg(build.dir)
             .args(["--goal", "modpost"]);
-        // The miniature's sources lie beside the build tree.
-        let beside = build.dir.join("../source");
+        let (_, _, toolchain) = cell.group();
+        let beside = build.dir.join("../../../source").join(toolchain);
         let source = |command: Command| command.with_path(build.source, &beside);
         let commands = [Some(again), make.map(source), Some(check)];
         let places = [(build.dir, "O"), (self.kernel, "KERNEL")];
@@ -207,16 +231,19 @@ impl Layout for Miniature<'_> {
     }
 }
 
-/// Removes the records of all but the newest states of the sources.
+/// Removes what is not likely to be used again: the records of old states of the sources, the
+/// answers of old compilers.
 ///
 /// # Errors
-/// Where they cannot be removed.
-pub fn prune_records(work: &Path) -> Result<(), Error> {
-    let records = work.join("records");
-    match is_there(&records) {
-        true => keep_newest(&records, KEPT_RECORDS),
-        false => Ok(()),
+/// Where it cannot be removed.
+pub fn prune(work: &Path) -> Result<(), Error> {
+    for (folder, number) in [(RECORDS, KEPT_RECORDS), (ANSWERS, KEPT_ANSWERS)] {
+        let folder = work.join(folder);
+        if is_there(&folder) {
+            keep_newest(&folder, number)?;
+        }
     }
+    Ok(())
 }
 
 /// Removes all entries of a folder except the newest `number`.

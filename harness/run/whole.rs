@@ -40,7 +40,7 @@ impl Layout for WholeKernel<'_> {
         }
     }
 
-    fn source(&self, _: &Place) -> PathBuf {
+    fn source(&self, _: &Cell) -> PathBuf {
         self.source.to_owned()
     }
 
@@ -48,8 +48,8 @@ impl Layout for WholeKernel<'_> {
         kbuild::KERNEL
     }
 
-    fn ccache(&self, _: &Cell) -> Option<Vec<(&'static str, OsString)>> {
-        self.ccache.then(Vec::new)
+    fn ccache(&self, _: &Cell) -> Result<Option<Vec<(&'static str, OsString)>>, Error> {
+        Ok(self.ccache.then(Vec::new))
     }
 
     fn prepare(
@@ -72,7 +72,7 @@ impl Layout for WholeKernel<'_> {
         Ok(())
     }
 
-    fn restore_sources(&self, _: &Place, _: &Cell) -> Result<(), Error> {
+    fn restore_sources(&self, _: &Cell) -> Result<(), Error> {
         // The copy of the sources was brought back when the run began.
         Ok(())
     }

@@ -37,6 +37,23 @@ const NOT_READ_BY_PREPARE: &[&str] = &[
     "scripts/clang-tools",
 ];
 
+/// Files of the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those that `make prepare` may read.
+    ReadByPrepare,
+    All,
+}
+
+impl Extent {
+    fn parts(self) -> &'static [Part] {
+        match self {
+            Extent::ReadByPrepare => &[Part::Early],
+            Extent::All => &[Part::Early, Part::Late],
+        }
+    }
+}
+
 /// The copy, in step with the source tree.
 #[derive(Debug)]
 pub struct SourceCopy {
@@ -309,13 +326,12 @@ impl SourceCopy {
         Ok(file)
     }
 
-    /// Distinguishes one content of the copy from every other: of the files that `make prepare`
-    /// may read, or of all.
+    /// Distinguishes one content of these files from every other.
     #[must_use]
-    pub fn fingerprint(&self, with_late: bool) -> blake3::Hash {
+    pub fn fingerprint(&self, extent: Extent) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         for (path, file) in &self.files {
-            if with_late || Part::of(path) == Part::Early {
+            if extent.parts().contains(&Part::of(path)) {
                 hasher.update(path.as_bytes());
                 hasher.update(&[
                     0,
@@ -328,18 +344,13 @@ impl SourceCopy {
         hasher.finalize()
     }
 
-    /// The links that make a directory look like the source tree, without the late files
-    /// or with them.
+    /// The links that make a directory look like the source tree with these files.
     ///
     /// # Errors
     /// If the copy cannot be read.
-    pub fn links(&self, with_late: bool) -> Result<BTreeMap<PathBuf, Entry>, Error> {
-        let parts: &[Part] = match with_late {
-            true => &[Part::Early, Part::Late],
-            false => &[Part::Early],
-        };
+    pub fn links(&self, extent: Extent) -> Result<BTreeMap<PathBuf, Entry>, Error> {
         let mut links = BTreeMap::new();
-        for part in parts {
+        for part in extent.parts() {
             let part = self.part(*part);
             // Some of its files are late, and some are not.
             for below in ["scripts", ""] {

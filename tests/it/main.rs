@@ -7,6 +7,7 @@ mod diff;
 mod docs;
 mod embedded;
 mod english;
+mod feature_tests;
 mod git_bisect;
 mod jobs;
 mod ktap_kunit;

@@ -44,7 +44,8 @@ fn objects_come_from_ccache_where_there_is_one() {
     let probed = Probed::new();
     probed.append(
         "Makefile",
-        "\nmodpost: note\nnote:\n\t@echo $(CC) $$CCACHE_DIR $$CCACHE_CONFIGPATH >$(AROUND)/cc\n",
+        "\nmodpost: note\nnote:\n\t@echo $(CC) $$CCACHE_DIR $$CCACHE_CONFIGPATH >$(AROUND)/cc\n\
+         \t@echo $$CCACHE_PREFIX $$CCACHE_PREFIX_CPP >$(AROUND)/prefix\n",
     );
     let compiler = || fs::read_to_string(probed.kernel.dir().join("cc")).unwrap();
 
@@ -63,6 +64,13 @@ fn objects_come_from_ccache_where_there_is_one() {
         compiler(),
         format!("ccache clang-22 {} /dev/null\n", folder.display())
     );
+    let prefix = fs::read_to_string(probed.kernel.dir().join("prefix")).unwrap();
+    let (compiler, preprocessor) = prefix.trim().split_once(' ').unwrap();
+    assert_eq!(compiler, preprocessor);
+    assert!(Path::new(compiler).starts_with(probed.kernel.work().join("feature-tests")));
+    assert!(compiler.ends_with("/klto-feature-test"), "{compiler}");
+    let klto = fs::read(env!("CARGO_BIN_EXE_klto")).unwrap();
+    assert!(fs::read(compiler).unwrap() == klto);
 }
 
 /// make writes the version of what RUSTC names into the configuration.
@@ -228,7 +236,8 @@ fn each_mode_and_toolchain_has_a_result_of_its_own() {
     for goals in [&ALL[..], &[]] {
         assert_eq!(probed.probe(&[]).1, goals);
         assert_eq!(probed.probe(&toolchain).1, goals);
-        let both = finish(&mut probed.command(&["--lto", "thin,none", "--jobs", "1"]));
+        // They share a source tree, so they do not run at the same time.
+        let both = finish(&mut probed.command(&["--lto", "thin,none", "--jobs", "8"]));
         assert_eq!(both.code, Some(0));
         assert_eq!(probed.goals(), [goals, goals].concat());
     }
@@ -475,7 +484,10 @@ fn a_kbuild_file_that_is_worded_otherwise_is_not_guessed_at() {
 fn the_miniature_takes_the_place_of_the_kernels_objects() {
     let probed = Probed::new();
     assert_eq!(probed.code(&[]), 0);
-    let tree = probed.slot().join("source");
+    let tree = probed
+        .kernel
+        .work()
+        .join("cells/x86_64/probe/source/llvm-22");
     let read = |path: &str| fs::read_to_string(tree.join(path)).unwrap();
     assert_eq!(read("Kbuild"), "obj-y += klto/\n\nobj-y += probe/\n");
     assert!(

@@ -1,5 +1,7 @@
 //! Reads the log of a failed build: what failed, and whether the machine is to blame.
 
+use std::collections::BTreeSet;
+
 use crate::tree::collect::build_log;
 
 /// What a failed build's log says.
@@ -28,9 +30,11 @@ impl Failure {
 }
 
 /// A line that shows that the machine failed, not the kernel.
-pub(super) fn machine_failure(log: &[u8]) -> Option<String> {
-    const SIGNS: [&str; 6] = [
+#[must_use]
+pub fn machine_failure(log: &[u8]) -> Option<String> {
+    const SIGNS: [&str; 7] = [
         "No space left on device",
+        "Disk quota exceeded",
         "Cannot allocate memory",
         "Read-only file system",
         "Too many open files",
@@ -87,8 +91,11 @@ pub(super) fn failure(log: &[u8]) -> Failure {
         .iter()
         .position(is_error)
         .unwrap_or(before.len().saturating_sub(SHOWN));
+    let mut seen = BTreeSet::new();
     let mut first_errors: Vec<String> = before[first..]
         .iter()
+        // Each of several compilers says the same of the same options.
+        .filter(|line| seen.insert(**line))
         .take(SHOWN)
         .map(|s| (*s).to_owned())
         .collect();
@@ -139,8 +146,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_every_compiler_says_is_shown_once() {
+        let said = "warning: feature-error: '+v8a' is not a recognized feature for this target\n";
+        let log = format!(
+            "{}<inline asm>:2:2: error: invalid instruction\nmake[2]: *** [Makefile:23: a.o] Error 1\n",
+            said.repeat(20)
+        );
+        let shown = failure(log.as_bytes()).first_errors;
+        assert_eq!(shown.len(), 3, "{shown:#?}");
+        assert_eq!(shown[1], "<inline asm>:2:2: error: invalid instruction");
+    }
+
     #[rstest]
     #[case::full_disk("fatal error: IO failure on output stream: No space left on device")]
+    #[case::quota("clang: error: Disk quota exceeded")]
     #[case::killed("make[3]: *** [scripts/Makefile.build:289: init/main.o] Killed")]
     #[case::killed_below_a_shell("make[2]: *** [Makefile:2: vmlinux.o] Error 137")]
     #[case::no_tool("/bin/sh: 1: bc: not found")]

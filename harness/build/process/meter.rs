@@ -12,8 +12,8 @@ pub struct Usage {
     /// Processor time in the kernel.
     pub system: Duration,
     /// The largest amount of memory that the processes of one child had to themselves at one
-    /// time, in KiB, of those looked at, at most five times a second: 0 for a child that was
-    /// faster.
+    /// time, in KiB, sampled at most five times a second: 0 for a child that ended before
+    /// the first sample.
     pub peak_memory_kib: u64,
 }
 

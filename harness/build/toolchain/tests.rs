@@ -31,7 +31,13 @@ fn cell(llvm: &str) -> Cell {
 /// A toolchain of files that nobody runs, in `llvm/`; `bin` is a link to its programs.
 fn toolchain() -> (tempfile::TempDir, Cell) {
     let dir = tempfile::tempdir().unwrap();
-    for file in ["bin/clang", "bin/ld.lld", "lib/libLLVM.so.22", "lib/notes"] {
+    for file in [
+        "bin/clang",
+        "bin/ld.lld",
+        "lib/libLLVM.so.22",
+        "lib/notes",
+        "include/gelf.h",
+    ] {
         let file = dir.path().join("llvm").join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, "1").unwrap();
@@ -61,6 +67,7 @@ fn with_old_time(file: &Path, change: impl FnOnce()) {
 #[case::linker(|dir: &Path| fs::write(dir.join("llvm/bin/ld.lld"), "12").unwrap())]
 #[case::library(|dir: &Path| fs::write(dir.join("llvm/lib/libLLVM.so.22"), "12").unwrap())]
 #[case::new_library(|dir: &Path| fs::write(dir.join("llvm/lib/libPlugin.so"), "").unwrap())]
+#[case::header(|dir: &Path| fs::write(dir.join("llvm/include/gelf.h"), "12").unwrap())]
 #[case::removed(|dir: &Path| fs::remove_file(dir.join("llvm/bin/clang")).unwrap())]
 #[case::added(|dir: &Path| fs::write(dir.join("llvm/bin/llvm-ar"), "").unwrap())]
 #[case::link_leads_elsewhere(|dir: &Path| {
@@ -109,6 +116,20 @@ fn a_program_that_the_cell_names_shows(#[case] variable: &str) {
     let before = fingerprint(&cell);
     assert_ne!(before, without);
     fs::write(&own, "12").unwrap();
+    assert_ne!(fingerprint(&cell), before);
+}
+
+#[rstest]
+#[case::compiler("gcc")]
+#[case::assembler("as")]
+#[case::linker("ld")]
+fn a_gnu_tool_shows(#[case] tool: &str) {
+    let (dir, mut cell) = toolchain();
+    let prefix = format!("{}/cross-", dir.path().display());
+    cell.make.remove("LLVM");
+    cell.make.insert("CROSS_COMPILE".to_owned(), prefix.clone());
+    let before = fingerprint(&cell);
+    fs::write(format!("{prefix}{tool}"), "1").unwrap();
     assert_ne!(fingerprint(&cell), before);
 }
 

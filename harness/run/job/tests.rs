@@ -12,6 +12,7 @@ const ALL: PlanOptions<'static> = PlanOptions {
     reuse_trees: true,
     share_clean_builds: true,
     prepare_all: false,
+    one_mode_at_a_time: false,
     compare: &[],
 };
 
@@ -33,7 +34,8 @@ fn cell(arch: &str, lto: LtoMode, scenarios: &[&str]) -> Cell {
 }
 
 /// The plan in short: `1 from 0` begins with the tree of 0, `2 (0 1)` switches to the
-/// clean builds of 0 and 1, `2 after 0` is compared with 0, which the matrix names first, `p` notes what was prepared.
+/// clean builds of 0 and 1, `2 after 0` is compared with 0, which the matrix names first, `2 not
+/// before 1` shares a source tree with 1, `p` notes what was prepared.
 fn short(jobs: &[Job]) -> Vec<String> {
     let one = |job: &Job| {
         let mut text = job.id.0.to_string();
@@ -47,6 +49,9 @@ fn short(jobs: &[Job]) -> Vec<String> {
         for other in &job.comparisons {
             let order = if other.is_first { "before" } else { "after" };
             text.push_str(&format!(" {order} {}", other.with.0));
+        }
+        if let Some(other) = job.not_before {
+            text.push_str(&format!(" not before {}", other.0));
         }
         if job.prepares {
             text.push_str(" p");
@@ -150,7 +155,30 @@ fn a_miniature_makes_its_own_clean_builds() {
         reuse_trees: false,
         share_clean_builds: false,
         prepare_all: true,
+        one_mode_at_a_time: true,
         compare: &[],
     };
-    assert_eq!(short(&plan(&cells, options)), ["0 p", "1 p"]);
+    assert_eq!(short(&plan(&cells, options)), ["0 p", "1 not before 0 p"]);
+}
+
+#[test]
+fn modes_that_share_a_source_tree_run_one_after_the_other() {
+    let cells = [
+        cell("arm64", Thin, &["build"]),
+        cell("riscv", ThinDist, &["build"]),
+        cell("arm64", ThinDist, &["build"]),
+        cell("arm64", Full, &["build"]),
+    ];
+    let options = PlanOptions {
+        reuse_trees: false,
+        one_mode_at_a_time: true,
+        ..ALL
+    };
+    let plan = plan(&cells, options);
+    assert_eq!(short(&plan), ["2", "0 not before 2", "3 not before 0", "1"]);
+    for (at, job) in plan.iter().enumerate() {
+        for before in job.runs_after() {
+            assert!(plan[..at].iter().any(|other| other.id == before));
+        }
+    }
 }

@@ -33,14 +33,17 @@ pub struct Paths {
 
 impl Paths {
     /// Of a job.
-    pub fn of(work: &AtWork<'_>) -> Paths {
+    ///
+    /// # Errors
+    /// As [`super::super::layout::Layout::ccache`].
+    pub fn of(work: &AtWork<'_>) -> Result<Paths, Error> {
         let layout = work.context.layout;
-        Paths {
-            source: layout.source(work.place),
+        Ok(Paths {
+            source: layout.source(&work.job.cell),
             dir: work.place.build(),
             log: work.place.log(),
-            ccache: layout.ccache(&work.job.cell),
-        }
+            ccache: layout.ccache(&work.job.cell)?,
+        })
     }
 }
 
@@ -51,7 +54,7 @@ impl Paths {
 /// kernel does wrong.
 pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built, Error> {
     let layout = work.context.layout;
-    let paths = Paths::of(work);
+    let paths = Paths::of(work)?;
     let stages = Mutex::new(StageReader::new(
         work.name,
         work.context.events,

@@ -51,11 +51,11 @@ pub(super) fn run(
     record: &mut CellRecord,
 ) -> Result<(), Error> {
     let layout = work.context.layout;
-    let (paths, place) = (Paths::of(work), work.place);
+    let (paths, place) = (Paths::of(work)?, work.place);
     let build = work.build(&paths, Watch(&|_| {}));
     let scratch = place.scratch();
     create_dir(&scratch)?;
-    layout.restore_sources(place, &work.job.cell)?;
+    layout.restore_sources(&work.job.cell)?;
     let built = place.keep_built()?;
     let prepared = place.read_prepared()?;
 

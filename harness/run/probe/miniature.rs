@@ -14,7 +14,7 @@ use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::facts::Goal;
 use crate::run::scenario::EditTargets;
-use crate::source::copy::SourceCopy;
+use crate::source::copy::{Extent, SourceCopy};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/run/probe/miniature");
 const SITE: &str = include_str!("edit-targets.yaml");
@@ -75,8 +75,8 @@ pub fn added(variables: &BTreeMap<String, String>) -> Vec<&str> {
 const DESCENDING: &str = "# Ordinary directory descending";
 const HEAD_OBJECTS: &str = "scripts/head-object-list.txt";
 
-/// Lays a tree of links out for a build: the kernel's makefiles, with or without those
-/// that preparing does not read, and the miniature as all that they build.
+/// Lays a tree of links out for a build: files of the kernel's, and the miniature as all that
+/// its makefiles build.
 ///
 /// # Errors
 /// Where it cannot be written.
@@ -84,9 +84,9 @@ pub fn write_tree(
     copy: &SourceCopy,
     cell: &Cell,
     tree: &Path,
-    with_late: bool,
+    extent: Extent,
 ) -> Result<(), Error> {
-    let mut entries = copy.links(with_late)?;
+    let mut entries = copy.links(extent)?;
     add(&FILES, &mut entries);
     if cell.make.contains_key(LONG_VARIABLE) {
         add_long(&mut entries);
@@ -100,7 +100,7 @@ pub fn write_tree(
     })?;
     let kbuild = format!("{before}obj-y += probe/\n");
     entries.insert("Kbuild".into(), Entry::File(kbuild.into_bytes()));
-    if with_late {
+    if extent == Extent::All {
         let mut list = copy.read(HEAD_OBJECTS)?;
         list.extend_from_slice(b"probe/head/head.o\nprobe/head/prom.o\n");
         entries.insert(HEAD_OBJECTS.into(), Entry::File(list));

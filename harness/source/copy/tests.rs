@@ -113,10 +113,10 @@ impl Kernel {
                 "{part} after {after}"
             );
         }
-        for with_late in [false, true] {
+        for extent in [Extent::ReadByPrepare, Extent::All] {
             assert_eq!(
-                copy.fingerprint(with_late),
-                fresh.fingerprint(with_late),
+                copy.fingerprint(extent),
+                fresh.fingerprint(extent),
                 "the fingerprint after {after}"
             );
         }
@@ -125,7 +125,10 @@ impl Kernel {
 
     fn prints(&self) -> (blake3::Hash, blake3::Hash) {
         let copy = self.sync();
-        (copy.fingerprint(false), copy.fingerprint(true))
+        (
+            copy.fingerprint(Extent::ReadByPrepare),
+            copy.fingerprint(Extent::All),
+        )
     }
 }
 
@@ -221,8 +224,8 @@ fn the_git_file_of_a_linked_work_tree_is_not_copied() {
     assert!(copy.paths().all(|path| path != ".git"));
 }
 
-fn link_tree(copy: &SourceCopy, tree: &Path, with_late: bool) {
-    let links = copy.links(with_late).unwrap();
+fn link_tree(copy: &SourceCopy, tree: &Path, extent: Extent) {
+    let links = copy.links(extent).unwrap();
     dir_state::write_tree(tree, &links, TIME).unwrap();
 }
 
@@ -242,7 +245,7 @@ fn the_source_tree_is_only_read(#[case] read_only: bool) {
     let before = last_changes(&kernel.source());
 
     let copy = kernel.sync();
-    link_tree(&copy, &kernel.dir.path().join("tree"), true);
+    link_tree(&copy, &kernel.dir.path().join("tree"), Extent::All);
     kernel
         .sync_with(&[mutated::mutation("Makefile", "VERSION", "version")])
         .unwrap();

@@ -40,7 +40,7 @@ fn state(copy: &SourceCopy) -> (Vec<BTreeMap<PathBuf, String>>, [blake3::Hash; 2
     let parts = [Part::Early, Part::Late].map(|part| whole(&copy.part(part)));
     (
         parts.to_vec(),
-        [false, true].map(|late| copy.fingerprint(late)),
+        [Extent::ReadByPrepare, Extent::All].map(|extent| copy.fingerprint(extent)),
     )
 }
 
@@ -129,8 +129,8 @@ fn a_copy_goes_from_commit_to_commit(#[case] change: Change) {
     change(&repository);
     repository.commit("changed");
     let copy = repository.beside("copy");
-    let before = sync_commit(&repository, "HEAD~1", &copy).fingerprint(true);
-    let after = sync_commit(&repository, "HEAD", &copy).fingerprint(true);
+    let before = sync_commit(&repository, "HEAD~1", &copy).fingerprint(Extent::All);
+    let after = sync_commit(&repository, "HEAD", &copy).fingerprint(Extent::All);
     assert_ne!(before, after);
     for rev in ["HEAD", "HEAD~1", "HEAD"] {
         assert_in_step(&repository, rev, &copy, "the other commit");

@@ -12,7 +12,7 @@ fn what_is_not_copied_can_neither_be_read_nor_change_a_fingerprint(#[case] path:
     let kernel = Kernel::new();
     let before = kernel.prints();
     let tree = kernel.dir.path().join("tree");
-    link_tree(&kernel.sync(), &tree, true);
+    link_tree(&kernel.sync(), &tree, Extent::All);
     assert!(kernel.source().join(path).is_file());
     assert!(fs::symlink_metadata(tree.join(path)).is_err());
 
@@ -29,14 +29,14 @@ fn a_tree_of_links_holds_every_file_with_what_the_copy_holds() {
     fs::create_dir(&tree).unwrap();
     fs::write(tree.join("left"), "of an earlier probe").unwrap();
 
-    for with_late in [false, true, false] {
-        link_tree(&copy, &tree, with_late);
+    for extent in [Extent::ReadByPrepare, Extent::All, Extent::ReadByPrepare] {
+        link_tree(&copy, &tree, extent);
         assert!(!tree.join("left").exists());
         for path in copy.paths().filter(|path| *path != "drivers/.gitignore") {
             let is_late = Part::of(path) == Part::Late;
             let found = fs::read(tree.join(path)).ok();
-            let wanted = (with_late || !is_late).then(|| copy.read(path).unwrap());
-            assert_eq!(found, wanted, "{path}, late files: {with_late}");
+            let wanted = (extent == Extent::All || !is_late).then(|| copy.read(path).unwrap());
+            assert_eq!(found, wanted, "{path}, {extent:?}");
         }
     }
 }

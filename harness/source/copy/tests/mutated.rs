@@ -31,9 +31,9 @@ fn a_mutation_changes_the_copy_until_it_is_left_out(
             .unwrap();
         let wanted = content.replace(pattern, replace);
         assert_eq!(copy.read(file).unwrap(), wanted.as_bytes(), "round {round}");
-        assert_ne!(copy.fingerprint(true), clean.1);
+        assert_ne!(copy.fingerprint(Extent::All), clean.1);
         let is_late = Part::of(file) == Part::Late;
-        assert_eq!(copy.fingerprint(false) == clean.0, is_late);
+        assert_eq!(copy.fingerprint(Extent::ReadByPrepare) == clean.0, is_late);
     }
     assert_eq!(last_changes(&kernel.source()), before);
 
@@ -62,7 +62,7 @@ fn one_mutation_takes_the_place_of_another() {
     let of = |replace: &str| {
         let mutation = mutation(HEADER, "int a;", replace);
         let copy = kernel.sync_with(&[mutation]).unwrap();
-        (copy.read(HEADER).unwrap(), copy.fingerprint(true))
+        (copy.read(HEADER).unwrap(), copy.fingerprint(Extent::All))
     };
     let (first, second) = (of("int x;"), of("int y;"));
     assert_eq!(first.0, b"int x;\n");

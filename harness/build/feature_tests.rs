@@ -1,0 +1,283 @@
+//! Feature tests: each time that make starts, kbuild and Kconfig ask the compiler about a
+//! hundred options, with an empty source. The answer depends on the compiler and its
+//! arguments, and on nothing else. So each is asked once, and its answer remembered.
+//!
+//! ccache starts this program in place of the compiler (`CCACHE_PREFIX` in `ccache(1)`), under
+//! the name [`NAME`], in the folder of the answers. Whatever is not surely such a test is
+//! left to the compiler.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::build::dir_state::{create_dir, is_there};
+use crate::build::kbuild::machine_failure;
+use crate::build::process::{replace_by, run_in_place};
+use crate::model::error::Error;
+
+/// The name under which this program stands in for a compiler.
+const NAME: &str = "klto-feature-test";
+
+/// No test has a longer source, in bytes.
+const LONGEST_INPUT: usize = 16 * 1024;
+
+/// What a compiler answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Answer {
+    code: u8,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    /// The content of the file that `-o` names, if it was written.
+    output: Option<Vec<u8>>,
+}
+
+/// A test: a compiler that reads nothing but its arguments, and perhaps a short text.
+#[derive(Debug, PartialEq, Eq)]
+struct Question<'a> {
+    /// Everything but the name of the output.
+    command: Vec<&'a OsStr>,
+    output: Option<&'a Path>,
+    reads_input: bool,
+    /// Whether the answer has the current directory in it.
+    names_folder: bool,
+}
+
+/// Creates the folder of the answers of one compiler in one environment. Returns the program
+/// that ccache is to start in place of the compiler: this one, under a name of its own, so that
+/// it stays what it is when klto is built or installed again.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn stand_in(folder: &Path) -> Result<PathBuf, Error> {
+    let stand_in = folder.join(NAME);
+    if is_there(&stand_in) {
+        return Ok(stand_in);
+    }
+    create_dir(folder)?;
+    let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
+    // Other threads may be at the same point.
+    let written = tempfile::Builder::new().make_in(folder, |partial| {
+        std::fs::hard_link(&program, partial)
+            .or_else(|_| std::fs::copy(&program, partial).map(drop))
+    });
+    written
+        .and_then(|partial| partial.persist(&stand_in).map_err(|e| e.error))
+        .map_err(Error::io(&stand_in, "create"))?;
+    Ok(stand_in)
+}
+
+/// The folder of the answers, if this program was started in place of a compiler.
+#[must_use]
+pub fn folder_of_answers() -> Option<PathBuf> {
+    let called_as = PathBuf::from(std::env::args_os().next()?);
+    let is_stand_in = called_as.file_name() == Some(OsStr::new(NAME));
+    is_stand_in.then(|| called_as.parent().map(Path::to_owned))?
+}
+
+/// Acts as the compiler whose command line is this program's arguments. Returns its exit code.
+#[must_use]
+pub fn answer(folder: &Path) -> u8 {
+    let command: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let failed = |error: &io::Error| {
+        let name = command.first().map(|name| name.to_string_lossy());
+        let _ = writeln!(io::stderr(), "{}: {error}", name.unwrap_or_default());
+        127
+    };
+    match question(&command) {
+        Some(question) => answer_to(&question, &command, folder).unwrap_or_else(|e| failed(&e)),
+        None => failed(&replace_by(&command)),
+    }
+}
+
+fn answer_to(question: &Question<'_>, command: &[OsString], folder: &Path) -> io::Result<u8> {
+    let mut input = Vec::new();
+    if question.reads_input {
+        io::stdin().read_to_end(&mut input)?;
+    }
+    let answer = remembered(folder, command, question, &input)?;
+    pass_on(io::stdout(), &answer.stdout)?;
+    pass_on(io::stderr(), &answer.stderr)?;
+    Ok(answer.code)
+}
+
+/// Copies the compiler's output; a closed pipe is no error.
+fn pass_on(mut to: impl io::Write, output: &[u8]) -> io::Result<()> {
+    match to.write_all(output).and_then(|()| to.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Reads a compiler's command line; `None` if it may be more than a feature test.
+fn question(command: &[OsString]) -> Option<Question<'_>> {
+    let (compiler, args) = command.split_first()?;
+    let mut question = Question {
+        command: vec![compiler],
+        output: None,
+        reads_input: false,
+        names_folder: false,
+    };
+    let (mut reads_nothing, mut writes_file, mut links) = (false, false, true);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let text = arg.to_str()?;
+        match text {
+            "-o" => {
+                // The name of a file is no part of the question.
+                question.command.push(arg);
+                match args.next()? {
+                    name if name == "-" || name == "/dev/null" => question.command.push(name),
+                    name => question.output = Some(Path::new(name)),
+                }
+                continue;
+            }
+            "-" => question.reads_input = true,
+            "/dev/null" => reads_nothing = true,
+            "-c" | "-S" => (writes_file, links) = (true, false),
+            "-E" | "-fsyntax-only" => links = false,
+            _ if text == "--version" || text.starts_with("-print-") => {
+                (reads_nothing, links) = (true, false);
+            }
+            _ if uses_more(text) || names_what_exists(text) => return None,
+            _ if text.starts_with("-g") => question.names_folder = true,
+            _ => {}
+        }
+        question.command.push(arg);
+    }
+    // A linker reads libraries.
+    let asks = question.reads_input != reads_nothing && !links;
+    // Without a name, the compiler makes one up.
+    let is_named = question.command.iter().any(|arg| *arg == "-o");
+    (asks && (is_named || !writes_file)).then_some(question)
+}
+
+/// Whether an option has the compiler read or write files besides the source and the output.
+fn uses_more(arg: &str) -> bool {
+    let options = [
+        "@",
+        "-o",
+        "-M",
+        "-Wp,",
+        "-include",
+        "-imacros",
+        "-dependency",
+        "-save-temps",
+        "--save-temps",
+        "-ftime-",
+        "-ftest-coverage",
+        "-coverage",
+        "--coverage",
+        "-gsplit",
+    ];
+    options.iter().any(|start| arg.starts_with(start))
+}
+
+/// Whether an argument names a file, whose content would be part of the question. A plain
+/// word may be the name of a folder by chance, and a prefix map is only text.
+fn names_what_exists(arg: &str) -> bool {
+    if arg.starts_with("-f") && arg.contains("-prefix-map=") {
+        return false;
+    }
+    let words = arg.split(['=', ',']);
+    let joined = ["-I", "-L", "-B"]
+        .iter()
+        .filter_map(|o| arg.strip_prefix(o));
+    words.chain(joined).any(|word| {
+        let path = Path::new(word);
+        path.is_file() || word.contains('/') && path.exists()
+    })
+}
+
+/// Answers as before, or asks the compiler.
+fn remembered(
+    folder: &Path,
+    command: &[OsString],
+    question: &Question<'_>,
+    input: &[u8],
+) -> io::Result<Answer> {
+    let file = folder.join(key(question, input)?);
+    if let Some(answer) = load(&file) {
+        if let (Some(path), Some(content)) = (question.output, &answer.output) {
+            std::fs::write(path, content)?;
+        }
+        return Ok(answer);
+    }
+    let said = run_in_place(command, input)?;
+    let answer = Answer {
+        code: said.code,
+        stdout: said.stdout,
+        stderr: said.stderr,
+        // A compiler that fails leaves none.
+        output: match (said.code, question.output) {
+            (0, Some(path)) => std::fs::read(path).ok(),
+            _ => None,
+        },
+    };
+    let is_test = input.len() <= LONGEST_INPUT && !reads_more(input);
+    if is_test && is_of_the_compiler(&answer) {
+        // Where this fails, the compiler is asked again the next time.
+        let _ = save(&file, &answer);
+    }
+    Ok(answer)
+}
+
+/// Distinguishes a question from every other.
+fn key(question: &Question<'_>, input: &[u8]) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |part: &[u8]| {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    };
+    for word in &question.command {
+        add(word.as_bytes());
+    }
+    add(input);
+    if question.names_folder {
+        add(std::env::current_dir()?.as_os_str().as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Whether a text may have the compiler read a file, or the clock.
+fn reads_more(input: &[u8]) -> bool {
+    let words: [&[u8]; 6] = [
+        b"include", b"import", b"incbin", b"embed", b"__TIME", b"__DATE",
+    ];
+    words
+        .iter()
+        .any(|word| memchr::memmem::find(input, word).is_some())
+}
+
+/// Whether the compiler itself came to the answer: no signal ended it, and no file was missing
+/// or could not be written.
+fn is_of_the_compiler(answer: &Answer) -> bool {
+    let signs: [&[u8]; 3] = [b"unable to ", b"cannot ", b"No such file"];
+    let is_about_files = signs
+        .iter()
+        .any(|sign| memchr::memmem::find(&answer.stderr, sign).is_some());
+    match answer.code {
+        0 => true,
+        1 => !is_about_files && machine_failure(&answer.stderr).is_none(),
+        _ => false,
+    }
+}
+
+fn load(file: &Path) -> Option<Answer> {
+    postcard::from_bytes(&std::fs::read(file).ok()?).ok()
+}
+
+/// Writes an answer whole or not at all: others may ask the same at this moment.
+fn save(file: &Path, answer: &Answer) -> io::Result<()> {
+    let content = postcard::to_stdvec(answer).map_err(io::Error::other)?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut partial = tempfile::NamedTempFile::new_in(folder)?;
+    partial.write_all(&content)?;
+    partial.persist(file).map_err(|e| e.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
