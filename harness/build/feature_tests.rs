@@ -59,11 +59,15 @@ pub fn stand_in(folder: &Path) -> Result<PathBuf, Error> {
     create_dir(folder)?;
     let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
     // Other threads may be at the same point.
-    let written = tempfile::Builder::new().make_in(folder, |partial| {
-        std::fs::hard_link(&program, partial)
-            .or_else(|_| std::fs::copy(&program, partial).map(drop))
-    });
-    written
+    match std::fs::hard_link(&program, &stand_in) {
+        Ok(()) => return Ok(stand_in),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(stand_in),
+        // On another file system, say.
+        Err(_) => {}
+    }
+    let copied = tempfile::Builder::new()
+        .make_in(folder, |partial| std::fs::copy(&program, partial).map(drop));
+    copied
         .and_then(|partial| partial.persist(&stand_in).map_err(|e| e.error))
         .map_err(Error::io(&stand_in, "create"))?;
     Ok(stand_in)

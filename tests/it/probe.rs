@@ -73,6 +73,19 @@ fn objects_come_from_ccache_where_there_is_one() {
     assert!(fs::read(compiler).unwrap() == klto);
 }
 
+#[test]
+fn the_answers_of_old_compilers_are_removed() {
+    let probed = Probed::new();
+    assert_eq!(probed.code(&[]), 0);
+    let answers = probed.kernel.work().join("feature-tests");
+    for old in 0..9 {
+        fs::create_dir_all(answers.join(old.to_string())).unwrap();
+    }
+    assert_eq!(probed.code(&["--fresh"]), 0);
+    let kept = fs::read_dir(answers).unwrap().count();
+    assert_eq!(kept, 5 + 1, "five old ones, and that of this compiler");
+}
+
 /// make writes the version of what RUSTC names into the configuration.
 #[test]
 fn a_probe_does_not_hang_on_the_machines_rust() {

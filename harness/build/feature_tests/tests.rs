@@ -211,3 +211,12 @@ fn the_stand_in_is_this_program_for_all_who_ask_at_once() {
         "nothing else is left"
     );
 }
+
+#[test]
+fn output_that_nobody_reads_is_no_error_and_a_full_disk_is_one() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    assert!(pass_on(writer, b"said").is_ok());
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    assert!(pass_on(full, b"said").is_err());
+}
