@@ -5,14 +5,14 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use klto::build::feature_tests;
+use klto::build::launcher;
 use klto::cli;
 use klto::cli::args::Cli;
 use klto::model::error::Exit;
 
 fn main() -> ExitCode {
-    if let Some(folder) = feature_tests::folder_of_answers() {
-        return ExitCode::from(feature_tests::answer(&folder));
+    if let Some(folder) = launcher::folder_of_answers() {
+        return ExitCode::from(launcher::launch(&folder));
     }
     let bisect = std::env::args_os().any(|arg| arg == "--git-bisect");
     let exit = match Cli::try_parse() {

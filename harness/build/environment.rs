@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use crate::model::error::Error;
 
 /// Variables that klto removes from make's environment, because they would change what is
 /// built.
@@ -71,6 +74,21 @@ const OF_A_SESSION_BY_PREFIX: [&str; 13] = [
     "TERM_",
     "XDG_",
 ];
+
+/// The search path of programs, with a folder before all others.
+///
+/// # Errors
+/// Where the folder's path has a colon in it.
+pub fn path_with(folder: &Path) -> Result<OsString, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path);
+    std::env::join_paths(std::iter::once(folder.to_owned()).chain(folders)).map_err(|_| {
+        Error::Usage(format!(
+            "{}: a work directory cannot have a colon in its path, which separates the folders of PATH; use --work to name another",
+            folder.display()
+        ))
+    })
+}
 
 /// A hash of the environment, as far as a build could see it.
 #[must_use]

@@ -1,25 +1,17 @@
 //! Feature tests: each time that make starts, kbuild and Kconfig ask the compiler about a
 //! hundred options, with an empty source. The answer depends on the compiler and its
 //! arguments, and on nothing else. So each is asked once, and its answer remembered.
-//!
-//! ccache starts this program in place of the compiler (`CCACHE_PREFIX` in `ccache(1)`), under
-//! the name [`NAME`], in the folder of the answers. Whatever is not surely such a test is
-//! left to the compiler.
+//! Whatever is not surely such a test is none.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::dir_state::{create_dir, is_there};
 use crate::build::kbuild::machine_failure;
-use crate::build::process::{replace_by, run_in_place};
-use crate::model::error::Error;
-
-/// The name under which this program stands in for a compiler.
-const NAME: &str = "klto-feature-test";
+use crate::build::process::run_in_place;
 
 /// No test has a longer source, in bytes.
 const LONGEST_INPUT: usize = 16 * 1024;
@@ -45,55 +37,13 @@ struct Question<'a> {
     names_folder: bool,
 }
 
-/// Creates the folder of the answers of one compiler in one environment. Returns the program
-/// that ccache is to start in place of the compiler: this one, under a name of its own, so that
-/// it stays what it is when klto is built or installed again.
+/// Acts as the compiler with that command line, if that is a feature test. Returns its exit code.
 ///
 /// # Errors
-/// Where the folder cannot be written.
-pub fn stand_in(folder: &Path) -> Result<PathBuf, Error> {
-    let stand_in = folder.join(NAME);
-    if is_there(&stand_in) {
-        return Ok(stand_in);
-    }
-    create_dir(folder)?;
-    let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
-    // Other threads may be at the same point.
-    match std::fs::hard_link(&program, &stand_in) {
-        Ok(()) => return Ok(stand_in),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(stand_in),
-        // On another file system, say.
-        Err(_) => {}
-    }
-    let copied = tempfile::Builder::new()
-        .make_in(folder, |partial| std::fs::copy(&program, partial).map(drop));
-    copied
-        .and_then(|partial| partial.persist(&stand_in).map_err(|e| e.error))
-        .map_err(Error::io(&stand_in, "create"))?;
-    Ok(stand_in)
-}
-
-/// The folder of the answers, if this program was started in place of a compiler.
-#[must_use]
-pub fn folder_of_answers() -> Option<PathBuf> {
-    let called_as = PathBuf::from(std::env::args_os().next()?);
-    let is_stand_in = called_as.file_name() == Some(OsStr::new(NAME));
-    is_stand_in.then(|| called_as.parent().map(Path::to_owned))?
-}
-
-/// Acts as the compiler whose command line is this program's arguments. Returns its exit code.
-#[must_use]
-pub fn answer(folder: &Path) -> u8 {
-    let command: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let failed = |error: &io::Error| {
-        let name = command.first().map(|name| name.to_string_lossy());
-        let _ = writeln!(io::stderr(), "{}: {error}", name.unwrap_or_default());
-        127
-    };
-    match question(&command) {
-        Some(question) => answer_to(&question, &command, folder).unwrap_or_else(|e| failed(&e)),
-        None => failed(&replace_by(&command)),
-    }
+/// Where the compiler cannot be started or its output cannot be passed on.
+pub fn answer(command: &[OsString], folder: &Path) -> Option<io::Result<u8>> {
+    let question = question(command)?;
+    Some(answer_to(&question, command, folder))
 }
 
 fn answer_to(question: &Question<'_>, command: &[OsString], folder: &Path) -> io::Result<u8> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::build::environment::SCRUBBED_ENV;
@@ -41,6 +41,14 @@ pub const KERNEL: Target = Target {
     reaches: Goal::Vmlinux,
 };
 
+/// A program that is put before the compilers' names: ccache, or what leads to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launcher {
+    pub program: &'static str,
+    /// The environment variables that it needs.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
 /// A build of one cell in one directory.
 #[derive(Debug, Clone, Copy)]
 pub struct Build<'a> {
@@ -49,8 +57,8 @@ pub struct Build<'a> {
     pub dir: &'a Path,
     pub target: Target,
     pub jobs: usize,
-    /// ccache's environment variables, if objects are compiled through it.
-    pub ccache: Option<&'a [(&'static str, OsString)]>,
+    /// What starts the compilers, if anything does.
+    pub launcher: Option<&'a Launcher>,
     /// The log to append all output to.
     pub log: &'a Path,
     pub deadline: Option<Instant>,
@@ -79,12 +87,12 @@ pub enum BuildOutcome {
 }
 
 impl Build<'_> {
-    /// The commands that configure the tree.
-    fn configure_steps(&self, from_base: bool, make: impl Fn(&str) -> Command) -> Vec<Command> {
+    /// The commands that configure a tree that has a configuration.
+    fn configure_steps(&self, make: impl Fn(&str) -> Command) -> [Command; 2] {
         let cell = self.cell;
         let mut set = Command::new(self.source.join("scripts/config"))
             .arg("--file")
-            .arg(self.dir.join(".config"));
+            .arg(self.config());
         for mode in LtoMode::ALL.into_iter().filter(|mode| *mode != cell.lto) {
             set = set.args(["-d", mode.config_symbol()]);
         }
@@ -98,34 +106,51 @@ impl Build<'_> {
         for (symbol, value) in &cell.set {
             set = set.args(["--set-val", symbol, value]);
         }
-        let mut steps = vec![set, make("olddefconfig")];
-        if from_base {
-            steps.insert(0, make(&cell.base));
-        }
-        steps
+        [set, make("olddefconfig")]
     }
 
-    /// Configures the tree: base target (unless the tree is a copy of another cell's),
-    /// symbols, `olddefconfig`. Returns the resulting configuration.
+    /// The configuration of the tree.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.join(".config")
+    }
+
+    /// Makes the configuration that the cell's begins with, such as `tinyconfig`.
     ///
     /// # Errors
     /// When the machine fails, the time limit is reached or the user interrupts.
-    pub fn configure(
-        &self,
-        from_base: bool,
-    ) -> Result<Result<BTreeMap<String, String>, Failure>, Error> {
-        for step in self.configure_steps(from_base, |goal| self.make([goal])) {
+    pub fn make_base(&self) -> Result<BuildOutcome, Error> {
+        self.step(&self.make([&self.cell.base]))
+    }
+
+    /// Copies what [`Build::make_base`] made in another tree.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or written.
+    pub fn copy_base(&self, base: &Path) -> Result<(), Error> {
+        let copy = Command::new("cp").args([base, &self.config()]);
+        append(self.log, &format!("+ {}\n", copy.shell_words()))?;
+        std::fs::copy(base, self.config()).map_err(Error::io(base, "copy"))?;
+        Ok(())
+    }
+
+    /// Turns the configuration that is there into the cell's: symbols, `olddefconfig`. Returns it.
+    ///
+    /// # Errors
+    /// As [`Build::make_base`].
+    pub fn configure(&self) -> Result<Result<BTreeMap<String, String>, Failure>, Error> {
+        for step in self.configure_steps(|goal| self.make([goal])) {
             if let BuildOutcome::Failed(failure) = self.step(&step)? {
                 return Ok(Err(failure));
             }
         }
-        Ok(Ok(kconfig::parse(&read(&self.dir.join(".config"))?)))
+        Ok(Ok(kconfig::parse(&read(&self.config())?)))
     }
 
     /// Builds the kernel.
     ///
     /// # Errors
-    /// As [`Build::configure`].
+    /// As [`Build::make_base`].
     pub fn build(&self) -> Result<BuildOutcome, Error> {
         self.step(&self.make(self.build_args()))
     }
@@ -133,7 +158,7 @@ impl Build<'_> {
     /// Builds everything that comes before the first object of the kernel: `make prepare`.
     ///
     /// # Errors
-    /// As [`Build::configure`].
+    /// As [`Build::make_base`].
     pub fn prepare(&self) -> Result<BuildOutcome, Error> {
         self.step(&self.make([self.jobs_arg(), "prepare".into()]))
     }
@@ -142,7 +167,7 @@ impl Build<'_> {
     /// `goals`.
     ///
     /// # Errors
-    /// As [`Build::configure`].
+    /// As [`Build::make_base`].
     pub fn make_with(&self, variables: &[String], goals: &[String]) -> Result<BuildOutcome, Error> {
         let mut args: Vec<OsString> = variables.iter().map(OsString::from).collect();
         match goals {
@@ -171,7 +196,8 @@ impl Build<'_> {
     #[must_use]
     pub fn reproduce(&self, failed: Option<&str>) -> Vec<Command> {
         let plain = |goal: &str| self.plain_make(variables(self.cell)).arg(goal);
-        let mut commands = self.configure_steps(true, plain);
+        let mut commands = vec![plain(&self.cell.base)];
+        commands.extend(self.configure_steps(plain));
         let alone = failed.filter(|target| {
             target.ends_with(".o") && !target.ends_with(".thinlto-native.o") && target.contains('/')
         });
@@ -185,12 +211,12 @@ impl Build<'_> {
 
     fn make<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut variables = variables(self.cell);
-        if self.ccache.is_some() {
+        if let Some(Launcher { program, .. }) = self.launcher {
             let (compiler, host) = (compiler(&variables), host_compiler(&variables));
             variables
                 .entry("HOSTCC".to_owned())
-                .or_insert_with(|| format!("ccache {host}"));
-            variables.insert("CC".to_owned(), format!("ccache {compiler}"));
+                .or_insert_with(|| format!("{program} {host}"));
+            variables.insert("CC".to_owned(), format!("{program} {compiler}"));
         }
         // Whatever a kernel records about its build must not differ between builds. Without
         // a given number, make counts the links.
@@ -216,7 +242,11 @@ impl Build<'_> {
         for name in SCRUBBED_ENV {
             command = command.env_remove(name);
         }
-        for (name, value) in self.ccache.into_iter().flatten() {
+        for (name, value) in self
+            .launcher
+            .iter()
+            .flat_map(|launcher| &launcher.environment)
+        {
             command = command.env(name, value);
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;

@@ -1,14 +1,13 @@
 //! What a whole kernel and the miniature do differently: where a job is built, and how its
 //! tree is prepared up to the first object. [`super::pipeline`] does the rest for both.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
 use super::pipeline::FinishedTree;
 use super::place::Place;
-use crate::build::kbuild::{Build, BuildOutcome, Failure, Target};
+use crate::build::kbuild::{Build, BuildOutcome, Failure, Launcher, Target};
 use crate::judge::check;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
@@ -26,11 +25,11 @@ pub trait Layout: fmt::Debug + Sync {
     /// How far builds go.
     fn target(&self) -> Target;
 
-    /// Variables for ccache, if objects come from it.
+    /// What starts the compilers, if anything does.
     ///
     /// # Errors
-    /// Where what they name cannot be written.
-    fn ccache(&self, cell: &Cell) -> Result<Option<Vec<(&'static str, OsString)>>, Error>;
+    /// Where it cannot be written.
+    fn launcher(&self, cell: &Cell) -> Result<Option<Launcher>, Error>;
 
     /// Prepares the build tree up to the first object.
     ///
@@ -73,14 +72,14 @@ pub trait Layout: fmt::Debug + Sync {
     fn reproduce(&self, build: &Build<'_>, failed: Option<&str>) -> Reproduce;
 }
 
-/// Configures a tree, with the base target or on top of what is there, and makes what comes
-/// before the first object where that is asked for.
+/// Turns the configuration that is there into the cell's, and makes what comes before the first
+/// object where that is asked for.
 ///
 /// # Errors
 /// As [`Layout::prepare`].
-pub fn configure(build: &Build<'_>, from_base: bool, prepare: bool) -> Result<Prepared, Error> {
+pub fn configure(build: &Build<'_>, prepare: bool) -> Result<Prepared, Error> {
     let cell = build.cell;
-    let config = match build.configure(from_base)? {
+    let config = match build.configure()? {
         Ok(config) => config,
         Err(failure) => return Ok(Prepared::Failed(failure)),
     };

@@ -287,7 +287,7 @@ impl AtWork<'_> {
             dir: &paths.dir,
             target: self.context.layout.target(),
             jobs: self.context.make_jobs,
-            ccache: paths.ccache.as_deref(),
+            launcher: paths.launcher.as_ref(),
             log: &paths.log,
             deadline: self.deadline,
             cancel: self.context.cancel,

@@ -6,7 +6,6 @@
 pub mod miniature;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
@@ -16,15 +15,16 @@ use super::pipeline::FinishedTree;
 use super::place::Place;
 use super::scenario::EditTargets;
 use crate::build::dir_state::{create_dir, is_there, mirror, remove_file};
-use crate::build::feature_tests;
-use crate::build::kbuild::{Build, Target};
+use crate::build::kbuild::{Build, BuildOutcome, Launcher, Target};
+use crate::build::launcher;
 use crate::build::process::Command;
 use crate::build::{environment, toolchain};
-use crate::model::cell::Cell;
+use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::record::Reproduce;
 use crate::source::copy::{Extent, SourceCopy};
 use crate::source::sources::Sources;
+use crate::store::atomic::write_atomically;
 use crate::store::record_dir::RecordDir;
 
 /// Where the answers of compilers to feature tests lie in a work directory.
@@ -79,7 +79,10 @@ impl Miniature<'_> {
         remove_file(build.dir)?;
         create_dir(build.dir)?;
         remove_file(build.log)?;
-        let prepared = configure(build, true, true)?;
+        if let BuildOutcome::Failed(failure) = self.get_base(build, &source)? {
+            return Ok(Prepared::Failed(failure));
+        }
+        let prepared = configure(build, true)?;
         if let Prepared::Ready = prepared {
             let partial = place.folder.join("prepared.partial");
             remove_file(&partial)?;
@@ -88,6 +91,36 @@ impl Miniature<'_> {
             std::fs::rename(&partial, &kept).map_err(Error::io(&kept, "write"))?;
         }
         Ok(prepared)
+    }
+
+    /// Gets the configuration that those of all modes begin with: for another mode, the command
+    /// that makes it is the same.
+    fn get_base(&self, build: &Build<'_>, source: &str) -> Result<BuildOutcome, Error> {
+        let cell = Cell {
+            lto: LtoMode::None,
+            ..build.cell.clone()
+        };
+        let folder = self.of_all_modes(&cell, "base");
+        let kept = folder.join(self.prepared_key.of(&cell, &["base", source]));
+        if is_there(&kept) {
+            build.copy_base(&kept)?;
+            return Ok(BuildOutcome::Done);
+        }
+        let made = build.make_base()?;
+        if let BuildOutcome::Done = made {
+            keep_newest(&folder, KEPT - 1)?;
+            let config = std::fs::read(build.config());
+            let config = config.map_err(Error::io(build.config(), "read"))?;
+            write_atomically(&kept, &config)?;
+        }
+        Ok(made)
+    }
+
+    /// A folder that the modes of a kernel share.
+    fn of_all_modes(&self, cell: &Cell, name: &str) -> PathBuf {
+        let (arch, config, toolchain) = cell.group();
+        let cells = self.work.join("cells").join(arch).join(config);
+        cells.join(name).join(toolchain)
     }
 }
 
@@ -103,18 +136,16 @@ impl Layout for Miniature<'_> {
     /// The modes of a kernel share one, for its path is on the compiler's command line: what
     /// ccache has of one mode then serves another.
     fn source(&self, cell: &Cell) -> PathBuf {
-        let (arch, config, toolchain) = cell.group();
-        let cells = self.work.join("cells").join(arch).join(config);
-        cells.join("source").join(toolchain)
+        self.of_all_modes(cell, "source")
     }
 
     fn target(&self) -> Target {
         miniature::TARGET
     }
 
-    /// A folder and settings of the probe's own, for a user's may trade certainty for speed;
-    /// and which compiler it is, libraries included.
-    fn ccache(&self, cell: &Cell) -> Result<Option<Vec<(&'static str, OsString)>>, Error> {
+    /// With a folder and settings of the probe's own, for a user's may trade certainty for speed;
+    /// and told which compiler it is, libraries included.
+    fn launcher(&self, cell: &Cell) -> Result<Option<Launcher>, Error> {
         if !self.ccache {
             return Ok(None);
         }
@@ -123,8 +154,9 @@ impl Layout for Miniature<'_> {
         let answers =
             [self.program.to_hex(), compiler, environment].map(|hash| hash[..12].to_owned());
         let answers = self.work.join(ANSWERS).join(answers.join("-"));
-        let compiler_stand_in = feature_tests::stand_in(&answers)?;
-        Ok(Some(vec![
+        launcher::install(&answers)?;
+        let mut environment = vec![
+            ("PATH", environment::path_with(&answers)?),
             ("CCACHE_CONFIGPATH", "/dev/null".into()),
             ("CCACHE_DIR", self.work.join("ccache").into()),
             ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
@@ -133,9 +165,14 @@ impl Layout for Miniature<'_> {
             // host, is in the hash of the compiler.
             ("CCACHE_DEPEND", "1".into()),
             ("CCACHE_MAXSIZE", "1G".into()),
-            ("CCACHE_PREFIX", compiler_stand_in.clone().into()),
-            ("CCACHE_PREFIX_CPP", compiler_stand_in.into()),
-        ]))
+        ];
+        if !self.copy.names_mode() {
+            environment.push((launcher::MODES_SHARE, "1".into()));
+        }
+        Ok(Some(Launcher {
+            program: launcher::NAME,
+            environment,
+        }))
     }
 
     fn prepare(

@@ -1,7 +1,6 @@
 //! Whole kernels: each cell is built in a folder of its own, whose path has the revision in
 //! it; the tree stays, and another cell may begin with a copy of it.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
@@ -10,7 +9,7 @@ use super::pipeline::FinishedTree;
 use super::place::Place;
 use super::scenario::EditTargets;
 use crate::build::dir_state::{create_dir, mirror, remove_file};
-use crate::build::kbuild::{self, Build, Target};
+use crate::build::kbuild::{self, Build, BuildOutcome, Launcher, Target};
 use crate::build::process::Command;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
@@ -48,8 +47,12 @@ impl Layout for WholeKernel<'_> {
         kbuild::KERNEL
     }
 
-    fn ccache(&self, _: &Cell) -> Result<Option<Vec<(&'static str, OsString)>>, Error> {
-        Ok(self.ccache.then(Vec::new))
+    /// ccache as the user has set it up.
+    fn launcher(&self, _: &Cell) -> Result<Option<Launcher>, Error> {
+        Ok(self.ccache.then(|| Launcher {
+            program: "ccache",
+            environment: Vec::new(),
+        }))
     }
 
     fn prepare(
@@ -62,10 +65,15 @@ impl Layout for WholeKernel<'_> {
         remove_file(build.dir)?;
         match base {
             Some(tree) => mirror(&tree.place.build(), build.dir)?,
-            None => create_dir(build.dir)?,
+            None => {
+                create_dir(build.dir)?;
+                if let BuildOutcome::Failed(failure) = build.make_base()? {
+                    return Ok(Prepared::Failed(failure));
+                }
+            }
         }
         // What was prepared for the other mode is there already.
-        configure(build, base.is_none(), job.prepares && base.is_none())
+        configure(build, job.prepares && base.is_none())
     }
 
     fn check_failure(&self, _: &Build<'_>) -> Result<(), Error> {

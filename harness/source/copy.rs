@@ -7,6 +7,7 @@
 //! probe throws away, not by when somebody edited or checked out a file.
 
 pub(super) mod find;
+mod modes;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -71,6 +72,8 @@ struct CopiedFile {
     copy: blake3::Hash,
     /// Bytes of the copy.
     len: u64,
+    /// Whether what is compiled of the copy may differ between the modes of LTO.
+    names_mode: bool,
 }
 
 /// A file's metadata.
@@ -304,6 +307,7 @@ impl SourceCopy {
             source,
             copy: blake3::hash(&copied),
             len: copied.len() as u64,
+            names_mode: modes::names_mode(path, &copied),
             seen,
         };
         let known = before.known.get(path);
@@ -342,6 +346,12 @@ impl SourceCopy {
             }
         }
         hasher.finalize()
+    }
+
+    /// Whether some code in it tells the modes of LTO apart.
+    #[must_use]
+    pub fn names_mode(&self) -> bool {
+        self.files.values().any(|file| file.names_mode)
     }
 
     /// The links that make a directory look like the source tree with these files.

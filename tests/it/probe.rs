@@ -45,7 +45,7 @@ fn objects_come_from_ccache_where_there_is_one() {
     probed.append(
         "Makefile",
         "\nmodpost: note\nnote:\n\t@echo $(CC) $$CCACHE_DIR $$CCACHE_CONFIGPATH >$(AROUND)/cc\n\
-         \t@echo $$CCACHE_PREFIX $$CCACHE_PREFIX_CPP >$(AROUND)/prefix\n",
+         \t@command -v klto-cc >$(AROUND)/launcher || :\n",
     );
     let compiler = || fs::read_to_string(probed.kernel.dir().join("cc")).unwrap();
 
@@ -62,15 +62,60 @@ fn objects_come_from_ccache_where_there_is_one() {
     let folder = probed.kernel.work().join("ccache");
     assert_eq!(
         compiler(),
-        format!("ccache clang-22 {} /dev/null\n", folder.display())
+        format!("klto-cc clang-22 {} /dev/null\n", folder.display())
     );
-    let prefix = fs::read_to_string(probed.kernel.dir().join("prefix")).unwrap();
-    let (compiler, preprocessor) = prefix.trim().split_once(' ').unwrap();
-    assert_eq!(compiler, preprocessor);
-    assert!(Path::new(compiler).starts_with(probed.kernel.work().join("feature-tests")));
-    assert!(compiler.ends_with("/klto-feature-test"), "{compiler}");
+    let launcher = fs::read_to_string(probed.kernel.dir().join("launcher")).unwrap();
+    let launcher = Path::new(launcher.trim());
+    assert!(launcher.starts_with(probed.kernel.work().join("feature-tests")));
     let klto = fs::read(env!("CARGO_BIN_EXE_klto")).unwrap();
-    assert!(fs::read(compiler).unwrap() == klto);
+    assert!(fs::read(launcher).unwrap() == klto);
+}
+
+#[test]
+fn modes_share_objects_unless_some_code_tells_them_apart() {
+    let probed = Probed::new();
+    probed.append(
+        "Makefile",
+        "\nmodpost: note\nnote:\n\t@echo share=$$KLTO_MODES_SHARE >$(AROUND)/share\n",
+    );
+    fs::write(probed.kernel.tools().join("ccache"), "").unwrap();
+    let share = || {
+        assert_eq!(probed.code(&[]), 0);
+        fs::read_to_string(probed.kernel.dir().join("share")).unwrap()
+    };
+    assert_eq!(share(), "share=1\n");
+    probed.write(EARLY, "#ifdef CONFIG_LTO_CLANG_THIN\n#endif\n");
+    assert_eq!(share(), "share=\n");
+    probed.write("scripts/mode.sh", "echo '#ifdef CONFIG_LTO_CLANG_THIN'\n");
+    probed.write(EARLY, "");
+    assert_eq!(share(), "share=\n", "a script may write C code");
+    probed.write("scripts/mode.sh", "");
+    probed.write(EARLY, "/* CONFIG_LTO_CLANG_THIN */\n");
+    assert_eq!(share(), "share=1\n");
+}
+
+/// Of the same files, the same command makes it.
+#[test]
+fn the_modes_of_a_kernel_share_the_base_of_their_configurations() {
+    let probed = Probed::new();
+    let goals = |mode: &str| {
+        let ended = finish(&mut probed.command(&["--lto", mode]));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        probed.goals()
+    };
+    let config = |mode: &str| {
+        let cell = format!("cells/x86_64/probe/{mode}/llvm-22/build/.config");
+        fs::read_to_string(probed.kernel.work().join(cell)).unwrap()
+    };
+    assert_eq!(goals("thin-dist"), ALL);
+    assert_eq!(goals("thin"), ALL[1..]);
+    let shared = config("thin");
+    assert_ne!(shared, config("thin-dist"));
+
+    probed.write(EARLY, "/* changed */\n");
+    assert_eq!(goals("thin"), ALL);
+    assert_eq!(config("thin"), shared);
+    assert_eq!(goals("thin-dist"), ALL[1..]);
 }
 
 #[test]
@@ -246,13 +291,15 @@ fn each_mode_and_toolchain_has_a_result_of_its_own() {
         fs::write(other.join(tool), "").unwrap();
     }
     let toolchain = ["--toolchain", other.to_str().unwrap()];
-    for goals in [&ALL[..], &[]] {
+    // The base of the configuration is that of the first mode.
+    let other_mode = &ALL[1..];
+    for (goals, both) in [(&ALL[..], [other_mode, other_mode].concat()), (&[], vec![])] {
         assert_eq!(probed.probe(&[]).1, goals);
         assert_eq!(probed.probe(&toolchain).1, goals);
         // They share a source tree, so they do not run at the same time.
-        let both = finish(&mut probed.command(&["--lto", "thin,none", "--jobs", "8"]));
-        assert_eq!(both.code, Some(0));
-        assert_eq!(probed.goals(), [goals, goals].concat());
+        let ended = finish(&mut probed.command(&["--lto", "thin,none", "--jobs", "8"]));
+        assert_eq!(ended.code, Some(0));
+        assert_eq!(probed.goals(), both);
     }
 }
 

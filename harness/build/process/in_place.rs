@@ -15,11 +15,16 @@ pub struct Said {
     pub stderr: Vec<u8>,
 }
 
-/// Replaces this process by that program; returns only if it cannot be started.
+/// Replaces this process by that program, with these variables added to the environment;
+/// returns only if it cannot be started.
 #[must_use]
-pub fn replace_by(command: &[OsString]) -> io::Error {
+pub fn replace_by(command: &[OsString], environment: &[(&str, OsString)]) -> io::Error {
     match command.split_first() {
-        Some((program, args)) => Command::new(program).args(args).exec(),
+        Some((program, args)) => {
+            let mut command = Command::new(program);
+            let variables = environment.iter().map(|(name, value)| (name, value));
+            command.args(args).envs(variables).exec()
+        }
         None => io::Error::from(io::ErrorKind::InvalidInput),
     }
 }

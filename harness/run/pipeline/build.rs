@@ -1,6 +1,5 @@
 //! The build of a job: configure, prepare, make, inspect.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +7,7 @@ use super::super::events::stage::StageReader;
 use super::super::layout::Prepared;
 use super::{AtWork, FinishedTree};
 use crate::build::dir_state::{DirState, remove_file};
-use crate::build::kbuild::{Build, BuildOutcome, Failure, Watch};
+use crate::build::kbuild::{Build, BuildOutcome, Failure, Launcher, Watch};
 use crate::judge::check::{self, Unit};
 use crate::judge::inspect::{InspectRequest, Inspected, inspect};
 use crate::model::error::Error;
@@ -28,21 +27,21 @@ pub struct Paths {
     pub source: PathBuf,
     pub dir: PathBuf,
     pub log: PathBuf,
-    pub ccache: Option<Vec<(&'static str, OsString)>>,
+    pub launcher: Option<Launcher>,
 }
 
 impl Paths {
     /// Of a job.
     ///
     /// # Errors
-    /// As [`super::super::layout::Layout::ccache`].
+    /// As [`super::super::layout::Layout::launcher`].
     pub fn of(work: &AtWork<'_>) -> Result<Paths, Error> {
         let layout = work.context.layout;
         Ok(Paths {
             source: layout.source(&work.job.cell),
             dir: work.place.build(),
             log: work.place.log(),
-            ccache: layout.ccache(&work.job.cell)?,
+            launcher: layout.launcher(&work.job.cell)?,
         })
     }
 }

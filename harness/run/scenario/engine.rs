@@ -388,7 +388,7 @@ impl<'a> ScenarioRun<'a> {
             std::fs::write(&file, config).map_err(Error::io(&file, "write"))?;
             return Ok(None);
         }
-        if let Err(failure) = build.configure(false)? {
+        if let Err(failure) = build.configure()? {
             return Ok(Some(failure));
         }
         self.configs.insert(self.lto, read(&file)?);

@@ -122,7 +122,8 @@ impl Stand {
                 (prepared, Snapshot::new())
             }
             Kernel::Fake => {
-                build.configure(true).unwrap().unwrap();
+                build.make_base().unwrap();
+                build.configure().unwrap().unwrap();
                 let prepared = DirState::of(&dir).unwrap();
                 done(build.make_with(&[], &[]).unwrap());
                 let answer = inspect(&InspectRequest {
@@ -153,7 +154,7 @@ impl Stand {
             dir: &self.path("build"),
             target: self.target,
             jobs: 2,
-            ccache: None,
+            launcher: None,
             log,
             deadline: None,
             cancel: &self.cancel,

@@ -1,0 +1,127 @@
+//! What starts the compilers of a probe, as ccache would: this program, under the name [`NAME`].
+//! It answers feature tests, and leaves everything else to ccache, which it tells what the modes
+//! of LTO share.
+//!
+//! A C file of the kernel is compiled with the whole configuration before it, in one header, so
+//! that ccache takes objects of two modes for different ones. But where no C file names the
+//! modes, theirs are the only lines of the header that differ, and nothing reads them. ccache
+//! then gets the header without these lines, in its namespace.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::build::dir_state::{create_dir, is_there};
+use crate::build::feature_tests;
+use crate::build::process::replace_by;
+use crate::model::cell::LtoMode;
+use crate::model::error::Error;
+
+/// The name under which this program starts compilers.
+pub const NAME: &str = "klto-cc";
+
+/// The environment variable that says that no C file names the modes of LTO.
+pub const MODES_SHARE: &str = "KLTO_MODES_SHARE";
+
+/// Where kbuild puts the configuration for C files, seen from the build tree.
+const CONFIG_HEADER: &str = "include/generated/autoconf.h";
+
+/// Creates the folder of the answers of one compiler in one environment, and in it the launcher:
+/// this program, so that it stays what it is when klto is built or installed again.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn install(folder: &Path) -> Result<(), Error> {
+    let launcher = folder.join(NAME);
+    if is_there(&launcher) {
+        return Ok(());
+    }
+    create_dir(folder)?;
+    let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
+    // Other threads may be at the same point.
+    match std::fs::hard_link(&program, &launcher) {
+        Ok(()) => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        // On another file system, say.
+        Err(_) => {}
+    }
+    let copied = tempfile::Builder::new()
+        .make_in(folder, |partial| std::fs::copy(&program, partial).map(drop));
+    copied
+        .and_then(|partial| partial.persist(&launcher).map_err(|e| e.error))
+        .map_err(Error::io(&launcher, "create"))?;
+    Ok(())
+}
+
+/// The folder of the answers, if this program was started as the launcher.
+#[must_use]
+pub fn folder_of_answers() -> Option<PathBuf> {
+    let called_as = PathBuf::from(std::env::args_os().next()?);
+    if called_as.file_name() != Some(OsStr::new(NAME)) {
+        return None;
+    }
+    let program = std::env::current_exe().ok()?;
+    program.parent().map(Path::to_owned)
+}
+
+/// Acts as the compiler whose command line is this program's arguments. Returns its exit code.
+#[must_use]
+pub fn launch(folder: &Path) -> u8 {
+    let command: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let failed = |program: &OsStr, error: &io::Error| {
+        let _ = writeln!(io::stderr(), "{}: {error}", program.to_string_lossy());
+        127
+    };
+    let compiler = command.first().cloned().unwrap_or_default();
+    match feature_tests::answer(&command, folder) {
+        Some(answer) => answer.unwrap_or_else(|e| failed(&compiler, &e)),
+        None => {
+            let environment = if std::env::var_os(MODES_SHARE).is_some() {
+                sharing(&command, Path::new(CONFIG_HEADER))
+            } else {
+                Vec::new()
+            };
+            let ccache = OsString::from("ccache");
+            let command: Vec<_> = [ccache].into_iter().chain(command).collect();
+            failed(&command[0], &replace_by(&command, &environment))
+        }
+    }
+}
+
+/// The variables that have ccache find the objects of another mode, if this command compiles a
+/// C file of the kernel and the header of the configuration is there.
+fn sharing(command: &[OsString], header: &Path) -> Vec<(&'static str, OsString)> {
+    let is_of_the_kernel = command.iter().any(|word| word == "-D__KERNEL__");
+    let content = std::fs::read(header).ok().filter(|_| is_of_the_kernel);
+    let Some(content) = content else {
+        return Vec::new();
+    };
+    vec![
+        ("CCACHE_IGNOREHEADERS", header.into()),
+        ("CCACHE_NAMESPACE", without_mode(&content).into()),
+    ]
+}
+
+/// Distinguishes one configuration from every other, except for the mode of LTO.
+fn without_mode(header: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let lines = header.split_inclusive(|byte| *byte == b'\n');
+    for line in lines.filter(|line| !is_of_a_mode(line)) {
+        hasher.update(line);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn is_of_a_mode(line: &[u8]) -> bool {
+    let symbol = line.strip_prefix(b"#define CONFIG_");
+    symbol
+        .and_then(|rest| rest.strip_suffix(b" 1\n"))
+        .is_some_and(|symbol| {
+            LtoMode::ALL
+                .iter()
+                .any(|mode| mode.config_symbol().as_bytes() == symbol)
+        })
+}
+
+#[cfg(test)]
+mod tests;

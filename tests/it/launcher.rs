@@ -1,0 +1,136 @@
+//! klto before a compiler's name, as make starts it.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The launcher, a ccache that says how it was started, and a compiler that writes down what it
+/// is asked.
+struct Stand(TempDir);
+
+impl Stand {
+    fn new() -> Stand {
+        let stand = Stand(tempfile::tempdir().unwrap());
+        fs::hard_link(env!("CARGO_BIN_EXE_klto"), stand.path("klto-cc")).unwrap();
+        stand.program(
+            "ccache",
+            "echo \"[$CCACHE_NAMESPACE]\" >>\"$0.log\"\nexec \"$@\"",
+        );
+        stand.program(
+            "cc",
+            "echo \"$@\" >>\"$0.log\"\ncat\nfor file; do :; done\n\
+             case $file in *.o) echo made >\"$file\" ;; esac\nexit 0",
+        );
+        stand
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn program(&self, name: &str, script: &str) {
+        fs::write(self.path(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Starts a compiler through the launcher, which is found in the search path, with an
+    /// environment variable set or not.
+    fn ask_with(&self, variable: Option<&str>, args: &[&str], input: &str) -> Output {
+        let path = std::env::var_os("PATH").unwrap();
+        let folders = [self.0.path().to_owned()].into_iter();
+        let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", "exec klto-cc \"$@\"", "sh"])
+            .arg(self.path("cc"))
+            .args(args)
+            .env("PATH", path)
+            .envs(variable.map(|name| (name, "1")))
+            .current_dir(self.0.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    fn ask(&self, args: &[&str], input: &str) -> Output {
+        self.ask_with(None, args, input)
+    }
+
+    /// What a program has noted, a line each time that it was started.
+    fn noted(&self, program: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.path(&format!("{program}.log")));
+        log.unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn a_feature_test_reaches_the_compiler_once() {
+    let stand = Stand::new();
+    for output in ["one.o", "two.o"] {
+        let answer = stand.ask(&["-S", "-x", "c", "-", "-o", output], "int a;");
+        assert_eq!(answer.status.code(), Some(0));
+        assert_eq!(answer.stdout, b"int a;");
+        assert_eq!(fs::read(stand.path(output)).unwrap(), b"made\n");
+    }
+    assert_eq!(stand.noted("cc").len(), 1);
+    assert_eq!(stand.noted("ccache"), [""; 0]);
+}
+
+#[test]
+fn a_compilation_always_reaches_the_compiler_through_ccache() {
+    let stand = Stand::new();
+    fs::write(stand.path("a.c"), "int a;").unwrap();
+    for asked in 1..=2 {
+        let answer = stand.ask(&["-c", "a.c", "-o", "a.o"], "text");
+        assert_eq!(answer.status.code(), Some(0));
+        assert_eq!(answer.stdout, b"text", "its input is the compiler's own");
+        assert_eq!(stand.noted("cc").len(), asked);
+        assert_eq!(stand.noted("ccache"), vec!["[]"; asked]);
+    }
+}
+
+#[test]
+fn ccache_is_told_what_modes_share_if_no_code_tells_them_apart() {
+    const COMPILE: [&str; 5] = ["-D__KERNEL__", "-c", "a.c", "-o", "a.o"];
+    const HOST: [&str; 4] = ["-c", "a.c", "-o", "a.o"];
+    let stand = Stand::new();
+    fs::create_dir_all(stand.path("include/generated")).unwrap();
+    let header = stand.path("include/generated/autoconf.h");
+    for mode in ["THIN", "THIN_DIST"] {
+        let config = format!("#define CONFIG_A 1\n#define CONFIG_LTO_CLANG_{mode} 1\n");
+        fs::write(&header, config).unwrap();
+        stand.ask_with(Some("KLTO_MODES_SHARE"), &COMPILE, "");
+        stand.ask_with(Some("KLTO_MODES_SHARE"), &HOST, "");
+        stand.ask(&COMPILE, "");
+    }
+    let noted = stand.noted("ccache");
+    let shared = &noted[0];
+    assert!(shared.len() > 32, "{noted:?}");
+    assert_eq!(noted, [shared, "[]", "[]", shared, "[]", "[]"]);
+}
+
+#[test]
+fn programs_that_are_not_there_are_errors() {
+    let stand = Stand::new();
+    fs::remove_file(stand.path("cc")).unwrap();
+    let said = |args: &[&str]| {
+        let answer = stand.ask(args, "");
+        assert_eq!(answer.status.code(), Some(127));
+        String::from_utf8(answer.stderr).unwrap()
+    };
+    let version = said(&["--version"]);
+    assert!(
+        version.contains("/cc: No such file or directory"),
+        "{version}"
+    );
+    stand.program("ccache", "exec missing-program");
+    let compile = said(&["-c", "a.c"]);
+    assert!(compile.contains("missing-program"), "{compile}");
+}
