@@ -5,7 +5,7 @@
 //! A C file of the kernel is compiled with the whole configuration before it, in one header, so
 //! that ccache takes objects of two modes for different ones. But where no C file names the
 //! modes, theirs are the only lines of the header that differ, and nothing reads them. ccache
-//! then gets the header without these lines, in its namespace.
+//! then ignores the header, and hashes a file that stands for all its other lines.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
@@ -20,7 +20,7 @@ use crate::model::error::Error;
 /// The name under which this program starts compilers.
 pub const NAME: &str = "klto-cc";
 
-/// The environment variable that says that no C file names the modes of LTO.
+/// The environment variable that is 1 if no C file names the modes of LTO.
 pub const MODES_SHARE: &str = "KLTO_MODES_SHARE";
 
 /// Where kbuild puts the configuration for C files, seen from the build tree.
@@ -76,11 +76,9 @@ pub fn launch(folder: &Path) -> u8 {
     match feature_tests::answer(&command, folder) {
         Some(answer) => answer.unwrap_or_else(|e| failed(&compiler, &e)),
         None => {
-            let environment = if std::env::var_os(MODES_SHARE).is_some() {
-                sharing(&command, Path::new(CONFIG_HEADER))
-            } else {
-                Vec::new()
-            };
+            let may_share = std::env::var_os(MODES_SHARE).is_some_and(|value| value == "1");
+            let environment = may_share.then(|| sharing(&command, CONFIG_HEADER.as_ref(), folder));
+            let environment = environment.flatten().unwrap_or_default();
             let ccache = OsString::from("ccache");
             let command: Vec<_> = [ccache].into_iter().chain(command).collect();
             failed(&command[0], &replace_by(&command, &environment))
@@ -88,18 +86,23 @@ pub fn launch(folder: &Path) -> u8 {
     }
 }
 
-/// The variables that have ccache find the objects of another mode, if this command compiles a
-/// C file of the kernel and the header of the configuration is there.
-fn sharing(command: &[OsString], header: &Path) -> Vec<(&'static str, OsString)> {
-    let is_of_the_kernel = command.iter().any(|word| word == "-D__KERNEL__");
-    let content = std::fs::read(header).ok().filter(|_| is_of_the_kernel);
-    let Some(content) = content else {
-        return Vec::new();
-    };
-    vec![
+/// The variables that have ccache find the objects of another mode; `None` unless this command
+/// compiles code of the kernel and the header of the configuration is there.
+fn sharing(
+    command: &[OsString],
+    header: &Path,
+    folder: &Path,
+) -> Option<Vec<(&'static str, OsString)>> {
+    if !command.iter().any(|word| word == "-D__KERNEL__") {
+        return None;
+    }
+    let rest = without_mode(&std::fs::read(header).ok()?);
+    let rest = note(&rest, folder).ok()?;
+    // A namespace would do, but is unknown to ccache before 4.5.
+    Some(vec![
         ("CCACHE_IGNOREHEADERS", header.into()),
-        ("CCACHE_NAMESPACE", without_mode(&content).into()),
-    ]
+        ("CCACHE_EXTRAFILES", rest.into()),
+    ])
 }
 
 /// Distinguishes one configuration from every other, except for the mode of LTO.
@@ -110,6 +113,17 @@ fn without_mode(header: &[u8]) -> String {
         hasher.update(line);
     }
     hasher.finalize().to_hex().to_string()
+}
+
+/// A file with that content, which is also its name.
+fn note(content: &str, folder: &Path) -> io::Result<PathBuf> {
+    let file = folder.join(format!("config-{content}"));
+    if !is_there(&file) {
+        let mut partial = tempfile::NamedTempFile::new_in(folder)?;
+        partial.write_all(content.as_bytes())?;
+        partial.persist(&file).map_err(|e| e.error)?;
+    }
+    Ok(file)
 }
 
 fn is_of_a_mode(line: &[u8]) -> bool {

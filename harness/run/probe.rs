@@ -155,7 +155,8 @@ impl Layout for Miniature<'_> {
             [self.program.to_hex(), compiler, environment].map(|hash| hash[..12].to_owned());
         let answers = self.work.join(ANSWERS).join(answers.join("-"));
         launcher::install(&answers)?;
-        let mut environment = vec![
+        let modes_share = if self.copy.names_mode() { "0" } else { "1" };
+        let environment = vec![
             ("PATH", environment::path_with(&answers)?),
             ("CCACHE_CONFIGPATH", "/dev/null".into()),
             ("CCACHE_DIR", self.work.join("ccache").into()),
@@ -165,10 +166,8 @@ impl Layout for Miniature<'_> {
             // host, is in the hash of the compiler.
             ("CCACHE_DEPEND", "1".into()),
             ("CCACHE_MAXSIZE", "1G".into()),
+            (launcher::MODES_SHARE, modes_share.into()),
         ];
-        if !self.copy.names_mode() {
-            environment.push((launcher::MODES_SHARE, "1".into()));
-        }
         Ok(Some(Launcher {
             program: launcher::NAME,
             environment,

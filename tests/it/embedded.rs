@@ -33,3 +33,21 @@ fn the_build_script_names_every_folder_that_is_embedded() {
 
     assert_eq!(named, embedded);
 }
+
+/// Otherwise the modes could not share its objects.
+#[test]
+fn no_code_of_the_miniature_names_a_mode_of_lto() {
+    let miniature = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/run/probe/miniature");
+    let mut looked_at = 0;
+    for file in walkdir::WalkDir::new(miniature) {
+        let file = file.unwrap();
+        let name = file.file_name().to_str().unwrap();
+        let is_code = [".c", ".h", ".S"].iter().any(|end| name.ends_with(end));
+        if is_code {
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            assert!(!text.contains("CONFIG_LTO_"), "{}", file.path().display());
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 50, "{looked_at}");
+}

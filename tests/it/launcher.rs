@@ -18,7 +18,7 @@ impl Stand {
         fs::hard_link(env!("CARGO_BIN_EXE_klto"), stand.path("klto-cc")).unwrap();
         stand.program(
             "ccache",
-            "echo \"[$CCACHE_NAMESPACE]\" >>\"$0.log\"\nexec \"$@\"",
+            "echo \"[$CCACHE_EXTRAFILES]\" >>\"$0.log\"\nexec \"$@\"",
         );
         stand.program(
             "cc",
@@ -37,9 +37,9 @@ impl Stand {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Starts a compiler through the launcher, which is found in the search path, with an
-    /// environment variable set or not.
-    fn ask_with(&self, variable: Option<&str>, args: &[&str], input: &str) -> Output {
+    /// Starts a compiler through the launcher, which is found in the search path, with a
+    /// value of `KLTO_MODES_SHARE`.
+    fn ask_with(&self, share: &str, args: &[&str], input: &str) -> Output {
         let path = std::env::var_os("PATH").unwrap();
         let folders = [self.0.path().to_owned()].into_iter();
         let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
@@ -48,7 +48,7 @@ impl Stand {
             .arg(self.path("cc"))
             .args(args)
             .env("PATH", path)
-            .envs(variable.map(|name| (name, "1")))
+            .env("KLTO_MODES_SHARE", share)
             .current_dir(self.0.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -60,7 +60,7 @@ impl Stand {
     }
 
     fn ask(&self, args: &[&str], input: &str) -> Output {
-        self.ask_with(None, args, input)
+        self.ask_with("0", args, input)
     }
 
     /// What a program has noted, a line each time that it was started.
@@ -106,8 +106,8 @@ fn ccache_is_told_what_modes_share_if_no_code_tells_them_apart() {
     for mode in ["THIN", "THIN_DIST"] {
         let config = format!("#define CONFIG_A 1\n#define CONFIG_LTO_CLANG_{mode} 1\n");
         fs::write(&header, config).unwrap();
-        stand.ask_with(Some("KLTO_MODES_SHARE"), &COMPILE, "");
-        stand.ask_with(Some("KLTO_MODES_SHARE"), &HOST, "");
+        stand.ask_with("1", &COMPILE, "");
+        stand.ask_with("1", &HOST, "");
         stand.ask(&COMPILE, "");
     }
     let noted = stand.noted("ccache");

@@ -8,22 +8,18 @@ use super::*;
 
 const THIN: &str = "#define CONFIG_A 1\n#define CONFIG_LTO_CLANG_THIN 1\n#define CONFIG_B \"b\"\n";
 
-fn told(header: &str, word: &str) -> Vec<(&'static str, OsString)> {
+/// What ccache gets to hash in place of a header, if it ignores the header.
+fn hashed(header: &str, word: &str) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("autoconf.h");
     fs::write(&path, header).unwrap();
     let command = ["clang", word, "-c", "a.c"].map(OsString::from);
-    let told = sharing(&command, &path);
-    let header = |value: OsString| {
-        if value == *path {
-            "header".into()
-        } else {
-            value
-        }
-    };
-    told.into_iter()
-        .map(|(name, value)| (name, header(value)))
-        .collect()
+    let variables = sharing(&command, &path, dir.path())?;
+    assert_eq!(sharing(&command, &path, dir.path()).unwrap(), variables);
+    let [(ignored, value), (hashed, file)] = variables.try_into().unwrap();
+    assert_eq!((ignored, value), ("CCACHE_IGNOREHEADERS", path.into()));
+    assert_eq!(hashed, "CCACHE_EXTRAFILES");
+    Some(fs::read_to_string(file).unwrap())
 }
 
 #[rstest]
@@ -32,11 +28,9 @@ fn told(header: &str, word: &str) -> Vec<(&'static str, OsString)> {
 )]
 #[case::no_mode("#define CONFIG_A 1\n#define CONFIG_B \"b\"\n")]
 fn modes_of_one_configuration_share_objects(#[case] header: &str) {
-    let told = told(header, "-D__KERNEL__");
-    assert_eq!(told, self::told(THIN, "-D__KERNEL__"));
-    let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["CCACHE_IGNOREHEADERS", "CCACHE_NAMESPACE"]);
-    assert_eq!(told[0].1, "header");
+    let shared = hashed(header, "-D__KERNEL__");
+    assert!(shared.is_some());
+    assert_eq!(shared, hashed(THIN, "-D__KERNEL__"));
 }
 
 #[rstest]
@@ -52,18 +46,21 @@ fn modes_of_one_configuration_share_objects(#[case] header: &str) {
     "#define CONFIG_A 1\n#define CONFIG_LTO_CLANG_THIN_CACHE 1\n#define CONFIG_B \"b\"\n"
 )]
 fn configurations_share_nothing(#[case] header: &str) {
-    assert_ne!(told(header, "-D__KERNEL__"), told(THIN, "-D__KERNEL__"));
+    let hashed = |header| hashed(header, "-D__KERNEL__").unwrap();
+    assert_ne!(hashed(header), hashed(THIN));
 }
 
 #[test]
 fn programs_of_the_host_are_left_as_they_are() {
-    assert_eq!(told(THIN, "-O2"), []);
+    assert_eq!(hashed(THIN, "-O2"), None);
 }
 
 #[test]
 fn without_the_header_nothing_is_shared_and_the_compiler_says_so() {
     let command = ["clang", "-D__KERNEL__"].map(OsString::from);
-    assert_eq!(sharing(&command, Path::new("gone/autoconf.h")), []);
+    let dir = tempfile::tempdir().unwrap();
+    let header = dir.path().join("autoconf.h");
+    assert_eq!(sharing(&command, &header, dir.path()), None);
 }
 
 #[test]
