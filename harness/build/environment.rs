@@ -75,6 +75,16 @@ const OF_A_SESSION_BY_PREFIX: [&str; 13] = [
     "XDG_",
 ];
 
+/// The variables that set up ccache, except the one that turns it off.
+#[must_use]
+pub fn of_ccache() -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let is_setting = |name: &OsString| {
+        name.as_encoded_bytes().starts_with(b"CCACHE_") && name != "CCACHE_DISABLE"
+    };
+    names.filter(is_setting).collect()
+}
+
 /// The search path of programs, with a folder before all others.
 ///
 /// # Errors
@@ -151,5 +161,20 @@ mod tests {
         ]);
         let other = of(&[("V", "1"), ("B", "2"), ("PWD", "/x"), ("A", "1")]);
         assert_eq!(one, other);
+    }
+
+    #[test]
+    fn a_folder_comes_first_in_the_search_path_unless_it_has_a_colon() {
+        let path = path_with(Path::new("/answers")).unwrap();
+        let folders: Vec<_> = std::env::split_paths(&path).collect();
+        assert_eq!(folders[0], Path::new("/answers"));
+        let rest: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
+        assert_eq!(folders[1..], rest);
+
+        let error = path_with(Path::new("/a:b")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("/a:b: a work directory cannot have a colon"),
+            "{error}"
+        );
     }
 }

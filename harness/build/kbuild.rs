@@ -45,8 +45,8 @@ pub const KERNEL: Target = Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launcher {
     pub program: &'static str,
-    /// The environment variables that it needs.
-    pub environment: Vec<(&'static str, OsString)>,
+    /// The environment variables that it needs; without a value, those that it must not see.
+    pub environment: Vec<(OsString, Option<OsString>)>,
 }
 
 /// A build of one cell in one directory.
@@ -242,12 +242,12 @@ impl Build<'_> {
         for name in SCRUBBED_ENV {
             command = command.env_remove(name);
         }
-        for (name, value) in self
-            .launcher
-            .iter()
-            .flat_map(|launcher| &launcher.environment)
-        {
-            command = command.env(name, value);
+        let launcher = self.launcher.iter();
+        for (name, value) in launcher.flat_map(|launcher| &launcher.environment) {
+            command = match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;
         let exit = process::run_logged(

@@ -1,11 +1,10 @@
 //! What starts the compilers of a probe, as ccache would: this program, under the name [`NAME`].
-//! It answers feature tests, and leaves everything else to ccache, which it tells what the modes
-//! of LTO share.
+//! It answers feature tests, and starts ccache for everything else.
 //!
-//! A C file of the kernel is compiled with the whole configuration before it, in one header, so
-//! that ccache takes objects of two modes for different ones. But where no C file names the
-//! modes, theirs are the only lines of the header that differ, and nothing reads them. ccache
-//! then ignores the header, and hashes a file that stands for all its other lines.
+//! All code of the kernel includes the whole configuration, which is one header, so that ccache
+//! takes objects of two modes of LTO for different ones. But the header differs only in the lines
+//! that name a mode, and if nothing else in the sources names one, no code can tell. ccache then
+//! ignores the header, and hashes a file that stands for its other lines.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
@@ -20,8 +19,11 @@ use crate::model::error::Error;
 /// The name under which this program starts compilers.
 pub const NAME: &str = "klto-cc";
 
-/// The environment variable that is 1 if no C file names the modes of LTO.
+/// The environment variable that is 1 if no code names a mode of LTO.
 pub const MODES_SHARE: &str = "KLTO_MODES_SHARE";
+
+/// How the launcher's own error message begins.
+pub const CANNOT_START: &str = "klto-cc: cannot start";
 
 /// Where kbuild puts the configuration for C files, seen from the build tree.
 const CONFIG_HEADER: &str = "include/generated/autoconf.h";
@@ -69,7 +71,8 @@ pub fn folder_of_answers() -> Option<PathBuf> {
 pub fn launch(folder: &Path) -> u8 {
     let command: Vec<OsString> = std::env::args_os().skip(1).collect();
     let failed = |program: &OsStr, error: &io::Error| {
-        let _ = writeln!(io::stderr(), "{}: {error}", program.to_string_lossy());
+        let program = program.to_string_lossy();
+        let _ = writeln!(io::stderr(), "{CANNOT_START} {program}: {error}");
         127
     };
     let compiler = command.first().cloned().unwrap_or_default();
@@ -87,18 +90,19 @@ pub fn launch(folder: &Path) -> u8 {
 }
 
 /// The variables that have ccache find the objects of another mode; `None` unless this command
-/// compiles code of the kernel and the header of the configuration is there.
+/// compiles code of the kernel, names no mode itself, and the header of the configuration is there.
 fn sharing(
     command: &[OsString],
     header: &Path,
     folder: &Path,
 ) -> Option<Vec<(&'static str, OsString)>> {
-    if !command.iter().any(|word| word == "-D__KERNEL__") {
+    let names_mode = |word: &OsString| word.to_string_lossy().contains("CONFIG_LTO_");
+    if !command.iter().any(|word| word == "-D__KERNEL__") || command.iter().any(names_mode) {
         return None;
     }
     let rest = without_mode(&std::fs::read(header).ok()?);
     let rest = note(&rest, folder).ok()?;
-    // A namespace would do, but is unknown to ccache before 4.5.
+    // CCACHE_NAMESPACE would keep configurations apart too, but only since ccache 4.5.
     Some(vec![
         ("CCACHE_IGNOREHEADERS", header.into()),
         ("CCACHE_EXTRAFILES", rest.into()),
@@ -107,7 +111,9 @@ fn sharing(
 
 /// Distinguishes one configuration from every other, except for the mode of LTO.
 fn without_mode(header: &[u8]) -> String {
-    let mut hasher = blake3::Hasher::new();
+    // Counts up with the field of `source::copy` that says whether code names a mode: what an
+    // older rule let modes share is then not found.
+    let mut hasher = blake3::Hasher::new_derive_key("klto configuration without mode, 1");
     let lines = header.split_inclusive(|byte| *byte == b'\n');
     for line in lines.filter(|line| !is_of_a_mode(line)) {
         hasher.update(line);

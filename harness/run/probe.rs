@@ -93,8 +93,8 @@ impl Miniature<'_> {
         Ok(prepared)
     }
 
-    /// Gets the configuration that those of all modes begin with: for another mode, the command
-    /// that makes it is the same.
+    /// Gets what `make tinyconfig` writes. The mode of LTO is set afterwards, so all modes start
+    /// from the same file.
     fn get_base(&self, build: &Build<'_>, source: &str) -> Result<BuildOutcome, Error> {
         let cell = Cell {
             lto: LtoMode::None,
@@ -156,7 +156,7 @@ impl Layout for Miniature<'_> {
         let answers = self.work.join(ANSWERS).join(answers.join("-"));
         launcher::install(&answers)?;
         let modes_share = if self.copy.names_mode() { "0" } else { "1" };
-        let environment = vec![
+        let own = [
             ("PATH", environment::path_with(&answers)?),
             ("CCACHE_CONFIGPATH", "/dev/null".into()),
             ("CCACHE_DIR", self.work.join("ccache").into()),
@@ -168,9 +168,13 @@ impl Layout for Miniature<'_> {
             ("CCACHE_MAXSIZE", "1G".into()),
             (launcher::MODES_SHARE, modes_share.into()),
         ];
+        let removed = environment::of_ccache()
+            .into_iter()
+            .map(|name| (name, None));
+        let own = own.map(|(name, value)| (name.into(), Some(value)));
         Ok(Some(Launcher {
             program: launcher::NAME,
-            environment,
+            environment: removed.chain(own).collect(),
         }))
     }
 

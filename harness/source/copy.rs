@@ -72,7 +72,9 @@ struct CopiedFile {
     copy: blake3::Hash,
     /// Bytes of the copy.
     len: u64,
-    /// Whether what is compiled of the copy may differ between the modes of LTO.
+    /// Whether what is compiled of the copy may differ between the modes of LTO. The number
+    /// counts up when the rule changes: an older index is then not read.
+    #[serde(rename = "names_mode_1")]
     names_mode: bool,
 }
 

@@ -40,10 +40,12 @@ impl Stand {
     /// Starts a compiler through the launcher, which is found in the search path, with a
     /// value of `KLTO_MODES_SHARE`.
     fn ask_with(&self, share: &str, args: &[&str], input: &str) -> Output {
-        let path = std::env::var_os("PATH").unwrap();
-        let folders = [self.0.path().to_owned()].into_iter();
-        let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
-        let mut child = Command::new("sh")
+        let path = format!("{}:/usr/bin:/bin", self.0.path().display());
+        self.ask_in(&path, share, args, input)
+    }
+
+    fn ask_in(&self, path: &str, share: &str, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new("/bin/sh")
             .args(["-c", "exec klto-cc \"$@\"", "sh"])
             .arg(self.path("cc"))
             .args(args)
@@ -117,20 +119,19 @@ fn ccache_is_told_what_modes_share_if_no_code_tells_them_apart() {
 }
 
 #[test]
-fn programs_that_are_not_there_are_errors() {
+fn a_compiler_that_is_not_there_is_an_error_and_so_is_ccache() {
     let stand = Stand::new();
     fs::remove_file(stand.path("cc")).unwrap();
+    fs::remove_file(stand.path("ccache")).unwrap();
     let said = |args: &[&str]| {
-        let answer = stand.ask(args, "");
+        let answer = stand.ask_in(stand.0.path().to_str().unwrap(), "0", args, "");
         assert_eq!(answer.status.code(), Some(127));
         String::from_utf8(answer.stderr).unwrap()
     };
-    let version = said(&["--version"]);
-    assert!(
-        version.contains("/cc: No such file or directory"),
-        "{version}"
-    );
-    stand.program("ccache", "exec missing-program");
-    let compile = said(&["-c", "a.c"]);
-    assert!(compile.contains("missing-program"), "{compile}");
+    let compiler = stand.path("cc").display().to_string();
+    let missing = |program: &str| {
+        format!("klto-cc: cannot start {program}: No such file or directory (os error 2)\n")
+    };
+    assert_eq!(said(&["--version"]), missing(&compiler));
+    assert_eq!(said(&["-c", "a.c"]), missing("ccache"));
 }

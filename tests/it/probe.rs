@@ -38,14 +38,16 @@ fn a_second_probe_of_the_same_kernel_runs_no_make() {
     assert_eq!(listing(&probed.kernel.source()), source, "it is only read");
 }
 
-/// With settings of the probe's own: a user's may trade certainty for speed.
+/// With settings of the probe's own: a user's may trade certainty for speed, or have another
+/// machine compile.
 #[test]
 fn objects_come_from_ccache_where_there_is_one() {
     let probed = Probed::new();
     probed.append(
         "Makefile",
         "\nmodpost: note\nnote:\n\t@echo $(CC) $$CCACHE_DIR $$CCACHE_CONFIGPATH >$(AROUND)/cc\n\
-         \t@command -v klto-cc >$(AROUND)/launcher || :\n",
+         \t@command -v klto-cc >$(AROUND)/launcher || :\n\
+         \t@set | grep ^CCACHE_ | sed 's/=.*//' >$(AROUND)/settings\n",
     );
     let compiler = || fs::read_to_string(probed.kernel.dir().join("cc")).unwrap();
 
@@ -64,7 +66,16 @@ fn objects_come_from_ccache_where_there_is_one() {
         compiler(),
         format!("klto-cc clang-22 {} /dev/null\n", folder.display())
     );
-    let launcher = fs::read_to_string(probed.kernel.dir().join("launcher")).unwrap();
+    let around = |file: &str| fs::read_to_string(probed.kernel.dir().join(file)).unwrap();
+    let settings = around("settings");
+    let mut command = probed.command(&["--lto", "thin-dist", "--fresh"]);
+    command.envs([("CCACHE_PREFIX", "distcc"), ("CCACHE_DISABLE", "1")]);
+    assert_eq!(finish(&mut command).code, Some(0));
+    assert_eq!(
+        around("settings"),
+        settings.replace("CCACHE_DIR\n", "CCACHE_DIR\nCCACHE_DISABLE\n")
+    );
+    let launcher = around("launcher");
     let launcher = Path::new(launcher.trim());
     assert!(launcher.starts_with(probed.kernel.work().join("feature-tests")));
     let klto = fs::read(env!("CARGO_BIN_EXE_klto")).unwrap();
@@ -80,8 +91,10 @@ fn modes_share_objects_unless_some_code_tells_them_apart() {
     );
     fs::write(probed.kernel.tools().join("ccache"), "").unwrap();
     let share = || {
+        let file = probed.kernel.dir().join("share");
+        let _ = fs::remove_file(&file);
         assert_eq!(probed.code(&[]), 0);
-        fs::read_to_string(probed.kernel.dir().join("share")).unwrap()
+        fs::read_to_string(file).unwrap()
     };
     assert_eq!(share(), "share=1\n");
     probed.write(EARLY, "#ifdef CONFIG_LTO_CLANG_THIN\n#endif\n");

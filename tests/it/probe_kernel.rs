@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use klto::input::arch_table;
 use klto::input::mutation::{self, Mutation};
@@ -80,6 +81,61 @@ fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
     let (code, again) = probe(&kernel, &work, &[]);
     assert_eq!(code, Some(0), "no mutation stays");
     assert_eq!(again.len(), cells.len());
+}
+
+/// How often ccache had to start a compiler in that work directory.
+fn misses(work: &TempDir) -> u64 {
+    let cache = work.path().join("ccache");
+    if !cache.exists() {
+        return 0;
+    }
+    let statistics = Command::new("ccache")
+        .arg("--print-stats")
+        .env("CCACHE_CONFIGPATH", "/dev/null")
+        .env("CCACHE_DIR", cache)
+        .output()
+        .unwrap();
+    let statistics = String::from_utf8(statistics.stdout).unwrap();
+    let mut lines = statistics.lines();
+    let misses = lines.find_map(|line| line.strip_prefix("cache_miss\t"));
+    misses
+        .unwrap_or_else(|| panic!("{statistics}"))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn modes_share_objects_unless_some_code_tells_them_apart() {
+    let Some(kernel) = kernel() else { return };
+    let work = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let elsewhere = TempDir::new().unwrap();
+    let mutation = elsewhere.path().join("tells-apart.yaml");
+    let edit = "name: tells-apart\n\
+        about: A header that all code includes tells the modes of LTO apart.\n\
+        edits:\n\
+        - file: include/linux/kconfig.h\n  \
+          match: '#define __LINUX_KCONFIG_H'\n  \
+          replace: \"#define __LINUX_KCONFIG_H\\n#ifdef CONFIG_LTO_CLANG_THIN\\n#define KLTO_THIN 1\\n#endif\"\n\
+        unseen: No rule is broken.\n";
+    std::fs::write(&mutation, edit).unwrap();
+    let mutation = mutation.to_str().unwrap();
+    let missed_by_the_second_mode = |more: &[&str]| {
+        let missed = |mode: &str| {
+            let before = misses(&work);
+            let args = ["--arch", "riscv", "--lto", mode];
+            let (code, _) = probe(&kernel, &work, &[&args, more].concat());
+            assert_eq!(code, Some(0));
+            misses(&work) - before
+        };
+        let (first, second) = (missed("thin-dist"), missed("thin"));
+        assert!(first > 50, "{first}");
+        second
+    };
+    // What only the second mode compiles, such as the list of a module's symbols.
+    let shared = missed_by_the_second_mode(&[]);
+    assert!(shared < 20, "{shared}");
+    let apart = missed_by_the_second_mode(&["--mutate", mutation]);
+    assert!(apart > 50, "{apart}");
 }
 
 /// Where a mutation is tried: v11's on every architecture, since that is what it is about.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::build::launcher;
 use crate::tree::collect::build_log;
 
 /// What a failed build's log says.
@@ -32,7 +33,7 @@ impl Failure {
 /// A line that shows that the machine failed, not the kernel.
 #[must_use]
 pub fn machine_failure(log: &[u8]) -> Option<String> {
-    const SIGNS: [&str; 7] = [
+    const SIGNS: [&str; 9] = [
         "No space left on device",
         "Disk quota exceeded",
         "Cannot allocate memory",
@@ -40,6 +41,9 @@ pub fn machine_failure(log: &[u8]) -> Option<String> {
         "Too many open files",
         "unable to execute command: Killed",
         "Input/output error",
+        launcher::CANNOT_START,
+        // A makefile has another search path than klto gave.
+        "klto-cc: No such file or directory",
     ];
     // make's message about a tool that was killed: nearly always because memory ran out.
     const KILLED: [&str; 4] = ["] Killed", "] Terminated", "] Error 137", "] Error 143"];

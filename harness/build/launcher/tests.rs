@@ -13,7 +13,8 @@ fn hashed(header: &str, word: &str) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("autoconf.h");
     fs::write(&path, header).unwrap();
-    let command = ["clang", word, "-c", "a.c"].map(OsString::from);
+    let kernel = if word == "-O2" { "" } else { "-D__KERNEL__" };
+    let command = ["clang", kernel, word, "-c", "a.c"].map(OsString::from);
     let variables = sharing(&command, &path, dir.path())?;
     assert_eq!(sharing(&command, &path, dir.path()).unwrap(), variables);
     let [(ignored, value), (hashed, file)] = variables.try_into().unwrap();
@@ -50,9 +51,11 @@ fn configurations_share_nothing(#[case] header: &str) {
     assert_ne!(hashed(header), hashed(THIN));
 }
 
-#[test]
-fn programs_of_the_host_are_left_as_they_are() {
-    assert_eq!(hashed(THIN, "-O2"), None);
+#[rstest]
+#[case::host("-O2")]
+#[case::in_an_argument("-DA=IS_ENABLED(CONFIG_LTO_CLANG_THIN)")]
+fn nothing_else_is_shared(#[case] word: &str) {
+    assert_eq!(hashed(THIN, word), None);
 }
 
 #[test]
