@@ -1,7 +1,7 @@
 //! Feature tests: each time that make starts, kbuild and Kconfig ask the compiler about a
 //! hundred options, with an empty source. The answer depends on the compiler and its
 //! arguments, and on nothing else. So each is asked once, and its answer remembered.
-//! Whatever is not surely such a test is none.
+//! A command that may do more than ask is not taken for one.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};

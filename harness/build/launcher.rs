@@ -23,7 +23,7 @@ pub const NAME: &str = "klto-cc";
 pub const MODES_SHARE: &str = "KLTO_MODES_SHARE";
 
 /// How the launcher's own error message begins.
-pub const CANNOT_START: &str = "klto-cc: cannot start";
+pub const CANNOT_RUN: &str = "klto-cc: cannot run";
 
 /// Where kbuild puts the configuration for C files, seen from the build tree.
 const CONFIG_HEADER: &str = "include/generated/autoconf.h";
@@ -72,7 +72,7 @@ pub fn launch(folder: &Path) -> u8 {
     let command: Vec<OsString> = std::env::args_os().skip(1).collect();
     let failed = |program: &OsStr, error: &io::Error| {
         let program = program.to_string_lossy();
-        let _ = writeln!(io::stderr(), "{CANNOT_START} {program}: {error}");
+        let _ = writeln!(io::stderr(), "{CANNOT_RUN} {program}: {error}");
         127
     };
     let compiler = command.first().cloned().unwrap_or_default();
@@ -134,13 +134,8 @@ fn note(content: &str, folder: &Path) -> io::Result<PathBuf> {
 
 fn is_of_a_mode(line: &[u8]) -> bool {
     let symbol = line.strip_prefix(b"#define CONFIG_");
-    symbol
-        .and_then(|rest| rest.strip_suffix(b" 1\n"))
-        .is_some_and(|symbol| {
-            LtoMode::ALL
-                .iter()
-                .any(|mode| mode.config_symbol().as_bytes() == symbol)
-        })
+    let symbol = symbol.and_then(|rest| rest.strip_suffix(b" 1\n"));
+    symbol.is_some_and(LtoMode::is_config_symbol)
 }
 
 #[cfg(test)]

@@ -58,6 +58,13 @@ impl LtoMode {
             Self::Full => "LTO_CLANG_FULL",
         }
     }
+
+    /// Whether a Kconfig symbol, without `CONFIG_`, selects a mode.
+    pub fn is_config_symbol(symbol: &[u8]) -> bool {
+        Self::ALL
+            .iter()
+            .any(|mode| mode.config_symbol().as_bytes() == symbol)
+    }
 }
 
 impl fmt::Display for LtoMode {

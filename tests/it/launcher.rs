@@ -15,7 +15,11 @@ struct Stand(TempDir);
 impl Stand {
     fn new() -> Stand {
         let stand = Stand(tempfile::tempdir().unwrap());
-        fs::hard_link(env!("CARGO_BIN_EXE_klto"), stand.path("klto-cc")).unwrap();
+        let (klto, launcher) = (env!("CARGO_BIN_EXE_klto"), stand.path("klto-cc"));
+        // The temporary folder may be on another file system.
+        fs::hard_link(klto, &launcher)
+            .or_else(|_| fs::copy(klto, &launcher).map(drop))
+            .unwrap();
         stand.program(
             "ccache",
             "echo \"[$CCACHE_EXTRAFILES]\" >>\"$0.log\"\nexec \"$@\"",
@@ -130,7 +134,7 @@ fn a_compiler_that_is_not_there_is_an_error_and_so_is_ccache() {
     };
     let compiler = stand.path("cc").display().to_string();
     let missing = |program: &str| {
-        format!("klto-cc: cannot start {program}: No such file or directory (os error 2)\n")
+        format!("klto-cc: cannot run {program}: No such file or directory (os error 2)\n")
     };
     assert_eq!(said(&["--version"]), missing(&compiler));
     assert_eq!(said(&["-c", "a.c"]), missing("ccache"));

@@ -41,7 +41,7 @@ pub fn machine_failure(log: &[u8]) -> Option<String> {
         "Too many open files",
         "unable to execute command: Killed",
         "Input/output error",
-        launcher::CANNOT_START,
+        launcher::CANNOT_RUN,
         // A makefile has another search path than klto gave.
         "klto-cc: No such file or directory",
     ];
@@ -168,6 +168,8 @@ mod tests {
     #[case::killed("make[3]: *** [scripts/Makefile.build:289: init/main.o] Killed")]
     #[case::killed_below_a_shell("make[2]: *** [Makefile:2: vmlinux.o] Error 137")]
     #[case::no_tool("/bin/sh: 1: bc: not found")]
+    #[case::launcher("klto-cc: cannot run ccache: No such file or directory (os error 2)")]
+    #[case::no_launcher("make[1]: klto-cc: No such file or directory")]
     fn the_machine_is_to_blame(#[case] line: &str) {
         let log = format!("  CC      init/main.o\n{line}\nmake: *** [Makefile:2: x] Error 2\n");
         assert_eq!(machine_failure(log.as_bytes()).as_deref(), Some(line));

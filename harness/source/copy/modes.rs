@@ -52,9 +52,7 @@ fn is_mode(content: &[u8], at: usize) -> bool {
     let end = symbol.iter().position(|byte| !is_of_a_word(byte));
     let symbol = &symbol[..end.unwrap_or(symbol.len())];
     let symbol = symbol.strip_suffix(b"_MODULE").unwrap_or(symbol);
-    let mut modes = LtoMode::ALL.iter();
-    !before.last().is_some_and(is_of_a_word)
-        && modes.any(|mode| mode.config_symbol().as_bytes() == symbol)
+    !before.last().is_some_and(is_of_a_word) && LtoMode::is_config_symbol(symbol)
 }
 
 /// Whether only make reads the symbol at that place: in a condition, as a variable, or in a comment.
