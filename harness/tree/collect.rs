@@ -20,7 +20,7 @@ pub mod shell_words;
 pub mod symvers;
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -432,12 +432,12 @@ fn read_linked<T>(
     tree: &BuildTree,
     file: &'static str,
     damaged: &mut Vec<(&'static str, String)>,
-    read: impl FnOnce(&ReadCache<BufReader<File>>) -> Result<T, String>,
+    read: impl FnOnce(&ReadCache<File>) -> Result<T, String>,
 ) -> Result<Option<T>, Error> {
     let path = tree.build.join(file);
     match open_file(&path) {
         Ok(open) => {
-            let content = read(&ReadCache::new(BufReader::with_capacity(1, open)));
+            let content = read(&ReadCache::new(open));
             Ok(keep_or_note(content, file, damaged))
         }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),

@@ -129,10 +129,12 @@ fn undo_make_escapes(command: &[u8]) -> Cow<'_, [u8]> {
 fn words(command: &[u8], roots: &Roots, names: &NameTable) -> Words {
     let mut words: Vec<Name> = Vec::with_capacity(192);
     shell_words::first_command(command, |word| {
-        words.push(intern(
-            &String::from_utf8_lossy(&roots.replace(word)),
-            names,
-        ));
+        let word = roots.replace(word);
+        // Nearly all words are ASCII, which `from_utf8` recognises faster than `from_utf8_lossy`.
+        words.push(match std::str::from_utf8(&word) {
+            Ok(word) => intern(word, names),
+            Err(_) => intern(&String::from_utf8_lossy(&word), names),
+        });
     })
     .map_err(|unclosed| unclosed.to_string())?;
     Ok(words.into_boxed_slice())

@@ -4,7 +4,9 @@
 
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadRef};
+use object::{
+    Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, ReadRef, StringTable,
+};
 
 use rustc_hash::FxHashMap;
 
@@ -102,7 +104,7 @@ fn linked_crcs_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
 ) -> object::read::Result<Option<Vec<(Name, u32)>>> {
     let file = ElfFile::<H, R>::parse(data)?;
     let little = file.is_little_endian();
-    if file.symbols().next().is_none() {
+    if file.elf_symbol_table().is_empty() {
         return Ok(None);
     }
     let mut tables = Vec::new();
@@ -112,12 +114,15 @@ fn linked_crcs_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
         }
     }
     let mut crcs = Vec::new();
-    for symbol in file.symbols() {
-        let Some(name) = symbol.name_bytes()?.strip_prefix(b"__crc_") else {
+    let names_of = symbol_names(&file)?;
+    for symbol in file.elf_symbol_table().iter() {
+        let name = symbol.name(file.endian(), names_of)?;
+        let Some(name) = name.strip_prefix(b"__crc_") else {
             continue;
         };
+        let address: u64 = symbol.st_value(file.endian()).into();
         let crc = tables.iter().find_map(|(start, table)| {
-            let at = usize::try_from(symbol.address().checked_sub(*start)?).ok()?;
+            let at = usize::try_from(address.checked_sub(*start)?).ok()?;
             let bytes: [u8; 4] = table.get(at..at.checked_add(4)?)?.try_into().ok()?;
             Some(if little {
                 u32::from_le_bytes(bytes)
@@ -131,6 +136,20 @@ fn linked_crcs_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     }
     crcs.sort_unstable_by(|a, b| names.resolve(&a.0).cmp(names.resolve(&b.0)));
     Ok(Some(crcs))
+}
+
+/// The names of the symbols of a linked file, all read at once: one by one, each would
+/// cost a seek and a read of its own.
+fn symbol_names<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    file: &ElfFile<'data, H, R>,
+) -> object::read::Result<StringTable<'data>> {
+    let symbols = file.elf_symbol_table();
+    if symbols.is_empty() {
+        return Ok(StringTable::default());
+    }
+    let section = file.elf_section_table().section(symbols.string_section())?;
+    let bytes = section.data(file.endian(), file.data())?;
+    Ok(StringTable::new(bytes, 0, bytes.len() as u64))
 }
 
 /// The length of an entry of `__versions`: an `unsigned long` and a name (`struct
@@ -192,10 +211,25 @@ pub fn unresolved_promotions<'data, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,
 ) -> Result<Vec<Name>, String> {
-    let file = object::File::parse(data).map_err(|e| format!("damaged ELF file: {e}"))?;
+    match data.read_bytes_at(4, 1) {
+        Ok([1]) => unresolved_promotions_as::<FileHeader32<Endianness>, R>(data, names),
+        _ => unresolved_promotions_as::<FileHeader64<Endianness>, R>(data, names),
+    }
+    .map_err(|e| format!("damaged ELF file: {e}"))
+}
+
+fn unresolved_promotions_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    data: R,
+    names: &NameTable,
+) -> object::read::Result<Vec<Name>> {
+    let file = ElfFile::<H, R>::parse(data)?;
+    let names_of = symbol_names(&file)?;
     let mut undefined = Vec::new();
-    for symbol in file.symbols().filter(object::ObjectSymbol::is_undefined) {
-        if let Ok(name) = symbol.name()
+    for symbol in file.elf_symbol_table().iter() {
+        if !symbol.is_undefined(file.endian()) {
+            continue;
+        }
+        if let Ok(name) = std::str::from_utf8(symbol.name(file.endian(), names_of)?)
             && name.contains(PROMOTED)
         {
             undefined.push(names.get_or_intern(name));

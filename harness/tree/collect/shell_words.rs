@@ -35,7 +35,7 @@ pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unc
         }
         let plain = text[at..]
             .iter()
-            .position(|b| is_special(*b))
+            .position(|b| SPECIAL[usize::from(*b)])
             .map_or(text.len(), |n| at + n);
         if text.get(plain).is_none_or(|b| is_blank(*b)) {
             word(&text[at..plain]);
@@ -117,16 +117,26 @@ fn closing(text: &[u8], open: usize, quote: &'static str, with: u8) -> Result<us
         })
 }
 
-fn is_blank(byte: u8) -> bool {
+/// The bytes that end a plain word or open a quote.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    loop {
+        special[byte as usize] =
+            is_blank(byte) || is_operator(byte) || matches!(byte, b'\'' | b'"' | b'\\');
+        if byte == u8::MAX {
+            break special;
+        }
+        byte += 1;
+    }
+};
+
+const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-fn is_operator(byte: u8) -> bool {
+const fn is_operator(byte: u8) -> bool {
     matches!(byte, b';' | b'|' | b'&' | b'<' | b'>' | b'(' | b')')
-}
-
-fn is_special(byte: u8) -> bool {
-    is_blank(byte) || is_operator(byte) || matches!(byte, b'\'' | b'"' | b'\\')
 }
 
 #[cfg(test)]
