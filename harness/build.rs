@@ -5,7 +5,6 @@ pub mod boot;
 pub mod dir_state;
 pub mod doctor;
 pub mod environment;
-mod feature_tests;
 pub mod kbuild;
 pub mod launcher;
 pub mod process;

@@ -11,8 +11,8 @@ use klto::cli::args::Cli;
 use klto::model::error::Exit;
 
 fn main() -> ExitCode {
-    if let Some(folder) = launcher::folder_of_answers() {
-        return ExitCode::from(launcher::launch(&folder));
+    if let Some(code) = launcher::launch() {
+        return ExitCode::from(code);
     }
     let bisect = std::env::args_os().any(|arg| arg == "--git-bisect");
     let exit = match Cli::try_parse() {

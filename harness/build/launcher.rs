@@ -1,17 +1,22 @@
 //! What starts the compilers of a probe, as ccache would: this program, under the name [`NAME`].
-//! It answers feature tests, and starts ccache for everything else.
+//! It answers feature tests, and starts ccache for everything else. Under the name of the
+//! toolchain's `nm`, it answers what it has been asked before, and starts `nm` for everything else.
 //!
 //! All code of the kernel includes the whole configuration, which is one header, so that ccache
 //! takes objects of two modes of LTO for different ones. But the header differs only in the lines
 //! that name a mode, and if nothing else in the sources names one, no code can tell. ccache then
 //! ignores the header, and hashes a file that stands for its other lines.
 
+mod answers;
+mod feature_tests;
+mod symbol_lists;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::build::dir_state::{create_dir, is_there};
-use crate::build::feature_tests;
 use crate::build::process::replace_by;
 use crate::model::cell::LtoMode;
 use crate::model::error::Error;
@@ -28,65 +33,111 @@ pub const CANNOT_RUN: &str = "klto-cc: cannot run";
 /// Where kbuild puts the configuration for C files, seen from the build tree.
 const CONFIG_HEADER: &str = "include/generated/autoconf.h";
 
-/// Creates the folder of the answers of one compiler in one environment, and in it the launcher:
-/// this program, so that it stays what it is when klto is built or installed again.
+/// Creates the folder of the answers of one toolchain in one environment, and in it this program
+/// under its other names, so that it stays what it is when klto is built or installed again.
+/// Without a name for `nm`, the real one is started.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn install(folder: &Path) -> Result<(), Error> {
-    let launcher = folder.join(NAME);
-    if is_there(&launcher) {
+pub fn install(folder: &Path, nm: Option<&str>) -> Result<(), Error> {
+    for name in [NAME].into_iter().chain(nm) {
+        install_as(&folder.join(name))?;
+    }
+    Ok(())
+}
+
+fn install_as(program: &Path) -> Result<(), Error> {
+    if is_there(program) {
         return Ok(());
     }
+    let folder = program.parent().unwrap_or(Path::new("."));
     create_dir(folder)?;
-    let program = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
+    let own = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
     // Other threads may be at the same point.
-    match std::fs::hard_link(&program, &launcher) {
+    match std::fs::hard_link(&own, program) {
         Ok(()) => return Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         // On another file system, say.
         Err(_) => {}
     }
-    let copied = tempfile::Builder::new()
-        .make_in(folder, |partial| std::fs::copy(&program, partial).map(drop));
+    let copied =
+        tempfile::Builder::new().make_in(folder, |partial| std::fs::copy(&own, partial).map(drop));
     copied
-        .and_then(|partial| partial.persist(&launcher).map_err(|e| e.error))
-        .map_err(Error::io(&launcher, "create"))?;
+        .and_then(|partial| partial.persist(program).map_err(|e| e.error))
+        .map_err(Error::io(program, "create"))?;
     Ok(())
 }
 
-/// The folder of the answers, if this program was started as the launcher.
+/// Acts as the program in whose place this one was started, if it was. Returns its exit code.
 #[must_use]
-pub fn folder_of_answers() -> Option<PathBuf> {
-    let called_as = PathBuf::from(std::env::args_os().next()?);
-    if called_as.file_name() != Some(OsStr::new(NAME)) {
-        return None;
-    }
+pub fn launch() -> Option<u8> {
+    let name = PathBuf::from(std::env::args_os().next()?);
+    let name = name.file_name()?;
     let program = std::env::current_exe().ok()?;
-    program.parent().map(Path::to_owned)
-}
-
-/// Acts as the compiler whose command line is this program's arguments. Returns its exit code.
-#[must_use]
-pub fn launch(folder: &Path) -> u8 {
-    let command: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let failed = |program: &OsStr, error: &io::Error| {
+    let folder = program.parent()?;
+    let args = std::env::args_os().skip(1);
+    let done = if name == NAME {
+        compile(&args.collect::<Vec<_>>(), folder)
+    } else if program.ends_with(name) && is_there(&folder.join(NAME)) {
+        let command: Vec<_> = [name.to_owned()].into_iter().chain(args).collect();
+        list_symbols(&command, folder)
+    } else {
+        return None;
+    };
+    Some(done.unwrap_or_else(|(program, error)| {
         let program = program.to_string_lossy();
         let _ = writeln!(io::stderr(), "{CANNOT_RUN} {program}: {error}");
         127
-    };
-    let compiler = command.first().cloned().unwrap_or_default();
-    match feature_tests::answer(&command, folder) {
-        Some(answer) => answer.unwrap_or_else(|e| failed(&compiler, &e)),
-        None => {
-            let may_share = std::env::var_os(MODES_SHARE).is_some_and(|value| value == "1");
-            let environment = may_share.then(|| sharing(&command, CONFIG_HEADER.as_ref(), folder));
-            let environment = environment.flatten().unwrap_or_default();
-            let ccache = OsString::from("ccache");
-            let command: Vec<_> = [ccache].into_iter().chain(command).collect();
-            failed(&command[0], &replace_by(&command, &environment))
-        }
+    }))
+}
+
+/// A program that could not be run, and why.
+type NotRun = (OsString, io::Error);
+
+/// Acts as the compiler with that command line.
+fn compile(command: &[OsString], folder: &Path) -> Result<u8, NotRun> {
+    if let Some(answer) = feature_tests::answer(command, folder) {
+        return answer.map_err(|e| (command[0].clone(), e));
     }
+    let may_share = std::env::var_os(MODES_SHARE).is_some_and(|value| value == "1");
+    let environment = may_share.then(|| sharing(command, CONFIG_HEADER.as_ref(), folder));
+    let environment = environment.flatten().unwrap_or_default();
+    let through = match is_back_end(command) {
+        true => Vec::new(),
+        false => vec![OsString::from("ccache")],
+    };
+    let command = [&through, command].concat();
+    let compiler = command.first().cloned().unwrap_or_default();
+    Err((compiler, replace_by(&command, &environment)))
+}
+
+/// Whether a command compiles what a front end has translated, of which ccache keeps nothing.
+fn is_back_end(command: &[OsString]) -> bool {
+    command
+        .windows(2)
+        .any(|words| words[0] == "-x" && words[1] == "ir")
+}
+
+/// Acts as `nm` with that command line.
+fn list_symbols(command: &[OsString], folder: &Path) -> Result<u8, NotRun> {
+    let failed = |e| (command[0].clone(), e);
+    let path = path_without_this(&command[0]).map_err(failed)?;
+    let environment = [("PATH", path)];
+    match symbol_lists::answer(command, folder, &environment) {
+        Some(answer) => answer.map_err(failed),
+        None => Err(failed(replace_by(command, &environment))),
+    }
+}
+
+/// The search path without the folders in which `name` is this program, which would start itself.
+/// Files are compared, and not paths, for a folder may have several.
+fn path_without_this(name: &OsStr) -> io::Result<OsString> {
+    let file = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    let own = file(&std::env::current_exe()?)?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let others = std::env::split_paths(&path)
+        .filter(|folder| file(&folder.join(name)).map_or(true, |found| found != own));
+    std::env::join_paths(others).map_err(io::Error::other)
 }
 
 /// The variables that have ccache find the objects of another mode; `None` unless this command

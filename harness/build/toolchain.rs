@@ -27,6 +27,11 @@ const HOST: [&str; 13] = [
 /// builds use some of them too.
 const GNU: [&str; 8] = ["gcc", "as", "ld", "ar", "nm", "objcopy", "readelf", "strip"];
 
+/// The variables of make that name a program.
+const NAMED: [&str; 11] = [
+    "CC", "LD", "AR", "NM", "OBJCOPY", "OBJDUMP", "READELF", "STRIP", "HOSTCC", "HOSTLD", "HOSTAR",
+];
+
 /// The variables on make's command line that the cell consists of.
 #[must_use]
 pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
@@ -57,6 +62,18 @@ pub fn host_compiler(variables: &BTreeMap<String, String>) -> String {
     }
 }
 
+/// The program that lists symbols.
+pub fn nm(variables: &BTreeMap<String, String>) -> String {
+    match (variables.get("NM"), variables.get("LLVM")) {
+        (Some(nm), _) => nm.clone(),
+        (None, Some(llvm)) => llvm_tool("llvm-nm", Some(llvm)),
+        (None, None) => {
+            let prefix = variables.get("CROSS_COMPILE").map_or("", String::as_str);
+            format!("{prefix}nm")
+        }
+    }
+}
+
 /// The program that `LLVM=` gives for a tool, by the rules of the top Makefile:
 /// `1` is no affix, `-22` a suffix, `/opt/llvm/bin/` a prefix.
 #[must_use]
@@ -78,7 +95,7 @@ pub fn fingerprint(cell: &Cell) -> blake3::Hash {
     let cross = variables.get("CROSS_COMPILE").map_or("", String::as_str);
     let tools = LLVM.iter().map(|tool| llvm_tool(tool, llvm));
     let compilers = [compiler(&variables), host_compiler(&variables)];
-    let named = ["CC", "LD", "AR", "HOSTCC"]
+    let named = NAMED
         .into_iter()
         .filter_map(|name| variables.get(name).cloned());
     let tools: BTreeSet<String> = tools

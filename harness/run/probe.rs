@@ -27,8 +27,8 @@ use crate::source::sources::Sources;
 use crate::store::atomic::write_atomically;
 use crate::store::record_dir::RecordDir;
 
-/// Where the answers of compilers to feature tests lie in a work directory.
-const ANSWERS: &str = "feature-tests";
+/// Where what programs answered lies in a work directory.
+const ANSWERS: &str = "answers";
 /// For how many compilers and environments answers are kept.
 const KEPT_ANSWERS: usize = 5;
 /// How many prepared trees are kept for one cell.
@@ -154,7 +154,10 @@ impl Layout for Miniature<'_> {
         let answers =
             [self.program.to_hex(), compiler, environment].map(|hash| hash[..12].to_owned());
         let answers = self.work.join(ANSWERS).join(answers.join("-"));
-        launcher::install(&answers)?;
+        let nm = toolchain::nm(&toolchain::variables(cell));
+        // One with a path or with options is not what make looks for in the search path.
+        let nm = Some(nm.as_str()).filter(|nm| !nm.contains(['/', ' ']));
+        launcher::install(&answers, nm)?;
         let modes_share = if self.copy.names_mode() { "0" } else { "1" };
         let own = [
             ("PATH", environment::path_with(&answers)?),

@@ -1,8 +1,8 @@
-//! klto before a compiler's name, as make starts it.
+//! klto before a compiler's name, and in place of `nm`, as make starts it.
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -15,11 +15,7 @@ struct Stand(TempDir);
 impl Stand {
     fn new() -> Stand {
         let stand = Stand(tempfile::tempdir().unwrap());
-        let (klto, launcher) = (env!("CARGO_BIN_EXE_klto"), stand.path("klto-cc"));
-        // The temporary folder may be on another file system.
-        fs::hard_link(klto, &launcher)
-            .or_else(|_| fs::copy(klto, &launcher).map(drop))
-            .unwrap();
+        stand.klto("klto-cc");
         stand.program(
             "ccache",
             "echo \"[$CCACHE_EXTRAFILES]\" >>\"$0.log\"\nexec \"$@\"",
@@ -34,6 +30,15 @@ impl Stand {
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// klto under another name.
+    fn klto(&self, name: &str) {
+        let klto = env!("CARGO_BIN_EXE_klto");
+        // The temporary folder may be on another file system.
+        fs::hard_link(klto, self.path(name))
+            .or_else(|_| fs::copy(klto, self.path(name)).map(drop))
+            .unwrap();
     }
 
     fn program(&self, name: &str, script: &str) {
@@ -138,4 +143,41 @@ fn a_compiler_that_is_not_there_is_an_error_and_so_is_ccache() {
     };
     assert_eq!(said(&["--version"]), missing(&compiler));
     assert_eq!(said(&["-c", "a.c"]), missing("ccache"));
+}
+
+/// The `nm` that klto stands for is further on in the search path, in which klto's own folder may
+/// be twice.
+#[test]
+fn nm_lists_the_symbols_of_an_object_once() {
+    let stand = Stand::new();
+    stand.klto("test-nm");
+    symlink(".", stand.path("link")).unwrap();
+    fs::create_dir(stand.path("bin")).unwrap();
+    stand.program("bin/test-nm", "echo \"$@\" | tee -a \"$0.log\"");
+    fs::write(stand.path("a.o"), "object").unwrap();
+    let list = |args: &str| {
+        let command = format!("exec test-nm {args}");
+        let path = format!(
+            "{0}/link:{0}:{0}/bin:/usr/bin:/bin",
+            stand.0.path().display()
+        );
+        let answer = Command::new("/bin/sh")
+            .args(["-c", &command])
+            .env("PATH", path)
+            .current_dir(stand.0.path())
+            .output()
+            .unwrap();
+        String::from_utf8(answer.stdout).unwrap() + &String::from_utf8(answer.stderr).unwrap()
+    };
+    for _ in 0..2 {
+        assert_eq!(list("a.o"), "a.o\n");
+        assert_eq!(list("-g a.o"), "-g a.o\n");
+    }
+    assert_eq!(stand.noted("bin/test-nm"), ["a.o", "-g a.o", "-g a.o"]);
+
+    fs::write(stand.path("a.o"), "another").unwrap();
+    fs::remove_file(stand.path("bin/test-nm")).unwrap();
+    let missing = "klto-cc: cannot run test-nm: No such file or directory (os error 2)\n";
+    assert_eq!(list("a.o"), missing);
+    assert_eq!(list("-g a.o"), missing);
 }

@@ -47,6 +47,7 @@ fn objects_come_from_ccache_where_there_is_one() {
         "Makefile",
         "\nmodpost: note\nnote:\n\t@echo $(CC) $$CCACHE_DIR $$CCACHE_CONFIGPATH >$(AROUND)/cc\n\
          \t@command -v klto-cc >$(AROUND)/launcher || :\n\
+         \t@command -v llvm-nm-22 >>$(AROUND)/launcher || :\n\
          \t@set | grep ^CCACHE_ | sed 's/=.*//' >$(AROUND)/settings\n",
     );
     let compiler = || fs::read_to_string(probed.kernel.dir().join("cc")).unwrap();
@@ -75,11 +76,17 @@ fn objects_come_from_ccache_where_there_is_one() {
         around("settings"),
         settings.replace("CCACHE_DIR\n", "CCACHE_DIR\nCCACHE_DISABLE\n")
     );
-    let launcher = around("launcher");
-    let launcher = Path::new(launcher.trim());
-    assert!(launcher.starts_with(probed.kernel.work().join("feature-tests")));
     let klto = fs::read(env!("CARGO_BIN_EXE_klto")).unwrap();
-    assert!(fs::read(launcher).unwrap() == klto);
+    let names: Vec<_> = around("launcher")
+        .lines()
+        .map(|program| {
+            let program = Path::new(program);
+            assert!(program.starts_with(probed.kernel.work().join("answers")));
+            assert!(fs::read(program).unwrap() == klto);
+            program.file_name().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(names, ["klto-cc", "llvm-nm-22"]);
 }
 
 #[test]
@@ -135,7 +142,7 @@ fn the_modes_of_a_kernel_share_the_base_of_their_configurations() {
 fn the_answers_of_old_compilers_are_removed() {
     let probed = Probed::new();
     assert_eq!(probed.code(&[]), 0);
-    let answers = probed.kernel.work().join("feature-tests");
+    let answers = probed.kernel.work().join("answers");
     for old in 0..9 {
         fs::create_dir_all(answers.join(old.to_string())).unwrap();
     }

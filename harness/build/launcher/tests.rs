@@ -72,14 +72,24 @@ fn the_launcher_is_this_program_for_all_who_ask_at_once() {
     let folder = dir.path().join("answers");
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| install(&folder).unwrap());
+            scope.spawn(|| install(&folder, Some("llvm-nm")).unwrap());
         }
     });
     let own = fs::read(std::env::current_exe().unwrap()).unwrap();
-    assert!(fs::read(folder.join(NAME)).unwrap() == own);
+    for name in [NAME, "llvm-nm"] {
+        assert!(fs::read(folder.join(name)).unwrap() == own, "{name}");
+    }
     assert_eq!(
         fs::read_dir(folder).unwrap().count(),
-        1,
+        2,
         "nothing else is left"
     );
+}
+
+#[rstest]
+#[case::back_end(&["clang", "-O2", "-x", "ir", "a.o"], true)]
+#[case::front_end(&["clang", "-x", "c", "ir", "a.c"], false)]
+fn a_back_end_does_not_go_through_ccache(#[case] command: &[&str], #[case] expected: bool) {
+    let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+    assert_eq!(is_back_end(&command), expected);
 }

@@ -29,14 +29,20 @@ pub fn replace_by(command: &[OsString], environment: &[(&str, OsString)]) -> io:
     }
 }
 
-/// Runs that program to its end, with `input` as its standard input.
+/// Runs that program to its end, with `input` as its standard input and these variables added
+/// to the environment.
 ///
 /// # Errors
 /// Where it cannot be started or its output cannot be read.
-pub fn run_in_place(command: &[OsString], input: &[u8]) -> io::Result<Said> {
+pub fn run_in_place(
+    command: &[OsString],
+    input: &[u8],
+    environment: &[(&str, OsString)],
+) -> io::Result<Said> {
     let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut child = Command::new(program)
         .args(args)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

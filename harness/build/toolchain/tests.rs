@@ -161,3 +161,18 @@ fn variables_name_the_compilers(
         (own, host)
     );
 }
+
+#[rstest]
+#[case::llvm(&[("LLVM", "1")], "llvm-nm")]
+#[case::suffix(&[("LLVM", "-22")], "llvm-nm-22")]
+#[case::named(&[("LLVM", "-22"), ("NM", "nm")], "nm")]
+#[case::gnu(&[("CROSS_COMPILE", "riscv64-linux-gnu-")], "riscv64-linux-gnu-nm")]
+fn nm_is_the_one_that_the_top_makefile_takes(
+    #[case] variables: &[(&str, &str)],
+    #[case] program: &str,
+) {
+    let variables = variables
+        .iter()
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+    assert_eq!(nm(&variables.collect()), program);
+}
