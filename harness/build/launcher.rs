@@ -102,13 +102,13 @@ fn compile(command: &[OsString], folder: &Path) -> Result<u8, NotRun> {
     let may_share = std::env::var_os(MODES_SHARE).is_some_and(|value| value == "1");
     let environment = may_share.then(|| sharing(command, CONFIG_HEADER.as_ref(), folder));
     let environment = environment.flatten().unwrap_or_default();
-    let through = match is_back_end(command) {
+    let before = match is_back_end(command) {
         true => Vec::new(),
         false => vec![OsString::from("ccache")],
     };
-    let command = [&through, command].concat();
-    let compiler = command.first().cloned().unwrap_or_default();
-    Err((compiler, replace_by(&command, &environment)))
+    let command = [&before, command].concat();
+    let program = command.first().cloned().unwrap_or_default();
+    Err((program, replace_by(&command, &environment)))
 }
 
 /// Whether a command compiles what a front end has translated, of which ccache keeps nothing.

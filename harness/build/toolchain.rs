@@ -62,7 +62,8 @@ pub fn host_compiler(variables: &BTreeMap<String, String>) -> String {
     }
 }
 
-/// The program that lists symbols.
+/// The `nm` that the top Makefile uses with these variables.
+#[must_use]
 pub fn nm(variables: &BTreeMap<String, String>) -> String {
     match (variables.get("NM"), variables.get("LLVM")) {
         (Some(nm), _) => nm.clone(),
