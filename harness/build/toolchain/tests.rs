@@ -105,7 +105,14 @@ fn another_name_of_the_toolchain_is_another_toolchain() {
 #[case("CC")]
 #[case("LD")]
 #[case("AR")]
+#[case("NM")]
+#[case("OBJCOPY")]
+#[case("OBJDUMP")]
+#[case("READELF")]
+#[case("STRIP")]
 #[case("HOSTCC")]
+#[case("HOSTLD")]
+#[case("HOSTAR")]
 fn a_program_that_the_cell_names_shows(#[case] variable: &str) {
     let (dir, mut cell) = toolchain();
     let own = dir.path().join("own");
