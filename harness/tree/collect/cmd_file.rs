@@ -172,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_is_not_utf_8_is_read_as_far_as_it_is() {
+        let names = NameTable::with_hasher(Default::default());
+        let line = b"savedcmd_a.o := clang -DA=\xff1 a.c\n";
+        let cmd = parse(line, &Roots::default(), &names);
+        let command = texts(&names, cmd.command.as_ref().unwrap());
+        assert_eq!(command, ["clang", "-DA=\u{fffd}1", "a.c"]);
+    }
+
+    #[test]
     fn reads_every_line_that_matters() {
         let names = NameTable::with_hasher(Default::default());
         let cmd = parse(FE.as_bytes(), &Roots::default(), &names);
