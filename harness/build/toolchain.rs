@@ -43,15 +43,7 @@ pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
 /// The compiler that the top Makefile uses with these variables.
 #[must_use]
 pub fn compiler(variables: &BTreeMap<String, String>) -> String {
-    let gcc = || {
-        let prefix = variables.get("CROSS_COMPILE").map_or("", String::as_str);
-        format!("{prefix}gcc")
-    };
-    match (variables.get("CC"), variables.get("LLVM")) {
-        (Some(compiler), _) => compiler.clone(),
-        (None, Some(llvm)) => llvm_tool("clang", Some(llvm)),
-        (None, None) => gcc(),
-    }
+    program(variables, "CC", "clang", "gcc")
 }
 
 /// The same for programs that run while the kernel is built.
@@ -65,12 +57,22 @@ pub fn host_compiler(variables: &BTreeMap<String, String>) -> String {
 /// The `nm` that the top Makefile uses with these variables.
 #[must_use]
 pub fn nm(variables: &BTreeMap<String, String>) -> String {
-    match (variables.get("NM"), variables.get("LLVM")) {
-        (Some(nm), _) => nm.clone(),
-        (None, Some(llvm)) => llvm_tool("llvm-nm", Some(llvm)),
+    program(variables, "NM", "llvm-nm", "nm")
+}
+
+/// The program that a variable of make names: as given, else LLVM's tool or GNU's.
+fn program(
+    variables: &BTreeMap<String, String>,
+    variable: &str,
+    of_llvm: &str,
+    of_gnu: &str,
+) -> String {
+    match (variables.get(variable), variables.get("LLVM")) {
+        (Some(program), _) => program.clone(),
+        (None, Some(llvm)) => llvm_tool(of_llvm, Some(llvm)),
         (None, None) => {
             let prefix = variables.get("CROSS_COMPILE").map_or("", String::as_str);
-            format!("{prefix}nm")
+            format!("{prefix}{of_gnu}")
         }
     }
 }

@@ -55,6 +55,14 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     })?;
     let folder = work.path().join("source");
     let copy = SourceCopy::of(&sources, &folder, &arch_folders()?, &mutations)?;
+    let ccache = doctor::is_installed("ccache");
+    if let Some(file) = copy.names_mode().filter(|_| ccache) {
+        let text = format!(
+            "{file} asks for the mode of LTO, so each mode compiles all objects itself; \
+             the probe takes longer"
+        );
+        events.on(&Event::Note { text: &text });
+    }
     let fingerprint = copy.fingerprint(Extent::All).to_hex();
     let revision = sources.revision();
     let program = own_program()?;
@@ -63,7 +71,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         copy: &copy,
         prepared_key: CommonKey::new(&program, "prepared", &[work.path()]),
         records: format!("{revision}-{}", &fingerprint[..12]),
-        ccache: doctor::is_installed("ccache"),
+        ccache,
         program: &program,
         sources: &sources,
         kernel: &kernel,

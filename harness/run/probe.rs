@@ -158,7 +158,11 @@ impl Layout for Miniature<'_> {
         // One with a path or with options is not what make looks for in the search path.
         let nm = Some(nm.as_str()).filter(|nm| !nm.contains(['/', ' ']));
         launcher::install(&answers, nm)?;
-        let modes_share = if self.copy.names_mode() { "0" } else { "1" };
+        let modes_share = if self.copy.names_mode().is_some() {
+            "0"
+        } else {
+            "1"
+        };
         let own = [
             ("PATH", environment::path_with(&answers)?),
             ("CCACHE_CONFIGPATH", "/dev/null".into()),

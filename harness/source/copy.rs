@@ -350,10 +350,11 @@ impl SourceCopy {
         hasher.finalize()
     }
 
-    /// Whether some code in it tells the modes of LTO apart.
+    /// A file whose code may tell the modes of LTO apart, if there is one.
     #[must_use]
-    pub fn names_mode(&self) -> bool {
-        self.files.values().any(|file| file.names_mode)
+    pub fn names_mode(&self) -> Option<&str> {
+        let mut files = self.files.iter();
+        files.find_map(|(path, file)| file.names_mode.then_some(path.as_str()))
     }
 
     /// The links that make a directory look like the source tree with these files.
