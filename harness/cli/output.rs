@@ -80,6 +80,7 @@ mod tests {
             rules: Vec::new(),
             findings: Vec::new(),
             unfinished: None,
+            times_lost: false,
             requested: Default::default(),
         });
         cell.outcome = outcome;

@@ -105,6 +105,7 @@ pub fn judge_facts(facts: Facts, from: &Path, expected: &Expected) -> Result<Ins
             rules: judged.coverage.iter().map(RuleCount::from).collect(),
             findings: findings.collect(),
             unfinished: facts.unfinished(),
+            times_lost: !facts.times_kept,
             requested: expected.requested.clone(),
         },
         build_id: build_id(&facts),

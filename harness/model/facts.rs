@@ -31,6 +31,11 @@ pub struct Facts {
     pub kernel: String,
     /// `include/config/auto.conf`: symbol (with `CONFIG_`) to value, as make sees it.
     pub config: BTreeMap<String, String>,
+    /// Symbols that have another value in `.config`.
+    pub config_edits: Vec<ConfigEdit>,
+    /// Whether the files have the times at which the build wrote them. In a copy that was made
+    /// without them nothing is taken for out of date.
+    pub times_kept: bool,
     /// Which steps of the build have left their file, in build order.
     pub steps: Vec<Step>,
     /// Every built-in object in link order: the archive of [`Facts::objects_from`].
@@ -58,7 +63,7 @@ pub struct Facts {
     /// modules together, as in a plain `make`.
     #[serde(with = "stored::build_file")]
     pub exports_from: BuildFile,
-    /// CRCs in `.vmlinux.export.c`.
+    /// CRCs in `.vmlinux.export.c`, where it exists.
     pub export_c: Option<Vec<(Name, u32)>>,
     /// CRCs in `__kcrctab` of `vmlinux`, by `__crc_<symbol>`.
     pub kcrctab: Option<Vec<(Name, u32)>>,
@@ -158,6 +163,15 @@ pub enum Goal {
     Vmlinux,
     /// vmlinux.o and what modpost writes of it, but no link of vmlinux.
     Modpost,
+}
+
+/// A symbol whose value in `.config` is not the one that make sees. Unset is `n`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigEdit {
+    /// With `CONFIG_`.
+    pub symbol: String,
+    pub dot_config: String,
+    pub auto_conf: String,
 }
 
 /// A file that one step of the build makes from the file of the step before.
@@ -263,6 +277,13 @@ pub struct Elf {
     pub promoted_undefined: Vec<Name>,
 }
 
+/// What kind of code a file contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Code {
+    Bitcode,
+    Machine,
+}
+
 /// A `.foo.o.cmd` file.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum CmdFile {
@@ -270,6 +291,18 @@ pub enum CmdFile {
     /// Cannot be read.
     Unreadable(String),
     Read(Box<Cmd>),
+}
+
+impl ObjectFile {
+    /// The kind of its code, where it is whole.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            ObjectFile::Ir(_) => Some(Code::Bitcode),
+            ObjectFile::Elf(_) => Some(Code::Machine),
+            ObjectFile::Missing | ObjectFile::Empty | ObjectFile::Damaged(_) => None,
+        }
+    }
 }
 
 impl CmdFile {
@@ -291,6 +324,8 @@ pub struct Cmd {
     pub c_source: Option<Name>,
     /// The first simple command of the `savedcmd_… := …` line.
     pub command: Option<Words>,
+    /// Whether a later command of that line links the object again (`ld -r`).
+    pub relinked: bool,
     /// Every `saved_c_flags_… := …` line.
     pub saved: Vec<SavedFlags>,
     /// Every `#SYMVER name 0xcrc` line.
@@ -344,11 +379,20 @@ pub struct Export {
 pub struct Module {
     /// Path without suffix, such as `drivers/foo/foo`.
     pub name: Name,
-    /// Objects of its `.mod` file, each with its `.cmd` file.
-    pub objects: Vec<(Name, CmdFile)>,
+    /// Objects of its `.mod` file.
+    pub objects: Vec<ModuleObject>,
     /// The `.ko` file; missing too where it is older than what modpost wrote for it.
     pub file: ObjectFile,
     pub imports: Vec<Import>,
+}
+
+/// An object of a module.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ModuleObject {
+    pub name: Name,
+    /// By its first bytes; none where it is missing or neither.
+    pub code: Option<Code>,
+    pub cmd: CmdFile,
 }
 
 /// A symbol that a module takes from elsewhere.

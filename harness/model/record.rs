@@ -205,6 +205,10 @@ pub struct Inspection {
     pub findings: Vec<FindingRecord>,
     /// Why the build is not complete, where it is not.
     pub unfinished: Option<String>,
+    /// The files do not have the times at which the build wrote them, so that what is out of date
+    /// does not show.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub times_lost: bool,
     /// Symbols that the cell asked for, with `CONFIG_`, and their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requested: BTreeMap<String, String>,
@@ -233,6 +237,7 @@ impl Inspection {
             rules,
             findings,
             unfinished: Some(unfinished.to_owned()),
+            times_lost: false,
             requested: cell.requested(),
         }
     }

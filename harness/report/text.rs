@@ -69,6 +69,9 @@ impl Reporter for Text {
     }
 }
 
+const TIMES_LOST: &str =
+    "what is out of date does not show: the files do not have the times of the build\n";
+
 fn write_counts(out: &mut String, inspection: &Inspection) {
     let counts = &inspection.counts;
     let _ = writeln!(
@@ -78,6 +81,9 @@ fn write_counts(out: &mut String, inspection: &Inspection) {
         counts.ir_objects,
         counted(counts.exported_symbols, "symbols exported"),
     );
+    if inspection.times_lost {
+        out.push_str(TIMES_LOST);
+    }
     for (kind, number) in &inspection.warnings {
         let _ = writeln!(
             out,

@@ -16,20 +16,19 @@ pub fn program<'a>(facts: &Facts, command: &'a [Name]) -> &'a [Name] {
 /// effect is in the bitcode), and without the names of input and output.
 pub fn code_options(facts: &Facts, options: &[Name]) -> Vec<Name> {
     const ALONE: [&str; 4] = ["-Wp,", "-I", "-D", "-U"];
-    const WITH_VALUE: [&str; 5] = ["-include", "-isystem", "-iquote", "-o", "-idirafter"];
 
     let mut code = Vec::with_capacity(options.len());
     let mut words = options.iter();
     while let Some(word) = words.next() {
         let text = facts.text(*word);
-        if WITH_VALUE.contains(&text) || text == "-I" || text == "-D" || text == "-U" {
+        if takes_file_or_macro(text) {
             words.next();
         } else if text == "-nostdinc"
             || text == "-c"
             || !text.starts_with('-')
                 && !matches!(code.last(), Some(last) if takes_value(facts.text(*last)))
             || ALONE.iter().any(|prefix| text.starts_with(prefix))
-            || WITH_VALUE
+            || TAKES_FILE
                 .iter()
                 .any(|prefix| prefix.len() > 2 && text.starts_with(prefix))
         {
@@ -38,6 +37,28 @@ pub fn code_options(facts: &Facts, options: &[Name]) -> Vec<Name> {
         }
     }
     code
+}
+
+/// The files that a compiler reads as sources: the words that are neither options nor the
+/// values of options.
+pub fn inputs<'a>(facts: &'a Facts, options: &[Name]) -> Vec<&'a str> {
+    let mut inputs = Vec::new();
+    let mut words = options.iter().map(|word| facts.text(*word));
+    while let Some(word) = words.next() {
+        if takes_file_or_macro(word) || takes_value(word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            inputs.push(word);
+        }
+    }
+    inputs
+}
+
+/// Options whose value is the next word, or the rest of their own: a file that is not compiled.
+const TAKES_FILE: [&str; 5] = ["-include", "-isystem", "-iquote", "-o", "-idirafter"];
+
+fn takes_file_or_macro(option: &str) -> bool {
+    TAKES_FILE.contains(&option) || matches!(option, "-I" | "-D" | "-U")
 }
 
 /// Options whose value is the next word.

@@ -32,18 +32,20 @@ use crate::model::error::Error;
 use crate::model::facts::{
     Archive, Export, Facts, Goal, Module, Name, NameTable, Object, Step, StepState,
 };
-use crate::tree::path::normalise;
+use crate::tree::path::{cmd_file as cmd_path, normalise, stays_inside};
 use member::read_object;
 use modules::read_modules;
 
 /// The build tree to read, and what belongs to it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BuildTree {
     build: PathBuf,
     source: Option<PathBuf>,
     log: Option<PathBuf>,
     goal: Goal,
     roots: cmd_file::Roots,
+    /// See [`Facts::times_kept`].
+    times_kept: bool,
 }
 
 impl BuildTree {
@@ -100,6 +102,7 @@ impl BuildTree {
             source,
             log: log.map(Path::to_owned),
             goal: Goal::default(),
+            times_kept: true,
         })
     }
 
@@ -137,6 +140,16 @@ impl BuildTree {
             .and_then(|m| m.modified())
             .ok()
     }
+
+    /// Whether both files are there, and `file` was written before `other`.
+    fn is_older(&self, file: &str, other: &str) -> bool {
+        self.is_before(self.modified(file), self.modified(other))
+    }
+
+    /// The same of times that are known already.
+    fn is_before(&self, file: Option<SystemTime>, other: Option<SystemTime>) -> bool {
+        self.times_kept && file.zip(other).is_some_and(|(file, other)| file < other)
+    }
 }
 
 /// Reads everything that the rules need.
@@ -147,6 +160,7 @@ impl BuildTree {
 pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     let names = NameTable::with_hasher(Default::default());
     let config = kconfig::parse(&tree.required_text("include/config/auto.conf")?);
+    let config_edits = kconfig::edits(&tree.required_text(".config")?, &config);
     let distributed = config.contains_key("CONFIG_LTO_CLANG_THIN_DIST");
     let kernel = kernel_release(tree)?;
     let log = match &tree.log {
@@ -163,14 +177,19 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         "built-in-fixup.a"
     };
     let fixup = read_archive(tree, objects_from, &names)?;
-    let exports_from = exports_from(tree);
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
-    let (mut objects, (around, compile_commands)) = rayon::join(
+    let times_kept = times_kept(tree, &members, &names);
+    let tree = &BuildTree {
+        times_kept,
+        ..tree.clone()
+    };
+    let exports_from = exports_from(tree);
+    let (objects, (around, compile_commands)) = rayon::join(
         || {
             members
                 .par_iter()
                 .map(|name| read_object(tree, *name, distributed, &names))
-                .collect::<Vec<_>>()
+                .collect::<Result<Vec<_>, Error>>()
         },
         || {
             rayon::join(
@@ -179,7 +198,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
             )
         },
     );
-    let around = around?;
+    let (mut objects, around) = (objects?, around?);
     if let Some(index) = &around.index {
         leave_out_unlisted(&mut objects, index);
     }
@@ -209,6 +228,8 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         damaged: around.damaged,
         log,
         config,
+        config_edits,
+        times_kept,
         names: names.into_reader(),
     })
 }
@@ -323,6 +344,26 @@ fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
         .to_owned())
 }
 
+/// Whether the files have the times at which the build wrote them. make writes the `.cmd` file of
+/// an object after the object; in a copy that was made without the times, each may be the older.
+fn times_kept(tree: &BuildTree, members: &[Name], names: &NameTable) -> bool {
+    /// Enough to tell a copy from a few files that somebody touched.
+    const LOOKED_AT: usize = 256;
+
+    let objects = members.iter().map(|name| names.resolve(name));
+    let objects = objects.filter(|object| stays_inside(object));
+    let pairs = objects.take(LOOKED_AT).filter_map(|object| {
+        let cmd = tree.modified(&cmd_path(object))?;
+        Some(cmd < tree.modified(object)?)
+    });
+    let is_reversed: Vec<bool> = pairs.collect();
+    let reversed = is_reversed
+        .iter()
+        .filter(|is_reversed| **is_reversed)
+        .count();
+    reversed * 5 <= is_reversed.len()
+}
+
 fn read_archive(tree: &BuildTree, file: &str, names: &NameTable) -> Result<Option<Archive>, Error> {
     Ok(tree.bytes(file)?.map(|bytes| archive::parse(&bytes, names)))
 }
@@ -390,10 +431,7 @@ fn exports_from(tree: &BuildTree) -> &'static str {
 
 /// Whether modpost wrote the file after this `vmlinux.o` was linked.
 fn is_of_this_build(tree: &BuildTree, symvers: &str) -> bool {
-    tree.modified(symvers).is_some_and(|written| {
-        tree.modified("vmlinux.o")
-            .is_none_or(|linked| written >= linked)
-    })
+    tree.modified(symvers).is_some() && !tree.is_older(symvers, "vmlinux.o")
 }
 
 /// What vmlinux exports, and everything that is exported.
@@ -489,10 +527,12 @@ fn read_steps(
         .map(|(file, from)| Step {
             file,
             from,
-            state: match (tree.modified(file), tree.modified(from)) {
-                (None, _) => StepState::Missing,
-                (Some(made), Some(source)) if !from.is_empty() && made < source => StepState::Stale,
-                (Some(_), _) => StepState::Made,
+            state: if tree.modified(file).is_none() {
+                StepState::Missing
+            } else if !from.is_empty() && tree.is_older(file, from) {
+                StepState::Stale
+            } else {
+                StepState::Made
             },
         })
         .collect()

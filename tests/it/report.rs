@@ -227,3 +227,13 @@ fn a_rule_without_its_text_is_told_by_its_key() {
         assert!(text.contains("lib/crc.o"), "{text}");
     }
 }
+
+#[test]
+fn a_tree_without_the_times_of_its_build_says_so() {
+    let says = "what is out of date does not show: the files do not have the times of the build\n";
+    let mut tree = inspection("arm64", LtoMode::Thin, Vec::new());
+    assert!(!report_of_tree(Format::Text, &tree).contains(says));
+    tree.times_lost = true;
+    assert!(report_of_tree(Format::Text, &tree).contains(says));
+    assert!(report_of_tree(Format::Json, &tree).contains("\"times_lost\": true"));
+}

@@ -10,6 +10,7 @@ mod crc;
 mod damage;
 mod elf;
 mod flags;
+mod harmless;
 mod hostile;
 mod index;
 mod log;

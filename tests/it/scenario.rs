@@ -84,7 +84,7 @@ const CASES: &[Case] = &[
             "scripts/fake-kbuild",
             "\tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
             "\t[ -e \"$out/builtin.order\" ] && thin=y || thin=n\n\
-             \techo CONFIG_SEEN=$thin >>\"$out/include/config/auto.conf\"\n\
+             \techo CONFIG_SEEN=$thin | tee -a \"$out/.config\" >>\"$out/include/config/auto.conf\"\n\
              \tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
         )],
         objects: &["config"],
@@ -157,7 +157,7 @@ const CASES: &[Case] = &[
             "scripts/fake-kbuild",
             "\tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
             "\tcase $(cd \"$out\" && pwd) in */in-tree) echo CONFIG_SEEN=y ;; esac \\\n\
-             \t\t>>\"$out/include/config/auto.conf\"\n\
+             \t\t| tee -a \"$out/.config\" >>\"$out/include/config/auto.conf\"\n\
              \tcp \"$out/built-in-fixup.a\" \"$out/vmlinux.a\"\n",
         )],
         objects: &["config"],
@@ -289,7 +289,7 @@ fn a_mode_without_a_clean_build_is_skipped_where_none_is_worth_it() {
     const SEES_CLEAN_TREE: Break = (
         "scripts/fake-kbuild",
         "\techo 7.2.13 >",
-        "\t[ ! -e \"$out/clean\" ] || echo CONFIG_CLEAN=y >>\"$out/include/config/auto.conf\"\n\
+        "\t[ ! -e \"$out/clean\" ] || echo CONFIG_CLEAN=y | tee -a \"$out/.config\" >>\"$out/include/config/auto.conf\"\n\
          \techo 7.2.13 >",
     );
     let mut stand = Stand::new(Kernel::Fake, &[SEES_CLEAN_TREE]);

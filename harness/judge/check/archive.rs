@@ -4,8 +4,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, row};
 use crate::model::cell::LtoMode;
-use crate::model::facts::{Archive, Facts, Name, Object, ObjectFile, StepState};
+use crate::model::facts::{Archive, Cmd, CmdFile, Facts, Name, ObjectFile, StepState};
 use crate::model::finding::{Rule, Severity};
+use crate::tree::path::cmd_file;
 
 pub const FAMILY: Family = Family {
     name: "archive",
@@ -17,6 +18,7 @@ pub const FAMILY: Family = Family {
         row(&NONDETERMINISTIC, Unit::Archives, nondeterministic),
         row(&DUPLICATE, Unit::Members, duplicate),
         row(&MEMBER_MISSING, Unit::Members, member_missing),
+        row(&UNRECORDED, Unit::Members, unrecorded),
         row(&ORDER_FILE, Unit::Entries, order_file),
         row(&HEAD_ORDER, Unit::Objects, head_order),
         row(&MEMBERS, Unit::Members, members),
@@ -91,6 +93,15 @@ const MEMBER_MISSING: Rule = Rule {
     fix: "run make again; if the finding stays, the archive names an object that no rule makes",
 };
 
+const UNRECORDED: Rule = Rule {
+    key: "archive.unrecorded",
+    severity: Severity::Error,
+    invariant: "every object of the kernel has a .cmd file with the command that made it",
+    broken: "objects have no recorded command",
+    why: "make does not see that the command or a header changed; and rules about the flags of the object have nothing to look at",
+    fix: "delete the object and run make again; if the finding stays, use if_changed in the object's rule, and add its target to targets",
+};
+
 const ORDER_FILE: Rule = Rule {
     key: "archive.order-file",
     severity: Severity::Error,
@@ -155,7 +166,8 @@ const OBJS_FILE: Rule = Rule {
 };
 
 fn stale(context: &Context, found: &mut Found) -> usize {
-    let steps = context.facts().steps.iter();
+    let facts = context.facts();
+    let steps = facts.steps.iter().filter(|_| facts.times_kept);
     let taken = steps.filter(|step| step.state != StepState::Missing);
     found.each(taken, |found, step| {
         if step.state == StepState::Stale {
@@ -246,6 +258,25 @@ fn member_missing(context: &Context, found: &mut Found) -> usize {
                 format!("named by {}", facts.objects_from),
             );
         }
+    })
+}
+
+fn unrecorded(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let whole = facts.objects.iter().filter(|o| o.file.code().is_some());
+    found.each(whole, |found, object| {
+        let why = match &object.cmd {
+            CmdFile::Read(cmd) => match &cmd.command {
+                Some(Ok(words)) if !words.is_empty() => return,
+                Some(Ok(_)) => "the savedcmd line is empty",
+                Some(Err(why)) => why,
+                None => "no savedcmd line",
+            },
+            CmdFile::Missing => "the file is missing",
+            CmdFile::Unreadable(why) => why,
+        };
+        let name = facts.text(object.name);
+        found.add(name, format!("{}: {why}", cmd_file(name)));
     })
 }
 
@@ -391,8 +422,10 @@ fn no_bitcode(context: &Context, found: &mut Found) -> usize {
     if context.subject.mode == LtoMode::None || !facts.reached(facts.objects_from) {
         return 0;
     }
-    let is_from_c = |object: &&Object| object.cmd.read().is_some_and(|cmd| cmd.c_source.is_some());
-    let from_c = facts.objects.iter().filter(is_from_c);
+    let from_c = facts.objects.iter().filter(|object| {
+        let has_c_source = |cmd: &Cmd| cmd.c_source.is_some();
+        matches!(object.file, ObjectFile::Ir(_)) || object.cmd.read().is_some_and(has_c_source)
+    });
     let native = from_c
         .clone()
         .filter(|o| matches!(o.file, ObjectFile::Elf(_)))

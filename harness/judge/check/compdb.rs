@@ -88,7 +88,7 @@ fn read_sources(facts: &Facts, commands: &CompileCommands) -> Sources {
     }
     if !commands.stale_modules {
         let of_modules = facts.modules.iter().flat_map(|module| &module.objects);
-        objects.extend(of_modules.map(|(object, cmd)| (*object, cmd)));
+        objects.extend(of_modules.map(|object| (object.name, &object.cmd)));
     }
     let mut instead_of: FxHashMap<Name, Option<Name>> = FxHashMap::default();
     for entry in &commands.entries {

@@ -16,6 +16,7 @@ pub const FAMILY: Family = Family {
         row(&SYMBOL, Unit::ConfigSymbols, |context, found| {
             symbols(&Config::of(context), found)
         }),
+        row(&EDITED, Unit::ConfigSymbols, edited),
     ],
     applies: |_| true,
 };
@@ -36,6 +37,15 @@ const SYMBOL: Rule = Rule {
     broken: "symbols have another value than asked for",
     why: "Kconfig silently drops a symbol with unmet dependencies, and the cell is tested without it",
     fix: "add what the symbol depends on to the matrix's config, or drop the symbol",
+};
+
+const EDITED: Rule = Rule {
+    key: "config.edited",
+    severity: Severity::Error,
+    invariant: ".config has the values of include/config/auto.conf, which the tree was built with",
+    broken: "symbols have another value in .config than in the build",
+    why: "what is tested is not the configuration that .config shows, and the next make builds another kernel",
+    fix: "run make again; to keep what was built, restore the .config that it was built with",
 };
 
 /// A configuration (symbols with `CONFIG_`), and what was asked for.
@@ -100,6 +110,19 @@ fn lto_mode(config: &Config, found: &mut Found) -> usize {
         );
     }
     LtoMode::ALL.len()
+}
+
+fn edited(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    for edit in &facts.config_edits {
+        let (dot_config, auto_conf) = (&edit.dot_config, &edit.auto_conf);
+        found.add(
+            &edit.symbol,
+            format!(".config has {dot_config}, the build has {auto_conf}"),
+        );
+    }
+    let only_in_dot_config = facts.config_edits.iter().filter(|e| e.auto_conf == "n");
+    facts.config.len() + only_in_dot_config.count()
 }
 
 fn symbols(config: &Config, found: &mut Found) -> usize {

@@ -1,7 +1,9 @@
 //! `crc.*`: the CRC of each exported symbol is the one that was computed from
 //! its declaration, everywhere on its way from the `.cmd` file into `vmlinux`.
 
-use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, row};
 use crate::model::facts::{CmdFile, Export, Facts, Module, Name};
@@ -14,6 +16,7 @@ pub const FAMILY: Family = Family {
         row(&CMD_MISSING, Unit::Objects, cmd_missing),
         row(&SYNTAX, Unit::Lines, syntax),
         row(&MISSING, Unit::Symbols, missing),
+        row(&NOT_LISTED, Unit::Symbols, not_listed),
         row(&ZERO, Unit::Symbols, zero),
         row(&DIFFERS, Unit::Crcs, differs),
     ],
@@ -45,6 +48,15 @@ const MISSING: Rule = Rule {
     broken: "symbols have no computed CRC",
     why: "modpost says 'version generation failed' and exports the symbol unversioned; a module built for another kernel then loads",
     fix: "look for the object that defines the symbol, and check whether modpost reads its .cmd file",
+};
+
+const NOT_LISTED: Rule = Rule {
+    key: "crc.not-listed",
+    severity: Severity::Error,
+    invariant: "vmlinux.symvers (Module.symvers) lists once each symbol that has a CRC in the .cmd file of a linked object, in .vmlinux.export.c or in __kcrctab of vmlinux",
+    broken: "symbols are not listed once as exported",
+    why: "modules that use the symbol are refused by modpost, or built without its CRC",
+    fix: "the file is cut off, stale or of another kernel: delete it and run make again",
 };
 
 const ZERO: Rule = Rule {
@@ -150,7 +162,10 @@ fn modules(facts: &Facts) -> impl Iterator<Item = Linked<'_>> {
     }
     let modules = facts.module_exports.as_ref().map(|_| &facts.modules);
     modules.into_iter().flatten().map(move |module| {
-        let objects = module.objects.iter().map(|(name, cmd)| (*name, cmd));
+        let objects = module
+            .objects
+            .iter()
+            .map(|object| (object.name, &object.cmd));
         let own = exports.get(&module.name).cloned().unwrap_or_default();
         Linked::new(Some(module), objects.collect(), "Module.symvers", own)
     })
@@ -247,6 +262,57 @@ fn missing(context: &Context, found: &mut Found) -> usize {
                     "exported, {file} has {:#010x}, but no linked object's .cmd file has a #SYMVER line for it",
                     export.crc
                 ),
+            );
+        }
+    })
+}
+
+fn not_listed(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let Some(crcs) = crcs(context) else { return 0 };
+    let file = facts.exports_from;
+    let mut listed = FxHashSet::default();
+    for export in crcs.exports {
+        if !listed.insert(export.symbol) {
+            let evidence = format!("{file} lists it more than once");
+            found.add(facts.text(export.symbol), evidence);
+        }
+    }
+    if facts.export_c.is_none() && facts.reached("vmlinux") {
+        found.add(".vmlinux.export.c", "does not exist, though vmlinux does");
+    }
+    // Kconfig may drop exports that no module of this build uses.
+    let is_trimmed = facts.config("CONFIG_TRIM_UNUSED_KSYMS") == "y";
+    let in_cmds = crcs
+        .linked
+        .iter()
+        .filter(|linked| linked.module.is_none() && !is_trimmed);
+    let in_cmds = in_cmds.flat_map(|linked| {
+        let computed = linked.computed.iter();
+        computed
+            .map(move |(symbol, (_, object))| (*symbol, cmd_file(&ir_object(facts.text(*object)))))
+    });
+    let in_vmlinux = facts.kcrctab.iter().filter(|_| facts.reached("vmlinux"));
+    let in_vmlinux = in_vmlinux
+        .flatten()
+        .map(|(symbol, _)| (*symbol, "__kcrctab of vmlinux"));
+    let in_export_c = facts.export_c.iter().flatten();
+    let in_export_c = in_export_c.map(|(symbol, _)| (*symbol, ".vmlinux.export.c"));
+    let of_modpost = in_export_c.chain(in_vmlinux);
+    let of_modpost = of_modpost.map(|(symbol, place)| (symbol, place.to_owned()));
+    let mut places: BTreeMap<&str, String> = BTreeMap::new();
+    for (symbol, place) in in_cmds.chain(of_modpost) {
+        places.entry(facts.text(symbol)).or_insert(place);
+    }
+    found.each(places, |found, (symbol, place)| {
+        let is_listed = facts
+            .names
+            .get(symbol)
+            .is_some_and(|name| listed.contains(&name));
+        if !is_listed {
+            found.add(
+                symbol,
+                format!("{place} has its CRC, {file} does not list it"),
             );
         }
     })

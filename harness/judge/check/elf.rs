@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::{Context, Family, Found, Unit, row};
 use crate::model::arch::{ElfIdent, Endian};
-use crate::model::facts::{Elf, Facts, Module, Name, ObjectFile};
+use crate::model::facts::{Cmd, Code, Elf, Facts, Module, Name, ObjectFile};
 use crate::model::finding::{Rule, Severity};
+use crate::tree::clang_options::{inputs, program};
 
 pub const FAMILY: Family = Family {
     name: "elf",
@@ -17,6 +18,7 @@ pub const FAMILY: Family = Family {
         row(&MACHINE, Unit::Files, machine),
         row(&FLAGS, Unit::Files, flags),
         row(&NO_SYMBOLS, Unit::Objects, no_symbols),
+        row(&KIND, Unit::Objects, kind),
     ],
     applies: |_| true,
 };
@@ -73,6 +75,15 @@ const NO_SYMBOLS: Rule = Rule {
     broken: "objects define no symbol, although the IR does",
     why: "the back end writes an object without code when it is given the wrong module or index",
     fix: "delete the native object and run make again; compare its -fthinlto-index= with its input",
+};
+
+const KIND: Rule = Rule {
+    key: "elf.kind",
+    severity: Severity::Error,
+    invariant: "an object that is compiled from C is bitcode if its command turns LTO on, and machine code if not",
+    broken: "objects are of another kind than their command makes",
+    why: "machine code takes no part in LTO, and lacks what the build adds to code after LTO; bitcode of an object that opted out of LTO is compiled with it all the same",
+    fix: "delete the object and run make again; if the finding stays, look for what writes the object after the compiler",
 };
 
 /// A file that holds, or should hold, an object.
@@ -251,6 +262,54 @@ fn no_symbols(context: &Context, found: &mut Found) -> usize {
                 ),
             );
         }
+    })
+}
+
+fn kind(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    // Before that, an object may be of this build and its .cmd file of the one before.
+    if !facts.reached("vmlinux.a") {
+        return 0;
+    }
+    let built_in = facts.objects.iter();
+    let built_in = built_in.map(|object| (object.name, object.file.code(), &object.cmd));
+    let of_modules = modules(facts).flat_map(|module| &module.objects);
+    let of_modules = of_modules.map(|object| (object.name, object.code, &object.cmd));
+    let compiled = built_in.chain(of_modules).filter_map(|(name, code, cmd)| {
+        let (makes, because) = compiles_to(facts, cmd.read()?)?;
+        Some((name, code?, makes, because))
+    });
+    found.each(compiled, |found, (name, code, makes, because)| {
+        if code != makes {
+            let is = match code {
+                Code::Bitcode => "bitcode",
+                Code::Machine => "machine code",
+            };
+            found.add(
+                facts.text(name),
+                format!("is {is}; its command has {because}"),
+            );
+        }
+    })
+}
+
+/// The kind of code that a command writes which compiles C, and the option that makes it so.
+fn compiles_to<'a>(facts: &'a Facts, cmd: &Cmd) -> Option<(Code, &'a str)> {
+    let words = cmd.command.as_ref()?.as_deref().ok()?;
+    let options = &words[program(facts, words).len()..];
+    let is_c = matches!(inputs(facts, options)[..], [input] if input.ends_with(".c"));
+    let words: Vec<&str> = options.iter().map(|word| facts.text(*word)).collect();
+    if !is_c || !words.contains(&"-c") || cmd.relinked || words.contains(&"-emit-llvm") {
+        return None;
+    }
+    let lto = words
+        .iter()
+        .rev()
+        .find(|word| **word == "-flto" || **word == "-fno-lto" || word.starts_with("-flto="));
+    Some(match lto {
+        None => (Code::Machine, "no -flto"),
+        Some(&"-fno-lto") => (Code::Machine, "-fno-lto"),
+        Some(on) => (Code::Bitcode, on),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::model::facts::{
     Backend, Cmd, CmdFile, Facts, Name, Object, ObjectFile, SavedFlags, Words,
 };
 use crate::model::finding::{Rule, Severity};
-use crate::tree::clang_options::{code_options, contradiction, program};
+use crate::tree::clang_options::{code_options, contradiction, inputs, program};
 use crate::tree::path::{cmd_file, normalise};
 
 pub const FAMILY: Family = Family {
@@ -32,7 +32,7 @@ pub const FAMILY: Family = Family {
 const SAVED_MISSING: Rule = Rule {
     key: "flags.saved-missing",
     severity: Severity::Error,
-    invariant: "every C object's .cmd file has a saved_c_flags line",
+    invariant: "every object that is compiled from C, or by a back end, has a saved_c_flags line in its .cmd file",
     broken: "objects have no saved_c_flags line",
     why: "the back end compiles the object without flags: for the build machine's own target and code model, and silently if that assembles",
     fix: "the object was built before the mode was switched, or by a rule without save_c_flags; delete it and run make again",
@@ -119,18 +119,25 @@ const COMPILER: Rule = Rule {
     fix: "begin both commands with $(CC)",
 };
 
-/// Objects that are compiled from C, with their `.cmd` files.
-fn fronts(facts: &Facts) -> impl Iterator<Item = (&Object, &Cmd)> {
-    let read = facts
-        .objects
-        .iter()
-        .filter_map(|o| Some((o, o.cmd.read()?)));
-    read.filter(|(_, cmd)| cmd.c_source.is_some())
+/// Objects that a back end compiles, and the others that are compiled from C.
+fn fronts(facts: &Facts) -> impl Iterator<Item = &Object> {
+    facts.objects.iter().filter(|object| {
+        let has_back_end = object.backend.is_some() && matches!(object.file, ObjectFile::Ir(_));
+        let is_from_c = |cmd: &Cmd| cmd.c_source.is_some();
+        has_back_end || object.cmd.read().is_some_and(is_from_c)
+    })
+}
+
+/// Those with saved lines, and these.
+fn saved(facts: &Facts) -> impl Iterator<Item = (&Object, &Cmd, &[SavedFlags])> {
+    let read = fronts(facts).filter_map(|object| Some((object, object.cmd.read()?)));
+    read.filter(|(_, cmd)| !cmd.saved.is_empty())
+        .map(|(object, cmd)| (object, cmd, &cmd.saved[..]))
 }
 
 /// Those with one saved line, and it.
 fn saved_once(facts: &Facts) -> impl Iterator<Item = (&Object, &Cmd, &SavedFlags)> {
-    fronts(facts).filter_map(|(object, cmd)| match &cmd.saved[..] {
+    saved(facts).filter_map(|(object, cmd, saved)| match saved {
         [saved] => Some((object, cmd, saved)),
         _ => None,
     })
@@ -138,27 +145,26 @@ fn saved_once(facts: &Facts) -> impl Iterator<Item = (&Object, &Cmd, &SavedFlags
 
 fn saved_missing(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
-    found.each(fronts(facts), |found, (object, cmd)| {
-        if cmd.saved.is_empty() {
-            let name = facts.text(object.name);
-            found.add(name, format!("{}: no saved_c_flags line", cmd_file(name)));
-        }
+    found.each(fronts(facts), |found, object| {
+        let why = match &object.cmd {
+            CmdFile::Read(cmd) if !cmd.saved.is_empty() => return,
+            CmdFile::Read(_) => "no saved_c_flags line",
+            CmdFile::Missing => "the file is missing",
+            CmdFile::Unreadable(why) => why,
+        };
+        let name = facts.text(object.name);
+        found.add(name, format!("{}: {why}", cmd_file(name)));
     })
 }
 
 fn saved_twice(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
-    let saved = fronts(facts).filter(|(_, cmd)| !cmd.saved.is_empty());
-    found.each(saved, |found, (object, cmd)| {
-        if let Some(second) = cmd.saved.get(1) {
+    found.each(saved(facts), |found, (object, _, saved)| {
+        if let Some(second) = saved.get(1) {
             let name = facts.text(object.name);
             found.add(
                 name,
-                format!(
-                    "{} lines, the second is {}",
-                    cmd.saved.len(),
-                    at(name, second)
-                ),
+                format!("{} lines, the second is {}", saved.len(), at(name, second)),
             );
         }
     })
@@ -287,6 +293,17 @@ impl<'a> Compiled<'a> {
         }
     }
 
+    /// The options that the back end has besides the saved flags.
+    fn own(&self) -> Vec<Name> {
+        let saved = self.saved().unwrap_or_default();
+        let start = find_run(self.options, saved);
+        let (before, after) = match start {
+            Some(start) => (&self.options[..start], &self.options[start + saved.len()..]),
+            None => (self.options, &[][..]),
+        };
+        [before, after].concat()
+    }
+
     /// The options after the saved flags; `None` where these are not there as a whole.
     fn after_saved(&self) -> Option<&'a [Name]> {
         let saved = self.saved()?;
@@ -329,16 +346,16 @@ fn backend_lacks(context: &Context, found: &mut Found) -> usize {
 fn backend_command(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
     found.each(compiled(facts), |found, native| {
-        let options = native.after_saved().unwrap_or(native.options);
-        let options: Vec<&str> = options.iter().map(|o| facts.text(*o)).collect();
+        let options = native.own();
         let object = facts.text(native.object.name);
-        if let Some(expected) = first_unmet(&options, object, native.name) {
+        if let Some(expected) = first_unmet(facts, &options, object, native.name) {
+            let end = &options[options.len().saturating_sub(8)..];
             found.add(
                 native.name,
                 format!(
                     "{}: expected {expected}, found '... {}'",
                     cmd_file(native.name),
-                    options[options.len().saturating_sub(8)..].join(" ")
+                    join(facts, end)
                 ),
             );
         }
@@ -347,12 +364,16 @@ fn backend_command(context: &Context, found: &mut Found) -> usize {
 
 /// What a command that reads this object's IR and index and writes its native object would
 /// have, and `options` do not.
-fn first_unmet(options: &[&str], object: &str, native: &str) -> Option<String> {
+fn first_unmet(facts: &Facts, options: &[Name], object: &str, native: &str) -> Option<String> {
     let same = |path: &str, expected: &str| normalise(path) == expected;
-    let pair = |first: &str, second: &dyn Fn(&str) -> bool| {
-        options.windows(2).any(|w| w[0] == first && second(w[1]))
+    let inputs = inputs(facts, options);
+    let options: Vec<&str> = options.iter().map(|option| facts.text(*option)).collect();
+    // The last one is in force.
+    let value_of = |option: &str| {
+        let mut pairs = options.windows(2).rev();
+        pairs.find(|pair| pair[0] == option).map(|pair| pair[1])
     };
-    if !pair("-x", &|kind| kind == "ir") {
+    if value_of("-x") != Some("ir") {
         return Some("-x ir".to_owned());
     }
     let index = format!("{object}.thinlto.bc");
@@ -362,11 +383,11 @@ fn first_unmet(options: &[&str], object: &str, native: &str) -> Option<String> {
     if !given.next_back().is_some_and(|path| same(path, &index)) {
         return Some(format!("-fthinlto-index={index}"));
     }
-    if !pair("-o", &|out| same(out, native)) {
+    if !value_of("-o").is_some_and(|out| same(out, native)) {
         return Some(format!("-o {native}"));
     }
-    let is_last = options.last().is_some_and(|input| same(input, object));
-    (!is_last).then(|| format!("the input {object} at its end"))
+    let is_only_input = matches!(inputs[..], [input] if same(input, object));
+    (!is_only_input).then(|| format!("{object} as its only input"))
 }
 
 fn backend_contradicts(context: &Context, found: &mut Found) -> usize {

@@ -296,7 +296,9 @@ fn native_missing(context: &Context, found: &mut Found) -> usize {
 }
 
 fn stale(context: &Context, found: &mut Found) -> usize {
-    found.each(compiled(context), |found, (_, backend)| {
+    let times_kept = context.facts().times_kept;
+    let timed = compiled(context).iter().filter(|_| times_kept);
+    found.each(timed, |found, (_, backend)| {
         for (made, from) in &backend.stale {
             found.add(made, format!("older than {from}"));
         }

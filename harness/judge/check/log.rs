@@ -14,6 +14,7 @@ pub const FAMILY: Family = Family {
         row(&INDEX_LOAD, Unit::Messages, messages),
         row(&MODVERSIONS, Unit::Messages, messages),
         row(&SHELL_TOOL, Unit::Messages, messages),
+        row(&UNCLASSIFIED, Unit::Messages, messages),
     ],
     applies: |_| true,
 };
@@ -48,8 +49,8 @@ const OVERRIDE_MODULE: Rule = Rule {
 const INDEX_LOAD: Rule = Rule {
     key: "log.index-load",
     severity: Severity::Error,
-    invariant: "the back end can load every summary index and every imported object",
-    broken: "messages report an index or object that cannot be loaded",
+    invariant: "every back end can load its index and its imported objects, and runs to its end",
+    broken: "messages report a back end that failed",
     why: "clang prints this, exits 0 and leaves an empty native object",
     fix: "delete vmlinux.thinlto-index and run make again to redo the thin link",
 };
@@ -66,9 +67,18 @@ const MODVERSIONS: Rule = Rule {
 const SHELL_TOOL: Rule = Rule {
     key: "log.shell-tool",
     severity: Severity::Error,
-    invariant: "no sed, printf, grep, xargs or archiver inside a recipe fails",
+    invariant: "no sed, printf, grep, awk, xargs, archiver, nm or objcopy inside a recipe fails",
     broken: "messages report a failed command inside a recipe",
     why: "such a command often runs in a pipe or in $(shell ...), where its failure does not stop make: flags or members are lost silently",
+    fix: "run make with V=1 and check the command at that line",
+};
+
+const UNCLASSIFIED: Rule = Rule {
+    key: "log.unclassified",
+    severity: Severity::Warning,
+    invariant: "no other message of a build that finished reports an error",
+    broken: "messages report an error that klto does not know",
+    why: "a tool said that something went wrong, and make did not stop: what the tool made may be wrong or old",
     fix: "run make with V=1 and check the command at that line",
 };
 
@@ -93,23 +103,20 @@ const MESSAGES: &[(&Rule, &[&str])] = &[
     (&OVERRIDE_MODULE, &["-Woverride-module"]),
     (&INDEX_LOAD, &["Error loading index file"]),
     (&INDEX_LOAD, &["Error loading imported file"]),
+    (&INDEX_LOAD, &["Error running ThinLTO backend"]),
     // 7.2 says `EXPORT symbol "X" [vmlinux] version generation failed`, 7.3
     // `vmlinux: EXPORT symbol 'X' version generation failed`.
     (
         &MODVERSIONS,
         &["EXPORT symbol", "version generation failed"],
     ),
+    (&MODVERSIONS, &["has no CRC"]),
     (&SHELL_TOOL, &["unrecognized option"]),
 ];
 
 /// Tools whose own complaints count, as they name themselves at the start of a line.
-const TOOLS: &[&str] = &[
-    "sed: ",
-    "printf: ",
-    "grep: ",
-    "xargs: ",
-    "ar: ",
-    "llvm-ar: ",
+const TOOLS: [&str; 10] = [
+    "sed", "printf", "grep", "awk", "gawk", "mawk", "xargs", "ar", "nm", "objcopy",
 ];
 
 /// A message that breaks a rule.
@@ -133,13 +140,19 @@ fn messages(context: &Context, found: &mut Found) -> usize {
 /// A message breaks the first rule that it fits.
 fn signs(facts: &Facts) -> Vec<Sign<'_>> {
     let messages = facts.log.iter().flat_map(|log| &log.messages);
+    // The messages of a build that stopped are about that.
+    let finished = facts.unfinished().is_none()
+        && !messages
+            .clone()
+            .any(|(_, text)| text.contains("make") && text.contains(": *** "));
     messages
         .filter_map(|(line, text)| {
             let rule = MESSAGES
                 .iter()
                 .find(|(_, parts)| parts.iter().all(|part| text.contains(part)))
                 .map(|(rule, _)| *rule)
-                .or_else(|| complains(text).then_some(&SHELL_TOOL))?;
+                .or_else(|| complains(text).then_some(&SHELL_TOOL))
+                .or_else(|| (finished && reports_error(text)).then_some(&UNCLASSIFIED))?;
             Some(Sign {
                 rule,
                 line: *line,
@@ -162,7 +175,37 @@ fn complains(text: &str) -> bool {
     let tool = text.split(':').next().unwrap_or_default();
     let tool = tool.rsplit('/').next().unwrap_or_default();
     let tool = tool.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
-    text.contains(": ") && TOOLS.iter().any(|name| name.trim_end_matches(": ") == tool)
+    // LLVM's tools and those of a cross toolchain have a prefix.
+    let is_tool = |name: &&str| {
+        let prefix = tool.strip_suffix(*name);
+        prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('-'))
+    };
+    let is_harmless = text.contains(": warning: ") || text.ends_with(": no symbols");
+    text.contains(": ") && !is_harmless && TOOLS.iter().any(is_tool)
+}
+
+/// Whether a message speaks of an error, and is not the text of a command that has one to print.
+fn reports_error(text: &str) -> bool {
+    const OF_COMMANDS: [&str; 8] = [" ; ", "; then", " | ", " > ", " >&", "&&", "$(", "$$"];
+    const COMMANDS: [&str; 6] = ["set ", "echo ", "printf ", "if ", "test ", "sh "];
+
+    let is_command = OF_COMMANDS.iter().any(|part| text.contains(part))
+        || COMMANDS.iter().any(|command| text.starts_with(command));
+    // make was told to go on.
+    !is_command && !text.ends_with("(ignored)") && has_word(text, "error")
+}
+
+/// Whether `word` is in a text in any case, and not as a part of a name, a path or an option.
+fn has_word(text: &str, word: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let is_in_name = |c: char| c.is_alphanumeric() || "_-/=.".contains(c);
+    text.match_indices(word).any(|(at, _)| {
+        let after = &text[at + word.len()..];
+        let after = after.strip_prefix('s').unwrap_or(after);
+        // A full stop may end a sentence.
+        let ends = !after.starts_with(is_in_name) || after == "." || after.starts_with(". ");
+        ends && !text[..at].ends_with(is_in_name)
+    })
 }
 
 #[cfg(test)]
@@ -178,7 +221,40 @@ mod tests {
     #[case("warning: used: sed: see above", false)]
     #[case("make[1]: sed: x", false)]
     #[case("sed is a stream editor", false)]
+    #[case("llvm-nm-22: error: a.o: No such file or directory", true)]
+    #[case("/bin/sh: 1: llvm-nm-19: not found", true)]
+    #[case("llvm-objcopy: error: 'vmlinux': No such file or directory", true)]
+    #[case(
+        "mawk: cannot open modules.builtin.modinfo (No such file or directory)",
+        true
+    )]
+    #[case("awk: line 1: syntax error at or near ,", true)]
+    #[case("aarch64-linux-gnu-objcopy: 'vmlinux': No such file", true)]
+    #[case("fused: x", false)]
+    #[case("nm: arch/x86/entry/vdso/note.o: no symbols", false)]
+    #[case("grep: warning: stray \\ before -", false)]
     fn a_tool_complains_under_its_own_name(#[case] line: &str, #[case] expected: bool) {
         assert_eq!(complains(line), expected);
+    }
+
+    #[rstest]
+    #[case("error: no such thing", true)]
+    #[case("ld.lld: error: undefined symbol: x", true)]
+    #[case("Error running a tool", true)]
+    #[case("2 errors in a.c", true)]
+    #[case("fixdep: error opening file: a.d: No such file", true)]
+    #[case("It ended with an error.", true)]
+    #[case("warning: x [-Werror,-Wx]", false)]
+    #[case(
+        "WARNING: modpost: vmlinux: section mismatch in reference: ext4_error+0x1",
+        false
+    )]
+    #[case("fs/error.c: note: x", false)]
+    #[case("Generating error-names.h", false)]
+    #[case("make[1]: [Makefile:1: x] Error 1 (ignored)", false)]
+    #[case("if [ -e x ]; then echo 'error: x' >&2; fi", false)]
+    #[case("set -e; error=1", false)]
+    fn a_message_reports_an_error(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(reports_error(text), expected);
     }
 }

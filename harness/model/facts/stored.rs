@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use lasso::Key as _;
 
 use super::{
-    Archive, Backend, BuildFile, Cmd, CmdFile, CompileCommand, CompileCommands,
-    CompileCommandsFile, Elf, Export, Facts, Import, Ir, Log, Module, Name, Object, ObjectFile,
-    SavedFlags, Step, StepState, SummaryFile,
+    Archive, Backend, BuildFile, Cmd, CmdFile, Code, CompileCommand, CompileCommands,
+    CompileCommandsFile, ConfigEdit, Elf, Export, Facts, Import, Ir, Log, Module, ModuleObject,
+    Name, Object, ObjectFile, SavedFlags, Step, StepState, SummaryFile,
 };
 
 /// The files of a build tree that facts name by a text of the program.
@@ -127,6 +127,7 @@ nameless!(
     BTreeMap<String, String>,
     BTreeMap<String, usize>,
     super::Names,
+    Code,
     Step,
     StepState
 );
@@ -145,7 +146,7 @@ macro_rules! structs {
 
 structs! {
     Facts {
-        kernel, config, steps, fixup, objects_from, vmlinux_a, linked_whole, builtin_order,
+        kernel, config, config_edits, times_kept, steps, fixup, objects_from, vmlinux_a, linked_whole, builtin_order,
         index, vmlinux_objs, head_objects, objects, exports, exports_from, export_c, kcrctab,
         unresolved_promotions, modules, module_exports, compile_commands, damaged, log, names
     }
@@ -154,10 +155,12 @@ structs! {
     Backend { native, file, cmd, summary, stale }
     Ir { triple, producer, hash, thin, defined }
     Elf { machine, class, little_endian, flags, defined, promoted_undefined }
-    Cmd { c_source, command, saved, symvers, bad_symvers }
+    Cmd { c_source, command, relinked, saved, symvers, bad_symvers }
     SavedFlags { object, line, flags }
     Export { symbol, crc, module, licence, namespace }
+    ConfigEdit { symbol, dot_config, auto_conf }
     Module { name, objects, file, imports }
+    ModuleObject { name, code, cmd }
     Import { symbol, crc }
     CompileCommands { entries, stale, stale_modules }
     CompileCommand { source, instead }

@@ -8,9 +8,9 @@ use rstest::rstest;
 
 use super::*;
 use crate::model::facts::{
-    Archive, Backend, Cmd, CmdFile, CompileCommand, CompileCommands, CompileCommandsFile, Elf,
-    Export, Import, Ir, Log, Module, Name, NameTable, Object, ObjectFile, SavedFlags, Step,
-    StepState, SummaryFile,
+    Archive, Backend, Cmd, CmdFile, Code, CompileCommand, CompileCommands, CompileCommandsFile,
+    ConfigEdit, Elf, Export, Import, Ir, Log, Module, ModuleObject, Name, NameTable, Object,
+    ObjectFile, SavedFlags, Step, StepState, SummaryFile,
 };
 
 fn list(names: &NameTable, texts: &[&str]) -> Vec<Name> {
@@ -22,6 +22,7 @@ fn cmd(names: &NameTable) -> CmdFile {
     CmdFile::Read(Box::new(Cmd {
         c_source: Some(names.get_or_intern("init/main.c")),
         command: Some(Ok(list(names, &["clang", "-O2", "-c"]).into())),
+        relinked: true,
         saved: vec![SavedFlags {
             object: names.get_or_intern("init/main.o"),
             line: 2,
@@ -117,6 +118,12 @@ pub fn sample() -> Facts {
     Facts {
         kernel: "7.2.13".to_owned(),
         config: BTreeMap::from([("CONFIG_X86_64".to_owned(), "y".to_owned())]),
+        config_edits: vec![ConfigEdit {
+            symbol: "CONFIG_LTO_NONE".to_owned(),
+            dot_config: "y".to_owned(),
+            auto_conf: "n".to_owned(),
+        }],
+        times_kept: true,
         steps: [StepState::Made, StepState::Stale, StepState::Missing]
             .map(|state| Step {
                 file: "vmlinux.o",
@@ -140,7 +147,11 @@ pub fn sample() -> Facts {
         unresolved_promotions: list(&["ring.llvm.1"]),
         modules: vec![Module {
             name: name("drivers/foo"),
-            objects: vec![(name("drivers/foo.o"), cmd(&names))],
+            objects: vec![ModuleObject {
+                name: name("drivers/foo.o"),
+                code: Some(Code::Bitcode),
+                cmd: cmd(&names),
+            }],
             file: elf(&names),
             imports: vec![Import {
                 symbol: name("ring"),
@@ -185,7 +196,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn the_format_is_the_one_that_its_number_stands_for() {
     let hash = blake3::hash(&content()).to_hex();
-    assert_eq!((FORMAT, &hash[..16]), (1, "35eb83832dcc7347"));
+    assert_eq!((FORMAT, &hash[..16]), (2, "474ef7f5457306f8"));
 }
 
 #[test]
@@ -209,15 +220,15 @@ fn a_file_that_is_cut_off_is_an_error_at_every_length() {
 #[rstest]
 #[case::nothing_of_ours(b"\x7fELF and more that is no facts", BadFacts::NotFacts)]
 #[case::newer(
-    b"klto facts, format 2, by klto 3.1.4, in a way to come\nx",
-    BadFacts::OtherFormat { format: 2, klto: "3.1.4, in a way to come".to_owned() }
+    b"klto facts, format 3, by klto 3.1.4, in a way to come\nx",
+    BadFacts::OtherFormat { format: 3, klto: "3.1.4, in a way to come".to_owned() }
 )]
 #[case::no_number(
     b"klto facts, format x, by klto 3.1.4, job a\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 #[case::no_job(
-    b"klto facts, format 1, by klto 3.1.4\n",
+    b"klto facts, format 2, by klto 3.1.4\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 fn a_file_that_is_something_else_says_what(#[case] bytes: &[u8], #[case] expected: BadFacts) {

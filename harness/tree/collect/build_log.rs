@@ -2,6 +2,7 @@
 //! that make ran. Called by `collect`; what a message means is for
 //! `check::log` to say.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::BuildTree;
@@ -18,6 +19,8 @@ const LINE: usize = 500;
 pub fn parse(text: &[u8]) -> Log {
     let mut log = Log::default();
     for (number, line) in text.split(|b| *b == b'\n').enumerate() {
+        let line = without_colours(line);
+        let line = without_stamps(&line);
         if is_command(line) || line.trim_ascii().is_empty() {
             continue;
         }
@@ -32,6 +35,59 @@ pub fn parse(text: &[u8]) -> Log {
         log.messages.push((number + 1, text.trim_end().to_owned()));
     }
     log
+}
+
+fn without_colours(line: &[u8]) -> Cow<'_, [u8]> {
+    match memchr::memchr(0x1b, line) {
+        None => Cow::Borrowed(line),
+        Some(_) => Cow::Owned(anstream::adapter::strip_bytes(line).into_vec()),
+    }
+}
+
+/// The line without what a CI system puts before it: `2026-11-25T02:00:00.1Z `, `[02:00:00] `,
+/// `#12 33.2 `, `builder | `, or columns with a tab after each.
+fn without_stamps(line: &[u8]) -> &[u8] {
+    let mut rest = line;
+    while let Some(after) = after_stamp(rest) {
+        rest = after;
+    }
+    rest
+}
+
+/// What follows the first stamp of a line, if it begins with one.
+fn after_stamp(line: &[u8]) -> Option<&[u8]> {
+    let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let is_in_time = |byte: &u8| byte.is_ascii_digit() || b":.,+-/TZ#s".contains(byte);
+    if line.first() == Some(&b'[') {
+        let (_, after) = split_once(line, b']')?;
+        return after.strip_prefix(b" ");
+    }
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
+    let word = &line[..end];
+    let after = &line[end + 1..];
+    let is_time = word.iter().all(is_in_time)
+        && word.iter().any(u8::is_ascii_digit)
+        && !word.iter().all(u8::is_ascii_digit);
+    let is_name = !word.is_empty() && word.iter().all(is_in_name);
+    match (line[end], is_time) {
+        (_, true) => Some(after),
+        (b'\t', _) => after_columns(line),
+        _ if is_name => after.trim_ascii_start().strip_prefix(b"| "),
+        _ => None,
+    }
+}
+
+/// What follows the columns of job and step that stand before a time.
+fn after_columns(line: &[u8]) -> Option<&[u8]> {
+    let (_job, line) = split_once(line, b'\t')?;
+    let (_step, line) = split_once(line, b'\t')?;
+    let (time, _) = split_once(line, b' ')?;
+    time.first().is_some_and(u8::is_ascii_digit).then_some(line)
+}
+
+fn split_once(line: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(separator, line)?;
+    Some((&line[..at], &line[at + 1..]))
 }
 
 /// Reads the log at `path`. Its messages name files from the top of the trees.
@@ -146,6 +202,44 @@ mod tests {
     #[case("/srv/x/linux/a.c: error", "/srv/x/linux/a.c: error")]
     fn a_message_names_files_from_the_top(#[case] message: &str, #[case] expected: &str) {
         assert_eq!(without_folder(message, "/x/linux"), expected);
+    }
+
+    #[rstest]
+    #[case::time("2026-11-25T02:00:00.123Z sed: x")]
+    #[case::time_of_day("02:00:00 sed: x")]
+    #[case::in_brackets("[02:00:00] sed: x")]
+    #[case::seconds_in_brackets("[  12.3s] sed: x")]
+    #[case::job_in_brackets("[build] [02:00] sed: x")]
+    #[case::step_and_seconds("#12 33.21 sed: x")]
+    #[case::service("builder-1  | sed: x")]
+    #[case::columns("build\tRun make -j4\t2026-11-25T02:00:00.1Z sed: x")]
+    #[case::colours("\x1b[1m\x1b[31msed: x\x1b[0m")]
+    #[case::colours_and_time("\x1b[2m02:00:00\x1b[0m \x1b[31msed: x\x1b[0m")]
+    #[case::nothing("sed: x")]
+    fn what_stands_before_a_message_is_dropped(#[case] line: &str) {
+        let log = parse(line.as_bytes());
+        assert_eq!(log.messages, [(1, "sed: x".to_owned())]);
+    }
+
+    #[rstest]
+    #[case("2026-11-25T02:00:00.123Z   CC      init/main.o")]
+    #[case("[02:00:00]   AR      built-in.a")]
+    #[case("#12 33.21 clang -c -o a.o a.c")]
+    fn a_command_after_a_time_is_a_command(#[case] line: &str) {
+        assert_eq!(parse(line.as_bytes()).messages, []);
+    }
+
+    #[rstest]
+    #[case("make[1]: Entering directory 'x'")]
+    #[case("12345")]
+    #[case("2 errors generated.")]
+    #[case("ld.lld: error | warning")]
+    #[case("sed: a | b")]
+    #[case("a.c:12:3: error: x")]
+    #[case("[unfinished")]
+    fn a_message_stays_whole(#[case] line: &str) {
+        let log = parse(line.as_bytes());
+        assert_eq!(log.messages, [(1, line.to_owned())]);
     }
 
     #[test]

@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr_iter, memmem};
 
 use super::shell_words;
-use crate::model::facts::{Cmd, Name, NameTable, SavedFlags, Words};
+use crate::model::facts::{Cmd, Name, NameTable, SavedFlags};
 use crate::tree::path::normalise;
 
 /// The absolute paths in commands, and their placeholders in facts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Roots(Vec<(Vec<u8>, &'static [u8])>);
 
 impl Roots {
@@ -54,10 +54,17 @@ impl Roots {
 /// only.
 #[must_use]
 pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
+    let command = lines_with_prefix(text, &[b"savedcmd_", b"cmd_"])
+        .find_map(|(_, rest)| split_assignment(rest))
+        .map(|(_, command)| undo_make_escapes(command));
+    let command = command.map(|command| match words(&command, roots, names) {
+        Ok((words, end)) => (Ok(words), links(&command[end..])),
+        Err(why) => (Err(why), false),
+    });
+    let (command, relinked) = command.unzip();
     let mut cmd = Cmd {
-        command: lines_with_prefix(text, &[b"savedcmd_", b"cmd_"])
-            .find_map(|(_, rest)| split_assignment(rest))
-            .map(|(_, command)| words(&undo_make_escapes(command), roots, names)),
+        command,
+        relinked: relinked.unwrap_or_default(),
         c_source: lines_with_prefix(text, &[b"source_"])
             .filter_map(|(_, rest)| split_assignment(rest))
             .find(|(_, source)| source.ends_with(b".c"))
@@ -69,7 +76,7 @@ pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
         cmd.saved.push(SavedFlags {
             object: intern(normalise(&String::from_utf8_lossy(object)).as_ref(), names),
             line: line_number(text, at),
-            flags: words(flags, roots, names),
+            flags: words(flags, roots, names).map(|(words, _)| words),
         });
     }
     for (at, rest) in lines_with_prefix(text, &[b"#SYMVER "]) {
@@ -126,9 +133,16 @@ fn undo_make_escapes(command: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-fn words(command: &[u8], roots: &Roots, names: &NameTable) -> Words {
+/// Whether one of the commands links objects into an object.
+fn links(commands: &[u8]) -> bool {
+    let mut words = commands.split(u8::is_ascii_whitespace);
+    words.any(|word| word == b"-r")
+}
+
+/// The words of the first simple command, and the offset of its end.
+fn words(command: &[u8], roots: &Roots, names: &NameTable) -> Result<(Box<[Name]>, usize), String> {
     let mut words: Vec<Name> = Vec::with_capacity(192);
-    shell_words::first_command(command, |word| {
+    let end = shell_words::first_command(command, |word| {
         let word = roots.replace(word);
         // Nearly all words are ASCII, which `from_utf8` recognises faster than `from_utf8_lossy`.
         words.push(match std::str::from_utf8(&word) {
@@ -137,7 +151,7 @@ fn words(command: &[u8], roots: &Roots, names: &NameTable) -> Words {
         });
     })
     .map_err(|unclosed| unclosed.to_string())?;
-    Ok(words.into_boxed_slice())
+    Ok((words.into_boxed_slice(), end))
 }
 
 /// `name 0xcrc`, by the rule of `extract_crcs_for_object` in
@@ -166,7 +180,7 @@ mod tests {
 
     const FE: &str = "savedcmd_init/main.o := clang -Wp,-MMD,init/.main.o.d -DX='\"a$$b\"' -D'H=$(pound)' -c -o init/main.o ../init/main.c ; tools/objtool init/main.o\n\nsource_init/main.o := ../init/main.c\n\ndeps_init/main.o := \\\n  include/a.h \\\n\ninit/main.o: $(deps_init/main.o)\n\n$(deps_init/main.o):\n\nsaved_c_flags_virt/x/../kvm/main.o := -DX='\"a$b\"' -D'H=#'\n#SYMVER system_state 0xf7370f56\n#SYMVER broken\n";
 
-    fn texts(names: &NameTable, words: &Words) -> Vec<String> {
+    fn texts(names: &NameTable, words: &crate::model::facts::Words) -> Vec<String> {
         let words = words.as_ref().unwrap();
         words.iter().map(|w| names.resolve(w).to_owned()).collect()
     }
@@ -209,6 +223,18 @@ mod tests {
         let names = NameTable::with_hasher(Default::default());
         let text = b"savedcmd_a.o := clang -c -o a.o a.S\n\nsource_a.o := a.S\n";
         assert_eq!(parse(text, &Roots::default(), &names).c_source, None);
+    }
+
+    #[rstest]
+    #[case::once("cc -c -o a.o a.c", false)]
+    #[case::objtool("cc -c -o a.o a.c ; objtool --mcount a.o", false)]
+    #[case::again("cc -c -o a.o a.c ; ld.lld -r -o .tmp_a.o a.o; mv .tmp_a.o a.o", true)]
+    #[case::only("ld.lld -r -o a.o b.o c.o", false)]
+    fn a_later_link_is_seen(#[case] commands: &str, #[case] relinked: bool) {
+        let names = NameTable::with_hasher(Default::default());
+        let text = format!("savedcmd_a.o := {commands}\n");
+        let cmd = parse(text.as_bytes(), &Roots::default(), &names);
+        assert_eq!(cmd.relinked, relinked);
     }
 
     #[rstest]

@@ -177,7 +177,7 @@ pub(super) fn of_objects(
     let cmds = objects.iter().map(|object| &object.cmd);
     let mut seen = FxHashSet::default();
     let sources: Vec<Name> = cmds
-        .chain(of_modules.map(|(_, cmd)| cmd))
+        .chain(of_modules.map(|object| &object.cmd))
         .filter_map(|cmd| cmd.read()?.c_source)
         .filter(|source| seen.insert(*source))
         .collect();
@@ -212,8 +212,7 @@ pub(super) fn of_objects(
         })
     });
 
-    let made = tree.modified(FILE);
-    let older_than = |file: &str| made < tree.modified(file);
+    let older_than = |file: &str| tree.is_older(FILE, file);
     CompileCommandsFile::Read(CompileCommands {
         entries: entries.collect(),
         stale: older_than("vmlinux.a"),

@@ -5,30 +5,39 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
+use std::path::Path;
 use std::time::SystemTime;
 
+use rustix::io::Errno;
+
 use super::{BuildTree, bitcode, cmd_file, elf};
-use crate::model::facts::{Backend, CmdFile, Ir, Name, NameTable, Object, ObjectFile, SummaryFile};
+use crate::model::error::Error;
+use crate::model::facts::{
+    Backend, CmdFile, Code, Ir, Name, NameTable, Object, ObjectFile, SummaryFile,
+};
 use crate::tree::path::{cmd_file as cmd_path, native_object, normalise, stays_inside};
 
 /// Reads a member of the archive and, in distributed mode, what was built from it.
+///
+/// # Errors
+/// If the machine cannot read a file that is there.
 pub(super) fn read_object(
     tree: &BuildTree,
     name: Name,
     distributed: bool,
     names: &NameTable,
-) -> Object {
+) -> Result<Object, Error> {
     let path = names.resolve(&name);
-    let (file, made) = read_object_file(tree, path, names);
-    // A file that cannot be read may have been bitcode; the index shows which.
+    let (file, made) = read_object_file(tree, path, names)?;
+    // A damaged file may have been bitcode; the index shows which.
     let backend = (distributed && !matches!(file, ObjectFile::Elf(_)))
-        .then(|| Box::new(read_backend(tree, path, made, names)));
-    Object {
+        .then(|| read_backend(tree, path, made, names));
+    Ok(Object {
         name,
         file,
-        cmd: read_cmd(tree, path, names),
-        backend,
-    }
+        cmd: read_cmd(tree, path, names)?,
+        backend: backend.transpose()?.map(Box::new),
+    })
 }
 
 fn read_backend(
@@ -36,51 +45,77 @@ fn read_backend(
     object: &str,
     object_made: Option<SystemTime>,
     names: &NameTable,
-) -> Backend {
+) -> Result<Backend, Error> {
     let native = native_object(object);
     let summary_path = format!("{object}.thinlto.bc");
-    let (file, native_made) = read_object_file(tree, &native, names);
-    let (summary, summary_made) = read_summary(tree, &summary_path, names);
-    let older = |a: Option<SystemTime>, b: Option<SystemTime>| a.zip(b).is_some_and(|(a, b)| a < b);
+    let (file, native_made) = read_object_file(tree, &native, names)?;
+    let (summary, summary_made) = read_summary(tree, &summary_path, names)?;
     let mut stale = Vec::new();
-    if older(summary_made, object_made) {
+    if tree.is_before(summary_made, object_made) {
         stale.push((summary_path.clone(), object.to_owned()));
     }
-    if older(native_made, object_made) {
+    if tree.is_before(native_made, object_made) {
         stale.push((native.clone(), object.to_owned()));
-    } else if older(native_made, summary_made) {
+    } else if tree.is_before(native_made, summary_made) {
         stale.push((native.clone(), summary_path));
     }
-    Backend {
-        cmd: read_cmd(tree, &native, names),
+    Ok(Backend {
+        cmd: read_cmd(tree, &native, names)?,
         native: names.get_or_intern(native),
         file,
         summary,
         stale,
-    }
+    })
 }
 
 /// Reads the `.cmd` file of an object.
-pub(super) fn read_cmd(tree: &BuildTree, object: &str, names: &NameTable) -> CmdFile {
-    match with_file(tree, &cmd_path(object), |text| {
+///
+/// # Errors
+/// If the machine cannot read a file that is there.
+pub(super) fn read_cmd(
+    tree: &BuildTree,
+    object: &str,
+    names: &NameTable,
+) -> Result<CmdFile, Error> {
+    let read = with_file(tree, &cmd_path(object), usize::MAX, |text| {
         Box::new(cmd_file::parse(text, &tree.roots, names))
-    }) {
+    })?;
+    Ok(match read {
         FileRead::Missing => CmdFile::Missing,
         FileRead::Refused(why) => CmdFile::Unreadable(why),
         FileRead::Read(cmd, _) => CmdFile::Read(cmd),
-    }
+    })
+}
+
+/// What kind of code an object contains, by its first bytes.
+///
+/// # Errors
+/// If the machine cannot read a file that is there.
+pub(super) fn read_code(tree: &BuildTree, object: &str) -> Result<Option<Code>, Error> {
+    let read = with_file(tree, object, 4, |bytes| {
+        if bytes.starts_with(elf::MAGIC) {
+            Some(Code::Machine)
+        } else {
+            bitcode::is_bitcode(bytes).then_some(Code::Bitcode)
+        }
+    })?;
+    Ok(match read {
+        FileRead::Missing | FileRead::Refused(_) => None,
+        FileRead::Read(code, _) => code,
+    })
 }
 
 fn read_object_file(
     tree: &BuildTree,
     path: &str,
     names: &NameTable,
-) -> (ObjectFile, Option<SystemTime>) {
-    match with_file(tree, path, |bytes| parse_object(bytes, names)) {
+) -> Result<(ObjectFile, Option<SystemTime>), Error> {
+    let read = with_file(tree, path, usize::MAX, |bytes| parse_object(bytes, names))?;
+    Ok(match read {
         FileRead::Missing => (ObjectFile::Missing, None),
         FileRead::Refused(why) => (ObjectFile::Damaged(why), None),
         FileRead::Read(file, made) => (file, made),
-    }
+    })
 }
 
 pub(super) fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
@@ -118,62 +153,88 @@ fn read_summary(
     tree: &BuildTree,
     path: &str,
     names: &NameTable,
-) -> (SummaryFile, Option<SystemTime>) {
-    let read = with_file(tree, path, |bytes| match bitcode::read_index(bytes) {
-        Ok(index) => SummaryFile::Read {
-            skip: index.skip,
-            modules: index
-                .modules
-                .into_iter()
-                .map(|m| (names.get_or_intern(normalise(&m.path).as_ref()), m.hash))
-                .collect(),
-        },
-        Err(error) => SummaryFile::Damaged(error.to_string()),
-    });
-    match read {
+) -> Result<(SummaryFile, Option<SystemTime>), Error> {
+    let read = with_file(tree, path, usize::MAX, |bytes| {
+        match bitcode::read_index(bytes) {
+            Ok(index) => SummaryFile::Read {
+                skip: index.skip,
+                modules: index
+                    .modules
+                    .into_iter()
+                    .map(|m| (names.get_or_intern(normalise(&m.path).as_ref()), m.hash))
+                    .collect(),
+            },
+            Err(error) => SummaryFile::Damaged(error.to_string()),
+        }
+    })?;
+    Ok(match read {
         FileRead::Missing => (SummaryFile::Missing, None),
         FileRead::Refused(why) => (SummaryFile::Damaged(why), None),
         FileRead::Read(summary, made) => (summary, made),
-    }
+    })
 }
 
 enum FileRead<T> {
     Missing,
-    /// Why a file that exists is not read.
+    /// Why what the tree has under that name is not read.
     Refused(String),
     /// What was parsed, and when the file was last written.
     Read(T, Option<SystemTime>),
 }
 
-/// Passes the content of a file to `parse`, in a buffer that each thread keeps. Names come
-/// from archives, which are untrusted: one that leads out of the tree, or to a device, is
+/// Passes the first `limit` bytes of a file to `parse`, in a buffer that each thread keeps. Names
+/// come from archives, which are untrusted: one that leads out of the tree, or to a device, is
 /// not opened.
-fn with_file<T>(tree: &BuildTree, path: &str, parse: impl FnOnce(&[u8]) -> T) -> FileRead<T> {
+///
+/// # Errors
+/// If the machine cannot read a file that is there, such as when too many files are open: that
+/// says nothing about the tree.
+fn with_file<T>(
+    tree: &BuildTree,
+    path: &str,
+    limit: usize,
+    parse: impl FnOnce(&[u8]) -> T,
+) -> Result<FileRead<T>, Error> {
     thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
     /// A buffer that grew for one huge file is freed.
     const KEPT: usize = 4 << 20;
 
     if !stays_inside(path) {
-        return FileRead::Refused("the name leads out of the build tree; not read".to_owned());
+        let why = "the name leads out of the build tree; not read".to_owned();
+        return Ok(FileRead::Refused(why));
     }
     let path = tree.build.join(path);
     let metadata = match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => metadata,
-        Ok(_) => return FileRead::Refused("not a regular file".to_owned()),
-        Err(e) if e.kind() == ErrorKind::NotFound => return FileRead::Missing,
-        Err(e) => return FileRead::Refused(e.to_string()),
+        Ok(_) => return Ok(FileRead::Refused("not a regular file".to_owned())),
+        Err(e) => return not_read(&path, e),
     };
     BUFFER.with_borrow_mut(|buffer| {
         buffer.clear();
-        let read = File::open(&path).and_then(|mut file| file.read_to_end(buffer));
+        let read = File::open(&path).and_then(|file| file.take(limit as u64).read_to_end(buffer));
         let answer = match read {
-            Ok(_) => FileRead::Read(parse(buffer), metadata.modified().ok()),
-            Err(e) if e.kind() == ErrorKind::NotFound => FileRead::Missing,
-            Err(e) => FileRead::Refused(e.to_string()),
+            Ok(_) => Ok(FileRead::Read(parse(buffer), metadata.modified().ok())),
+            Err(e) => not_read(&path, e),
         };
         if buffer.capacity() > KEPT {
             *buffer = Vec::new();
         }
         answer
     })
+}
+
+/// Tells what the tree is to blame for from what the machine is.
+fn not_read<T>(path: &Path, error: std::io::Error) -> Result<FileRead<T>, Error> {
+    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+        return Ok(FileRead::Missing);
+    }
+    let is_bad_name = error.kind() == ErrorKind::InvalidInput
+        || matches!(
+            Errno::from_io_error(&error),
+            Some(Errno::NAMETOOLONG | Errno::LOOP)
+        );
+    match is_bad_name {
+        true => Ok(FileRead::Refused(error.to_string())),
+        false => Err(Error::io(path, "read")(error)),
+    }
 }

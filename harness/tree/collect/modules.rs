@@ -1,10 +1,10 @@
 //! Reads loadable modules: what they are linked from, and what their `.ko` files take from
 //! elsewhere. Called by `collect`.
 
-use super::member::{parse_object, read_cmd};
+use super::member::{parse_object, read_cmd, read_code};
 use super::{BuildTree, elf, read_list};
 use crate::model::error::Error;
-use crate::model::facts::{Import, Module, NameTable, ObjectFile};
+use crate::model::facts::{Import, Module, ModuleObject, NameTable, ObjectFile};
 use crate::tree::path::stays_inside;
 
 /// The modules of `modules.order`, which exists if modules were built.
@@ -28,8 +28,15 @@ pub(super) fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Mo
             read.objects = objects
                 .unwrap_or_default()
                 .into_iter()
-                .map(|object| (object, read_cmd(tree, names.resolve(&object), names)))
-                .collect();
+                .map(|name| {
+                    let path = names.resolve(&name);
+                    Ok(ModuleObject {
+                        name,
+                        code: read_code(tree, path)?,
+                        cmd: read_cmd(tree, path, names)?,
+                    })
+                })
+                .collect::<Result<_, Error>>()?;
             (read.file, read.imports) = read_ko(tree, stem, names)?;
         }
         modules.push(read);
@@ -44,7 +51,7 @@ fn read_ko(
 ) -> Result<(ObjectFile, Vec<Import>), Error> {
     let file = format!("{stem}.ko");
     // make stopped between the two: the file is from an earlier build.
-    if tree.modified(&format!("{stem}.mod.c")) > tree.modified(&file) {
+    if tree.is_older(&file, &format!("{stem}.mod.c")) {
         return Ok((ObjectFile::Missing, Vec::new()));
     }
     let Some(bytes) = tree.bytes(&file)? else {

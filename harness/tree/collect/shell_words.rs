@@ -14,14 +14,14 @@ pub struct Unclosed {
 }
 
 /// Calls `word` for each word of the first simple command in `text`; operators
-/// (`;`, `|`, `&`, redirections, a comment) end it.
+/// (`;`, `|`, `&`, redirections, a comment) end it. Gives the offset of its end.
 ///
 /// It expands nothing: kbuild records commands after make has expanded them, and flags with
 /// an unescaped `$` do not occur.
 ///
 /// # Errors
 /// [`Unclosed`] if a quote is not closed.
-pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unclosed> {
+pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<usize, Unclosed> {
     let mut unquoted = Vec::new();
     let mut at = 0;
     loop {
@@ -29,8 +29,8 @@ pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unc
             at += 1;
         }
         match text.get(at) {
-            None | Some(b'#') => return Ok(()),
-            Some(b) if is_operator(*b) => return Ok(()),
+            None | Some(b'#') => return Ok(at),
+            Some(b) if is_operator(*b) => return Ok(at),
             Some(_) => {}
         }
         let plain = text[at..]
@@ -46,7 +46,7 @@ pub fn first_command(text: &[u8], mut word: impl FnMut(&[u8])) -> Result<(), Unc
             let is_number = text[start..at].iter().all(u8::is_ascii_digit);
             if is_number && matches!(text.get(at), Some(b'<' | b'>')) {
                 // The file descriptor that is redirected, as in `2>&1`.
-                return Ok(());
+                return Ok(start);
             }
             word(&unquoted);
         }

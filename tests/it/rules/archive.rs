@@ -6,6 +6,12 @@ use crate::support::tree::kbuild::Step;
 use crate::support::tree::recipes::Recipes;
 
 broken! {
+    a_cmd_file_lost_its_command: LOONGARCH Thin => ["archive.unrecorded"]
+        at "lib/copy.o" saying "lib/.copy.o.cmd: no savedcmd line";
+    a_cmd_file_is_random_bytes: ARM64 None => ["archive.unrecorded"]
+        at "init/version.o" saying "init/.version.o.cmd: no savedcmd line";
+    a_command_is_cut_within_a_quote: X86_64 Thin => ["archive.unrecorded"]
+        at "virt/kvm/vcpu.o" saying "the single quote opened at byte";
     make_stopped_after_a_new_archive: X86_64 ThinDist => ["archive.stale"]
         at "builtin.order" saying "older than built-in-fixup.a";
     the_final_link_did_not_run_again: ARM64 Thin => ["archive.stale"]
@@ -50,6 +56,24 @@ broken! {
         at "vmlinux.o" saying ".vmlinux.o.cmd links built-in-fixup.a whole, expected vmlinux.a";
     modpost_lists_another_archive: X86_64 ThinDist => ["archive.objs-file"]
         at ".vmlinux.objs" saying "lacks 6: init/main.thinlto-native.o";
+}
+
+/// make was killed between two lines of a recipe.
+fn a_cmd_file_lost_its_command(tree: &mut Tree) {
+    tree.edit("lib/.copy.o.cmd", |text| {
+        let (_, rest) = text.split_once('\n').unwrap();
+        rest.to_owned()
+    });
+}
+
+fn a_cmd_file_is_random_bytes(tree: &mut Tree) {
+    tree.write("init/.version.o.cmd", [0x9d, 0x0a, 0xf7, 0x00, 0x1b, 0x0a]);
+}
+
+fn a_command_is_cut_within_a_quote(tree: &mut Tree) {
+    let cmd = "virt/kvm/.vcpu.o.cmd";
+    let quote = tree.text(cmd).find('\'').unwrap();
+    tree.truncate(cmd, quote + 4);
 }
 
 fn another_archive_is_linked(tree: &mut Tree) {

@@ -12,12 +12,26 @@ use crate::support::tree::{Asked, Tree, keys};
 broken! {
     two_modes_after_a_merge_of_config_fragments: X86_64 ThinDist => ["config.lto-mode"]
         at "the choice of LTO modes" saying "CONFIG_LTO_CLANG_THIN=y, CONFIG_LTO_CLANG_THIN_DIST=y";
+    the_configuration_is_changed_after_the_build: ARM64 ThinDist => ["config.edited"]
+        at "CONFIG_LTO_NONE" saying ".config has y, the build has n";
+    a_number_is_changed_after_the_build: RISCV None => ["config.edited"]
+        at "CONFIG_HZ" saying ".config has 1000, the build has 250";
 }
 
 fn two_modes_after_a_merge_of_config_fragments(tree: &mut Tree) {
-    tree.edit("include/config/auto.conf", |text| {
-        format!("{text}CONFIG_LTO_CLANG_THIN=y\n")
+    tree.edit_config(|text| format!("{text}CONFIG_LTO_CLANG_THIN=y\n"));
+}
+
+fn the_configuration_is_changed_after_the_build(tree: &mut Tree) {
+    tree.edit(".config", |text| {
+        text.replace("CONFIG_LTO_CLANG_THIN_DIST=y", "CONFIG_LTO_NONE=y")
     });
+}
+
+fn a_number_is_changed_after_the_build(tree: &mut Tree) {
+    let build = "include/config/auto.conf";
+    tree.edit(build, |text| format!("{text}CONFIG_HZ=250\n"));
+    tree.edit(".config", |text| format!("{text}CONFIG_HZ=1000\n"));
 }
 
 /// Rules whose broken tree is a right one that was not asked for: the tables cannot say

@@ -14,6 +14,7 @@ use crate::support::tree::recipes::Recipes;
 #[case::config(X86_64, ThinDist, "config", &[
     "lto-mode: 4 configuration symbols",
     "symbol: 1 configuration symbols",
+    "edited: 11 configuration symbols",
 ])]
 #[case::triple(ARM64, Thin, "triple", &["target: 6 objects", "producer: 6 objects"])]
 #[case::flags(X86_64, ThinDist, "flags", &[
@@ -45,6 +46,7 @@ use crate::support::tree::recipes::Recipes;
     "machine: 11 files",
     "flags: 11 files",
     "no-symbols: 6 objects",
+    "kind: 9 objects",
 ])]
 #[case::elf_in_process(X86_64, Thin, "elf", &[
     "empty: 11 files",
@@ -53,6 +55,7 @@ use crate::support::tree::recipes::Recipes;
     "machine: 5 files",
     "flags: 5 files",
     "no-symbols: 0 objects",
+    "kind: 9 objects",
 ])]
 #[case::archive(X86_64, ThinDist, "archive", &[
     "stale: 6 build steps",
@@ -62,6 +65,7 @@ use crate::support::tree::recipes::Recipes;
     "nondeterministic: 2 archives",
     "duplicate: 10 archive members",
     "member-missing: 10 archive members",
+    "unrecorded: 10 archive members",
     "order-file: 10 list entries",
     "head-order: 1 objects",
     "members: 10 archive members",
@@ -78,6 +82,7 @@ use crate::support::tree::recipes::Recipes;
     "nondeterministic: 2 archives",
     "duplicate: 10 archive members",
     "member-missing: 10 archive members",
+    "unrecorded: 10 archive members",
     "order-file: 0 list entries",
     "head-order: 1 objects",
     "members: 10 archive members",
@@ -98,6 +103,7 @@ use crate::support::tree::recipes::Recipes;
     "cmd-missing: 12 objects",
     "syntax: 23 lines",
     "missing: 8 symbols",
+    "not-listed: 7 symbols",
     "zero: 8 symbols",
     "differs: 31 CRCs",
 ])]
@@ -108,6 +114,7 @@ use crate::support::tree::recipes::Recipes;
     "index-load: 4 log messages",
     "modversions: 4 log messages",
     "shell-tool: 4 log messages",
+    "unclassified: 4 log messages",
 ])]
 #[case::compdb_not_asked_for(X86_64, Thin, "compdb", &[
     "damaged: 0 files",

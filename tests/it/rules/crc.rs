@@ -7,9 +7,9 @@ use crate::support::tree::kbuild::Step;
 use crate::support::tree::recipes::{Recipes, dot_cmd};
 
 broken! {
-    the_cmd_file_of_an_object_is_deleted: X86_64 Thin => ["crc.cmd-missing"]
+    the_cmd_file_of_an_object_is_deleted: X86_64 Thin => ["crc.cmd-missing", "archive.unrecorded"]
         at "virt/kvm/vcpu.o" saying "virt/kvm/.vcpu.o.cmd does not exist";
-    the_cmd_file_of_an_ir_object_is_deleted: ARM64 ThinDist => ["crc.cmd-missing"]
+    the_cmd_file_of_an_ir_object_is_deleted: ARM64 ThinDist => ["crc.cmd-missing", "archive.unrecorded", "flags.saved-missing"]
         at "virt/kvm/vcpu.thinlto-native.o" saying "virt/kvm/.vcpu.o.cmd does not exist";
     the_cmd_file_of_a_module_object_is_deleted: RISCV Thin => ["crc.cmd-missing"]
         at "drivers/m/two.o" saying "an object of the module drivers/m/m";
@@ -29,6 +29,18 @@ broken! {
         at "m_register" saying "Module.symvers has";
     modpost_looks_beside_the_native_object: X86_64 ThinDist => ["crc.zero", "log.modversions"]
         at "schedule_hint" saying "vmlinux.symvers has 0, the .cmd file of kernel/sched/core.thinlto-native.o";
+    the_symvers_file_is_empty: X86_64 ThinDist => ["crc.not-listed"]
+        at "ring_next" saying "lib/.ring.o.cmd has its CRC, vmlinux.symvers does not list it";
+    the_symvers_file_is_a_line_short: ARM64 Thin => ["crc.not-listed"]
+        at "copy_words" saying "vmlinux.symvers does not list it";
+    the_symvers_file_lists_a_symbol_twice: RISCV ThinDist => ["crc.not-listed"]
+        at "early_map" saying "vmlinux.symvers lists it more than once";
+    the_export_file_is_deleted: RISCV None => ["crc.not-listed"]
+        at ".vmlinux.export.c" saying "does not exist, though vmlinux does";
+    the_export_file_has_a_symbol_too_many: LOONGARCH ThinDist => ["crc.not-listed"]
+        at "ring_previous" saying ".vmlinux.export.c has its CRC, vmlinux.symvers does not list it";
+    modpost_did_not_see_an_export: X86_64 None => ["crc.not-listed"]
+        at "ring_previous" saying "lib/.ring.o.cmd has its CRC, vmlinux.symvers does not list it";
     genksyms_computes_zero: LOONGARCH Thin => ["crc.zero"]
         at "copy_words" saying "computed as 0 for arch/ARCH/lib/copy.o";
     modpost_did_not_run_again: ARM64 ThinDist => ["crc.differs"]
@@ -39,7 +51,7 @@ broken! {
         at "ring_next" saying "__kcrctab of vmlinux has 0x00000007, vmlinux.symvers 0x1a289255";
     a_symbol_is_not_in_the_export_file: LOONGARCH None => ["crc.differs"]
         at "ring_next" saying ".vmlinux.export.c has no CRC";
-    vmlinux_is_linked_without_a_crc: X86_64 Thin => ["crc.differs"]
+    vmlinux_is_linked_without_a_crc: X86_64 Thin => ["crc.differs", "crc.not-listed"]
         at "copy_words" saying "__kcrctab of vmlinux has no CRC";
     modules_are_built_against_earlier_crcs: ARM64 ThinDist => ["crc.differs"]
         at "ring_next" saying "Module.symvers has 0x00000007, vmlinux.symvers 0x1a289255";
@@ -118,6 +130,40 @@ fn modpost_looks_beside_the_native_object(tree: &mut Tree) {
             ..Recipes::default()
         },
     );
+}
+
+fn the_symvers_file_is_empty(tree: &mut Tree) {
+    tree.write("vmlinux.symvers", "");
+}
+
+fn the_symvers_file_is_a_line_short(tree: &mut Tree) {
+    tree.edit("vmlinux.symvers", |text| {
+        let kept = text.lines().filter(|line| !line.contains("\tcopy_words\t"));
+        kept.map(|line| format!("{line}\n")).collect()
+    });
+}
+
+fn the_symvers_file_lists_a_symbol_twice(tree: &mut Tree) {
+    tree.edit("vmlinux.symvers", |text| {
+        let twice = text.lines().find(|line| line.contains("\tearly_map\t"));
+        format!("{text}{}\n", twice.unwrap())
+    });
+}
+
+fn the_export_file_is_deleted(tree: &mut Tree) {
+    tree.remove(".vmlinux.export.c");
+}
+
+fn the_export_file_has_a_symbol_too_many(tree: &mut Tree) {
+    tree.edit(".vmlinux.export.c", |text| {
+        format!("{text}SYMBOL_CRC(ring_previous, 0x00000007);\n")
+    });
+}
+
+fn modpost_did_not_see_an_export(tree: &mut Tree) {
+    tree.edit("lib/.ring.o.cmd", |text| {
+        format!("{text}#SYMVER ring_previous 0x00000007\n")
+    });
 }
 
 fn genksyms_computes_zero(tree: &mut Tree) {

@@ -45,6 +45,38 @@ broken! {
         at "arch/ARCH/kernel/entry.o" saying "e_flags are 0x43";
     the_back_end_was_given_the_stub_of_an_unused_member: LOONGARCH ThinDist => ["elf.no-symbols"]
         at "init/version.thinlto-native.o" saying "no global symbol, where its IR defines 1, 'synthetic_banner' first";
+    an_object_is_compiled_on_after_the_front_end: X86_64 Thin => ["elf.kind"]
+        at "lib/ring.o" saying "is machine code; its command has -flto=thin";
+    an_object_of_a_module_is_compiled_on_after_the_front_end: X86_64 ThinDist => ["elf.kind"]
+        at "drivers/m/two.o" saying "is machine code; its command has -flto=thin";
+    an_object_that_opts_out_is_bitcode: X86_64 Thin => ["elf.kind"]
+        at "arch/ARCH/mm/early.o" saying "is bitcode; its command has -fno-lto";
+}
+
+/// As another rule leaves it that compiles the object in its place.
+fn compile_in_place(tree: &Tree, object: &str) {
+    tree.keeping_time(object, || {
+        let compile = "clang-22 -Wno-override-module -x ir -c";
+        tree.shell(&format!(
+            "{compile} {object} -o native && mv native {object}"
+        ));
+    });
+}
+
+fn an_object_is_compiled_on_after_the_front_end(tree: &mut Tree) {
+    compile_in_place(tree, "lib/ring.o");
+}
+
+fn an_object_of_a_module_is_compiled_on_after_the_front_end(tree: &mut Tree) {
+    compile_in_place(tree, "drivers/m/two.o");
+}
+
+/// The variable that turns LTO off for it was renamed, and make did not build it again.
+fn an_object_that_opts_out_is_bitcode(tree: &mut Tree) {
+    let command = tree.recorded_command("arch/x86/mm/.early.o.cmd");
+    tree.keeping_time("arch/x86/mm/early.o", || {
+        tree.shell(&format!("{command} -flto=thin"));
+    });
 }
 
 /// A thin link that has no use for `init/version.o`.

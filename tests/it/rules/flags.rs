@@ -4,7 +4,7 @@
 use super::case::broken;
 use crate::support::tree::Tree;
 use crate::support::tree::kbuild::Step;
-use crate::support::tree::recipes::Recipes;
+use crate::support::tree::recipes::{Recipes, dot_cmd, native};
 
 broken! {
     objects_of_an_in_process_build_stay_after_the_switch: X86_64 ThinDist => ["flags.saved-missing"]
@@ -12,6 +12,10 @@ broken! {
     objects_of_an_in_process_build_stay_on_a_cross_build: ARM64 ThinDist =>
         ["flags.saved-missing", "elf.machine", "log.override-module", "log.target-triple", "log.target-feature"]
         at "arch/ARCH/lib/copy.o" saying "no saved_c_flags line";
+    all_evidence_of_flags_is_lost: X86_64 ThinDist => ["flags.saved-missing"]
+        at "lib/ring.o" saying "lib/.ring.o.cmd: no saved_c_flags line";
+    the_cmd_files_are_empty: RISCV ThinDist => ["flags.saved-missing", "archive.unrecorded"]
+        at "init/version.o" saying "init/.version.o.cmd: no saved_c_flags line";
     flags_are_saved_again_without_fixdep: RISCV ThinDist => ["flags.saved-twice"]
         at "lib/ring.o" saying "2 lines, the second is lib/.ring.o.cmd:1";
     flags_are_saved_under_the_bare_file_name: LOONGARCH ThinDist => ["flags.saved-name"]
@@ -38,7 +42,7 @@ broken! {
     the_back_end_writes_elsewhere: RISCV ThinDist => ["flags.backend-command"]
         at "lib/ring.thinlto-native.o" saying "expected -o lib/ring.thinlto-native.o";
     the_back_end_reads_two_inputs: ARM64 ThinDist => ["flags.backend-command"]
-        at "lib/ring.thinlto-native.o" saying "expected the input lib/ring.o at its end";
+        at "lib/ring.thinlto-native.o" saying "expected lib/ring.o as its only input";
     the_back_end_adds_an_option_of_its_own: ARM64 ThinDist => ["flags.backend-contradicts"]
         at "lib/ring.thinlto-native.o" saying "'-fPIE' undoes '-fno-PIE'";
     the_back_end_is_not_run_through_ccache: X86_64 ThinDist => ["flags.compiler"]
@@ -53,6 +57,35 @@ fn objects_of_an_in_process_build_stay_after_the_switch(tree: &mut Tree) {
             ..Recipes::default()
         },
     );
+}
+
+/// All that names the C files and their flags is lost, and with it what rules go by.
+fn all_evidence_of_flags_is_lost(tree: &mut Tree) {
+    for object in tree.text("vmlinux.thinlto-index").lines() {
+        tree.edit(&dot_cmd(object), |text| {
+            let of_flags = |line: &&str| {
+                ["source_", "saved_c_flags_"]
+                    .iter()
+                    .any(|of_flags| line.starts_with(of_flags))
+            };
+            let kept = text.lines().filter(|line| !of_flags(line));
+            kept.map(|line| format!("{line}\n")).collect()
+        });
+        tree.edit(&dot_cmd(&native(object)), |text| {
+            let (begin, _) = text.split_once(" -").unwrap();
+            let (_, end) = text.split_once(" -x ir").unwrap();
+            format!("{begin} -x ir{end}")
+        });
+    }
+}
+
+/// As a write leaves it that failed.
+fn the_cmd_files_are_empty(tree: &mut Tree) {
+    for object in tree.text("vmlinux.thinlto-index").lines() {
+        if !tree.text(&dot_cmd(object)).contains("#SYMVER") {
+            tree.write(&dot_cmd(object), "");
+        }
+    }
 }
 
 fn objects_of_an_in_process_build_stay_on_a_cross_build(tree: &mut Tree) {

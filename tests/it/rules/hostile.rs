@@ -146,7 +146,7 @@ fn what_is_no_file_is_not_read_in_place_of_an_object(#[case] make: &str) {
 }
 
 /// Every other file that klto opens.
-const READ: [&str; 19] = [
+const READ: [&str; 20] = [
     "lib/.ring.o.cmd",
     "lib/ring.o.thinlto.bc",
     "lib/ring.thinlto-native.o",
@@ -163,6 +163,7 @@ const READ: [&str; 19] = [
     "modules.order",
     "drivers/m/m.mod",
     "Module.symvers",
+    ".config",
     "include/config/auto.conf",
     "include/config/kernel.release",
     "compile_commands.json",
@@ -191,20 +192,54 @@ fn what_is_no_file_does_not_stop_klto_anywhere(#[case] make: &str) {
     assert_eq!(tree.findings(), []);
 }
 
-#[test]
-fn an_object_that_may_not_be_read_is_a_finding() {
-    let tree = Tree::pristine(X86_64, LtoMode::Thin);
-    tree.shell("chmod 000 lib/ring.o");
-    if std::fs::read(tree.file("lib/ring.o")).is_ok() {
-        eprintln!("skipped: this test runs as a user who may read everything");
-        return;
-    }
-    let finding = only(tree.answer().unwrap());
-    assert_eq!(
-        (&*finding.key, &*finding.object),
-        ("elf.damaged", "lib/ring.o")
+/// What the machine cannot read says nothing about the tree.
+#[rstest]
+#[case::an_object("lib/ring.o")]
+#[case::a_cmd_file("lib/.ring.o.cmd")]
+#[case::an_index("lib/ring.o.thinlto.bc")]
+#[case::a_native_object("lib/ring.thinlto-native.o")]
+#[case::a_cmd_file_of_a_native_object("lib/.ring.thinlto-native.o.cmd")]
+#[case::an_object_of_a_module("drivers/m/two.o")]
+#[case::a_cmd_file_of_a_module("drivers/m/.two.o.cmd")]
+fn what_the_machine_cannot_read_is_no_finding(#[case] file: &str) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    tree.remove(file);
+    // A regular file whose first byte nobody can read.
+    tree.shell(&format!("ln -s /proc/self/mem {file}"));
+
+    let error = tree.answer().unwrap_err();
+
+    assert_eq!(error.exit().code(), 125);
+    let (begin, end) = (
+        format!("cannot read {}", tree.file(file).display()),
+        "Input/output error",
     );
-    assert!(finding.evidence.contains("ermission denied"), "{finding:?}");
+    let message = error.to_string();
+    assert!(
+        message.starts_with(&begin) && message.contains(end),
+        "{message}"
+    );
+}
+
+#[test]
+fn too_few_file_descriptors_give_no_finding() {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let klto = env!("CARGO_BIN_EXE_klto");
+    for descriptors in 4..24 {
+        let check = format!("ulimit -n {descriptors}; exec {klto} check .");
+        let ran = std::process::Command::new("sh")
+            .args(["-c", &check])
+            .current_dir(tree.path())
+            .env("RAYON_NUM_THREADS", "64")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        match ran.status.code() {
+            Some(0) => {}
+            Some(125) => assert!(said.contains("Too many open files"), "{said}"),
+            other => panic!("{descriptors}: {other:?}: {said}"),
+        }
+    }
 }
 
 #[rstest]

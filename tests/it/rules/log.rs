@@ -4,9 +4,9 @@ use klto::model::cell::LtoMode;
 use rstest::rstest;
 
 use super::case::{broken, list};
-use crate::support::tree::Tree;
 use crate::support::tree::layout::X86_64;
 use crate::support::tree::toolchain::shell;
+use crate::support::tree::{Tree, keys};
 
 broken! {
     an_object_of_another_target_is_linked: X86_64 Thin => ["log.target-triple"]
@@ -25,6 +25,10 @@ broken! {
         at "line 33" saying "sed: can't read kvm/.vcpu.o.cmd: No such file or directory";
     the_archiver_does_not_know_thin: LOONGARCH ThinDist => ["log.shell-tool"]
         at "line 33" saying "ar: unrecognized option '--thin'";
+    the_back_end_cannot_import_a_function: X86_64 ThinDist => ["log.index-load"]
+        at "line 33" saying "Error running ThinLTO backend: ";
+    a_tool_says_something_else: ARM64 Thin => ["log.unclassified"]
+        at "line 25" saying "objtool: error: cannot do it";
     grep_is_given_a_bad_pattern: RISCV Thin => ["log.shell-tool"]
         at "line 25" saying "grep: ";
 }
@@ -93,6 +97,14 @@ fn the_archiver_does_not_know_thin(tree: &mut Tree) {
     tree.add_to_log("ar: unrecognized option '--thin'\nUsage: ar [emulation options] [-]{dmpqrstx}[abcDfilMNoOPsSTuvV] [--plugin <name>] [member-name] [count] archive-file file...");
 }
 
+fn the_back_end_cannot_import_a_function(tree: &mut Tree) {
+    tree.add_to_log("Error running ThinLTO backend: Invalid record");
+}
+
+fn a_tool_says_something_else(tree: &mut Tree) {
+    tree.add_to_log("vmlinux.o: objtool: error: cannot do it");
+}
+
 fn grep_is_given_a_bad_pattern(tree: &mut Tree) {
     hear(tree, "grep -qx '[' modules.order");
 }
@@ -113,6 +125,23 @@ fn grep_is_given_a_bad_pattern(tree: &mut Tree) {
 #[case::an_imported_object(
     "Error loading imported file 'lib/ring.o': No such file or directory",
     "log.index-load"
+)]
+#[case::an_import(
+    "Error running ThinLTO backend: Function Import: link error",
+    "log.index-load"
+)]
+#[case::a_crc_that_is_missing(
+    "WARNING: modpost: \"ring_next\" [drivers/m/m.ko] has no CRC!",
+    "log.modversions"
+)]
+#[case::nm(
+    "llvm-nm-22: error: init/main.o: No such file or directory",
+    "log.shell-tool"
+)]
+#[case::objcopy("/bin/sh: 1: llvm-objcopy: not found", "log.shell-tool")]
+#[case::awk(
+    "awk: cannot open \"modules.order\" (No such file or directory)",
+    "log.shell-tool"
 )]
 #[case::a_linker("ld: unrecognized option '--thinlto-index-only=x'", "log.shell-tool")]
 #[case::printf("/bin/sh: 1: printf: %s: invalid directive", "log.shell-tool")]
@@ -141,9 +170,40 @@ fn a_message_is_found_by_its_key(#[case] line: &str, #[case] key: &str) {
     "WARNING: Unable to reopen jobserver read-side pipe: FileNotFoundError(2, 'No such file or directory')"
 )]
 #[case::a_tool_in_prose("note: the archiver (ar) and sed are used as they are")]
+#[case::an_object_without_symbols("nm: arch/x86/entry/vdso/note.o: no symbols")]
+#[case::an_error_that_make_ignores("make[1]: [Makefile:9: clean] Error 1 (ignored)")]
 #[case::nothing("")]
 fn a_harmless_line_is_not_a_finding(#[case] line: &str) {
     let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
     tree.add_to_log(line);
     assert_eq!(tree.findings(), []);
+}
+
+/// What a compiler says about a file that does not compile is about that file.
+#[test]
+fn errors_of_a_build_that_stopped_are_not_unclassified() {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    tree.add_to_log("init/main.c:3:1: error: unknown type name 'x'");
+    let findings = tree.findings();
+    assert_eq!(keys(&findings), ["log.unclassified"].into());
+    tree.add_to_log("make[2]: *** [scripts/Makefile.build:289: init/main.o] Error 1");
+    assert_eq!(tree.findings(), []);
+}
+
+/// As a CI system keeps it.
+#[rstest]
+#[case::time("2026-11-25T02:00:00.123Z ")]
+#[case::job("[build] ")]
+#[case::colours("\x1b[31m")]
+fn what_stands_before_a_message_hides_nothing(#[case] before: &str) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    tree.add_to_log(&format!(
+        "{before}sed: can't read x: No such file or directory"
+    ));
+    let findings = tree.findings();
+    assert_eq!(keys(&findings), ["log.shell-tool"].into());
+    assert_eq!(
+        findings[0].evidence,
+        "sed: can't read x: No such file or directory"
+    );
 }

@@ -88,9 +88,7 @@ fn a_native_object_that_the_index_does_not_list_is_nothing() {
 #[case::distributed(LtoMode::ThinDist)]
 fn a_kernel_without_modversions_has_no_crc(#[case] mode: LtoMode) {
     let tree = Tree::pristine(X86_64, mode);
-    tree.edit("include/config/auto.conf", |text| {
-        text.replace("CONFIG_MODVERSIONS=y\n", "")
-    });
+    tree.edit_config(|text| text.replace("CONFIG_MODVERSIONS=y\n", ""));
     for file in ["vmlinux.symvers", "Module.symvers"] {
         tree.edit(file, |text| {
             let line = |line: &str| format!("0x00000000{}\n", &line[10..]);

@@ -78,7 +78,7 @@ fn one_object_loses_the_target_on_a_cross_build(tree: &mut Tree) {
 
 fn the_compiler_was_upgraded_below_the_tree(tree: &mut Tree) {
     let version = version_number(&clang_version());
-    tree.edit("include/config/auto.conf", |text| {
+    tree.edit_config(|text| {
         text.replace(
             &format!("CONFIG_CLANG_VERSION={version}"),
             "CONFIG_CLANG_VERSION=190107",

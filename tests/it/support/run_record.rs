@@ -153,6 +153,7 @@ pub fn inspection(arch: &str, lto: LtoMode, findings: Vec<FindingRecord>) -> Ins
         ],
         findings,
         unfinished: None,
+        times_lost: false,
         requested: BTreeMap::new(),
     }
 }

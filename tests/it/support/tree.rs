@@ -117,6 +117,14 @@ impl Tree {
         self.write(file, changed);
     }
 
+    /// Configures the tree otherwise, as if it had been built so.
+    #[track_caller]
+    pub fn edit_config(&self, change: impl Fn(&str) -> String) {
+        for file in [".config", "include/config/auto.conf"] {
+            self.edit(file, &change);
+        }
+    }
+
     /// Cuts a file at an offset, as a full disk does.
     pub fn truncate(&self, file: &str, length: usize) {
         let content = self.read(file);
