@@ -158,3 +158,13 @@ fn a_finished_rebuild_has_no_finding(#[values(LtoMode::Thin, LtoMode::ThinDist)]
     tree.make(Step::Objects, change());
     assert_eq!(tree.findings(), []);
 }
+
+/// make was killed between the compiler and the `.cmd` file, in a build that turned LTO off.
+#[test]
+fn an_object_is_not_held_against_the_command_of_an_earlier_build() {
+    let tree = Tree::pristine(X86_64, LtoMode::Thin);
+    tree.shell("clang-22 -Wno-override-module -x ir -c lib/ring.o -o new && mv new lib/ring.o");
+    assert_eq!(keys(&tree.findings()), ["elf.kind"].into());
+    tree.unmake(Step::VmlinuxA);
+    assert_unfinished(&tree, "vmlinux.a is not made yet");
+}
