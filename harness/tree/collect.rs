@@ -20,7 +20,7 @@ pub mod shell_words;
 pub mod symvers;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -178,7 +178,9 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     };
     let fixup = read_archive(tree, objects_from, &names)?;
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
-    let times_kept = times_kept(tree, &members, &names);
+    // recordmcount writes the object again, after its .cmd file.
+    let times_kept = config.contains_key("CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT")
+        || times_kept(tree, &members, &names);
     let tree = &BuildTree {
         times_kept,
         ..tree.clone()
@@ -470,16 +472,48 @@ fn read_linked<T>(
     tree: &BuildTree,
     file: &'static str,
     damaged: &mut Vec<(&'static str, String)>,
-    read: impl FnOnce(&ReadCache<File>) -> Result<T, String>,
+    read: impl FnOnce(&ReadCache<Watched>) -> Result<T, String>,
 ) -> Result<Option<T>, Error> {
     let path = tree.build.join(file);
     match open_file(&path) {
-        Ok(open) => {
-            let content = read(&ReadCache::new(open));
-            Ok(keep_or_note(content, file, damaged))
+        Ok(opened) => {
+            let cache = ReadCache::new(Watched {
+                file: opened,
+                failure: None,
+            });
+            let content = read(&cache);
+            match cache.into_inner().failure {
+                Some(failure) => Err(Error::io(path, "read")(failure)),
+                None => Ok(keep_or_note(content, file, damaged)),
+            }
         }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io(path, "read")(e)),
+    }
+}
+
+/// A file, and how the machine failed to read it: a parser would take that for damage.
+struct Watched {
+    file: File,
+    failure: Option<std::io::Error>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer);
+        if let Err(error) = &read
+            && let Some(code) = error.raw_os_error()
+            && error.kind() != ErrorKind::Interrupted
+        {
+            self.failure = Some(std::io::Error::from_raw_os_error(code));
+        }
+        read
+    }
+}
+
+impl Seek for Watched {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
     }
 }
 
@@ -536,4 +570,21 @@ fn read_steps(
             },
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_cannot_read_is_no_damage() {
+        // Nothing is mapped at its first byte.
+        let file = File::open("/proc/self/mem").unwrap();
+        let mut watched = Watched {
+            file,
+            failure: None,
+        };
+        assert!(watched.read(&mut [0; 4]).is_err());
+        assert_eq!(watched.failure.unwrap().raw_os_error(), Some(5));
+    }
 }

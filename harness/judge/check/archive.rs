@@ -96,8 +96,8 @@ const MEMBER_MISSING: Rule = Rule {
 const UNRECORDED: Rule = Rule {
     key: "archive.unrecorded",
     severity: Severity::Error,
-    invariant: "every object of the kernel has a .cmd file with the command that made it",
-    broken: "objects have no recorded command",
+    invariant: "every built-in object has a .cmd file with the command that made it",
+    broken: "objects have no readable recorded command",
     why: "make does not see that the command or a header changed; and rules about the flags of the object have nothing to look at",
     fix: "delete the object and run make again; if the finding stays, use if_changed in the object's rule, and add its target to targets",
 };

@@ -45,7 +45,7 @@ const EDITED: Rule = Rule {
     invariant: ".config has the values of include/config/auto.conf, which the tree was built with",
     broken: "symbols have another value in .config than in the build",
     why: "what is tested is not the configuration that .config shows, and the next make builds another kernel",
-    fix: "run make again; to keep what was built, restore the .config that it was built with",
+    fix: "run make again; to keep what was built, restore the .config that it was built with (a build with KCONFIG_CONFIG= reads another file)",
 };
 
 /// A configuration (symbols with `CONFIG_`), and what was asked for.

@@ -54,7 +54,7 @@ const NOT_LISTED: Rule = Rule {
     key: "crc.not-listed",
     severity: Severity::Error,
     invariant: "vmlinux.symvers (Module.symvers) lists once each symbol that has a CRC in the .cmd file of a linked object, in .vmlinux.export.c or in __kcrctab of vmlinux",
-    broken: "symbols are not listed once as exported",
+    broken: "symbols are missing from the list of exports, or in it twice",
     why: "modules that use the symbol are refused by modpost, or built without its CRC",
     fix: "the file is cut off, stale or of another kernel: delete it and run make again",
 };
@@ -245,14 +245,16 @@ fn exports<'c>(
 
 fn missing(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
-    let has_lists = facts.vmlinux_objs.is_some() && facts.exports.is_some();
-    let is_explained = damaged_symvers(facts).next().is_some();
-    if is_done(facts) && !has_lists && facts.reached("vmlinux") && !is_explained {
-        let file = match facts.vmlinux_objs {
-            None => ".vmlinux.objs",
-            Some(_) => facts.exports_from,
-        };
-        found.add(file, "does not exist, though vmlinux does");
+    if is_done(facts) && facts.reached("vmlinux") {
+        let is_explained = damaged_symvers(facts).next().is_some();
+        let lists = [
+            (".vmlinux.objs", facts.vmlinux_objs.is_some()),
+            (facts.exports_from, facts.exports.is_some() || is_explained),
+            (".vmlinux.export.c", facts.export_c.is_some()),
+        ];
+        for (file, _) in lists.iter().filter(|(_, is_there)| !is_there) {
+            found.add(*file, "does not exist, though vmlinux does");
+        }
     }
     found.each(exports(context), |found, (file, export, computed)| {
         if computed.is_none() {
@@ -277,9 +279,6 @@ fn not_listed(context: &Context, found: &mut Found) -> usize {
             let evidence = format!("{file} lists it more than once");
             found.add(facts.text(export.symbol), evidence);
         }
-    }
-    if facts.export_c.is_none() && facts.reached("vmlinux") {
-        found.add(".vmlinux.export.c", "does not exist, though vmlinux does");
     }
     // Kconfig may drop exports that no module of this build uses.
     let is_trimmed = facts.config("CONFIG_TRIM_UNUSED_KSYMS") == "y";

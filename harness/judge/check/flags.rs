@@ -373,8 +373,12 @@ fn first_unmet(facts: &Facts, options: &[Name], object: &str, native: &str) -> O
         let mut pairs = options.windows(2).rev();
         pairs.find(|pair| pair[0] == option).map(|pair| pair[1])
     };
-    if value_of("-x") != Some("ir") {
-        return Some("-x ir".to_owned());
+    // It is about the inputs after it.
+    let language = options.windows(2).rposition(|pair| pair[0] == "-x");
+    let input = options.iter().rposition(|word| same(word, object));
+    let is_ir = |at: usize| options[at + 1] == "ir" && input.is_none_or(|input| at < input);
+    if !language.is_some_and(is_ir) {
+        return Some("-x ir before the input".to_owned());
     }
     let index = format!("{object}.thinlto.bc");
     let mut given = options

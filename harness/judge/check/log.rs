@@ -188,23 +188,31 @@ fn complains(text: &str) -> bool {
 fn reports_error(text: &str) -> bool {
     const OF_COMMANDS: [&str; 8] = [" ; ", "; then", " | ", " > ", " >&", "&&", "$(", "$$"];
     const COMMANDS: [&str; 6] = ["set ", "echo ", "printf ", "if ", "test ", "sh "];
+    // A warning may name anything; what distcc could not do, it did on this machine.
+    const OTHER: [&str; 4] = ["warning: ", "WARNING: ", "note: ", "distcc["];
 
     let is_command = OF_COMMANDS.iter().any(|part| text.contains(part))
         || COMMANDS.iter().any(|command| text.starts_with(command));
+    let is_other = OTHER.iter().any(|part| text.contains(part));
     // make was told to go on.
-    !is_command && !text.ends_with("(ignored)") && has_word(text, "error")
+    let is_ignored = text.ends_with("(ignored)");
+    !is_command && !is_other && !is_ignored && says_error(text)
 }
 
-/// Whether `word` is in a text in any case, and not as a part of a name, a path or an option.
-fn has_word(text: &str, word: &str) -> bool {
+/// Whether a text has the word in any case: not as a part of a name, a path or an option, not
+/// quoted, and not to say that there are none.
+fn says_error(text: &str) -> bool {
+    const WORD: &str = "error";
+
     let text = text.to_ascii_lowercase();
-    let is_in_name = |c: char| c.is_alphanumeric() || "_-/=.".contains(c);
-    text.match_indices(word).any(|(at, _)| {
-        let after = &text[at + word.len()..];
+    let is_in_name = |c: char| c.is_alphanumeric() || "_-/=.'\"`‘’()".contains(c);
+    text.match_indices(WORD).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + WORD.len()..]);
         let after = after.strip_prefix('s').unwrap_or(after);
         // A full stop may end a sentence.
         let ends = !after.starts_with(is_in_name) || after == "." || after.starts_with(". ");
-        ends && !text[..at].ends_with(is_in_name)
+        let are_none = matches!(before.split_whitespace().next_back(), Some("0" | "no"));
+        ends && !before.ends_with(is_in_name) && !are_none
     })
 }
 
@@ -249,7 +257,25 @@ mod tests {
         "WARNING: modpost: vmlinux: section mismatch in reference: ext4_error+0x1",
         false
     )]
-    #[case("fs/error.c: note: x", false)]
+    #[case("fs/error.c: In function 'x':", false)]
+    #[case("error.c: In function ‘error’:", false)]
+    #[case(
+        "fs/xfs/xfs_buf.c:148:8: warning: unused variable 'error' [-Wunused-variable]",
+        false
+    )]
+    #[case(
+        "WARNING: modpost: vmlinux: section mismatch in reference: error (section: .text)",
+        false
+    )]
+    #[case("init/main.c:3:1: note: the error is here", false)]
+    #[case(
+        "insn_sanity: Success: decoded 1000000 random instructions with 0 errors (seed:0x1)",
+        false
+    )]
+    #[case("There were no errors.", false)]
+    #[case("There were 10 errors.", true)]
+    #[case("distcc[7619] ERROR: compile on localhost failed", false)]
+    #[case("[ERROR] cannot do it", true)]
     #[case("Generating error-names.h", false)]
     #[case("make[1]: [Makefile:1: x] Error 1 (ignored)", false)]
     #[case("if [ -e x ]; then echo 'error: x' >&2; fi", false)]

@@ -47,20 +47,23 @@ fn without_colours(line: &[u8]) -> Cow<'_, [u8]> {
 /// The line without what a CI system puts before it: `2026-11-25T02:00:00.1Z `, `[02:00:00] `,
 /// `#12 33.2 `, `builder | `, or columns with a tab after each.
 fn without_stamps(line: &[u8]) -> &[u8] {
-    let mut rest = line;
-    while let Some(after) = after_stamp(rest) {
-        rest = after;
-    }
-    rest
+    /// More are not seen, and each may be as long as the line.
+    const MOST: usize = 4;
+
+    let stamps = std::iter::successors(Some(line), |rest| after_stamp(rest));
+    stamps.take(1 + MOST).last().unwrap_or(line)
 }
 
 /// What follows the first stamp of a line, if it begins with one.
 fn after_stamp(line: &[u8]) -> Option<&[u8]> {
     let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
     let is_in_time = |byte: &u8| byte.is_ascii_digit() || b":.,+-/TZ#s".contains(byte);
-    if line.first() == Some(&b'[') {
-        let (_, after) = split_once(line, b']')?;
-        return after.strip_prefix(b" ");
+    if let Some(inner) = line.strip_prefix(b"[") {
+        let (stamp, after) = split_once(inner, b']')?;
+        let is_level = [&b"error"[..], b"warning", b"fatal"]
+            .iter()
+            .any(|level| stamp.eq_ignore_ascii_case(level));
+        return after.strip_prefix(b" ").filter(|_| !is_level);
     }
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
     let word = &line[..end];
@@ -237,9 +240,21 @@ mod tests {
     #[case("sed: a | b")]
     #[case("a.c:12:3: error: x")]
     #[case("[unfinished")]
+    #[case("[ERROR] cannot do it")]
     fn a_message_stays_whole(#[case] line: &str) {
         let log = parse(line.as_bytes());
         assert_eq!(log.messages, [(1, line.to_owned())]);
+    }
+
+    #[rstest]
+    #[case::columns("0a\ta\t")]
+    #[case::times("0:0 ")]
+    #[case::brackets("[0] ")]
+    fn a_long_line_of_stamps_is_read_at_once(#[case] stamp: &str) {
+        let line = stamp.repeat(4_000_000) + "x ";
+        let start = std::time::Instant::now();
+        assert_eq!(parse(line.as_bytes()).messages.len(), 1);
+        assert!(start.elapsed() < std::time::Duration::from_secs(10));
     }
 
     #[test]

@@ -33,11 +33,16 @@ pub fn edits(dot_config: &str, auto_conf: &BTreeMap<String, String>) -> Vec<Conf
             dot_config: value(&dot_config, symbol),
             auto_conf: value(auto_conf, symbol),
         })
-        .filter(|edit| unquoted(&edit.dot_config) != unquoted(&edit.auto_conf))
+        .filter(|edit| !is_same(&edit.dot_config, &edit.auto_conf))
         .collect()
 }
 
 /// `.config` quotes strings and escapes what is in them; newer kernels do neither in `auto.conf`.
+fn is_same(dot_config: &str, auto_conf: &str) -> bool {
+    let value = unquoted(dot_config);
+    value == auto_conf || value == unquoted(auto_conf)
+}
+
 fn unquoted(value: &str) -> Cow<'_, str> {
     let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
     let Some(inner) = inner else {
@@ -84,6 +89,7 @@ mod tests {
     #[case::not_quoted(r#""a=b""#, "a=b", true)]
     #[case::empty(r#""""#, "", true)]
     #[case::escaped(r#""say \"a\\b\"""#, r#"say "a\b""#, true)]
+    #[case::quotes_at_both_ends(r#""\"a\" b \"c\"""#, r#""a" b "c""#, true)]
     #[case::another(r#""a""#, "b", false)]
     #[case::lone_quote("\"", "\"", true)]
     fn quotes_do_not_make_another_value(
@@ -91,7 +97,7 @@ mod tests {
         #[case] auto_conf: &str,
         #[case] same: bool,
     ) {
-        assert_eq!(unquoted(dot_config) == unquoted(auto_conf), same);
+        assert_eq!(is_same(dot_config, auto_conf), same);
     }
 
     #[test]

@@ -35,7 +35,7 @@ broken! {
         at "copy_words" saying "vmlinux.symvers does not list it";
     the_symvers_file_lists_a_symbol_twice: RISCV ThinDist => ["crc.not-listed"]
         at "early_map" saying "vmlinux.symvers lists it more than once";
-    the_export_file_is_deleted: RISCV None => ["crc.not-listed"]
+    the_export_file_is_deleted: RISCV None => ["crc.missing"]
         at ".vmlinux.export.c" saying "does not exist, though vmlinux does";
     the_export_file_has_a_symbol_too_many: LOONGARCH ThinDist => ["crc.not-listed"]
         at "ring_previous" saying ".vmlinux.export.c has its CRC, vmlinux.symvers does not list it";

@@ -37,6 +37,8 @@ broken! {
         at "virt/kvm/vcpu.thinlto-native.o" saying "--target=riscv64-linux-gnu";
     the_back_end_takes_the_first_index_of_the_directory: X86_64 ThinDist => ["flags.backend-command"]
         at "init/version.thinlto-native.o" saying "expected -fthinlto-index=init/version.o.thinlto.bc";
+    the_language_comes_after_the_input: X86_64 ThinDist => ["flags.backend-command"]
+        at "lib/ring.thinlto-native.o" saying "expected -x ir before the input";
     the_back_end_gets_another_language: LOONGARCH ThinDist => ["flags.backend-command"]
         at "lib/ring.thinlto-native.o" saying "expected -x ir";
     the_back_end_writes_elsewhere: RISCV ThinDist => ["flags.backend-command"]
@@ -220,6 +222,13 @@ fn the_back_end_gets_another_language(tree: &mut Tree) {
 fn the_back_end_writes_elsewhere(tree: &mut Tree) {
     tree.edit(RECORDED, |text| {
         text.replace("-o lib/ring.thinlto-native.o", "-o lib/ring.native.o")
+    });
+}
+
+fn the_language_comes_after_the_input(tree: &mut Tree) {
+    tree.edit(RECORDED, |text| {
+        let text = text.replace(" -x ir", "");
+        text.replace(" lib/ring.o\n", " lib/ring.o -x ir\n")
     });
 }
 
