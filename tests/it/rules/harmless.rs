@@ -131,3 +131,18 @@ fn a_trimmed_kernel_exports_less_than_its_objects() {
     tree.edit_config(|text| format!("{text}CONFIG_TRIM_UNUSED_KSYMS=y\n"));
     assert_eq!(tree.findings(), []);
 }
+
+/// recordmcount writes each object again, after its `.cmd` file.
+#[test]
+fn recordmcount_does_not_make_the_times_of_a_tree_worthless() {
+    let tree = Tree::pristine(X86_64, LtoMode::None);
+    tree.shell("find . -name '.*.o.cmd' -exec touch -d 2020-01-01 {} +");
+    let times_lost = || {
+        let inspection = tree.answer().unwrap().inspection;
+        assert_eq!(inspection.findings, []);
+        inspection.times_lost
+    };
+    assert!(times_lost());
+    tree.edit_config(|text| format!("{text}CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT=y\n"));
+    assert!(!times_lost());
+}
