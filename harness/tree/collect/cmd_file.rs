@@ -176,11 +176,12 @@ fn line_number(text: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::facts::Words;
     use rstest::rstest;
 
     const FE: &str = "savedcmd_init/main.o := clang -Wp,-MMD,init/.main.o.d -DX='\"a$$b\"' -D'H=$(pound)' -c -o init/main.o ../init/main.c ; tools/objtool init/main.o\n\nsource_init/main.o := ../init/main.c\n\ndeps_init/main.o := \\\n  include/a.h \\\n\ninit/main.o: $(deps_init/main.o)\n\n$(deps_init/main.o):\n\nsaved_c_flags_virt/x/../kvm/main.o := -DX='\"a$b\"' -D'H=#'\n#SYMVER system_state 0xf7370f56\n#SYMVER broken\n";
 
-    fn texts(names: &NameTable, words: &crate::model::facts::Words) -> Vec<String> {
+    fn texts(names: &NameTable, words: &Words) -> Vec<String> {
         let words = words.as_ref().unwrap();
         words.iter().map(|w| names.resolve(w).to_owned()).collect()
     }
