@@ -9,6 +9,7 @@ pub mod crc;
 pub mod elf;
 pub mod flags;
 pub mod index;
+pub mod loader;
 pub mod log;
 pub mod symbols;
 pub mod triple;
@@ -164,6 +165,7 @@ pub const FAMILIES: &[Family] = &[
     archive::FAMILY,
     symbols::FAMILY,
     crc::FAMILY,
+    loader::FAMILY,
     log::FAMILY,
     compdb::FAMILY,
 ];

@@ -124,10 +124,14 @@ fn triples_text(facts: &Facts) -> String {
         ObjectFile::Ir(ir) => Some(format!("bitcode {}", facts.text(ir.triple))),
         ObjectFile::Elf(elf) => Some(format!(
             "ELF machine {}, {}-bit, {} endian, e_flags {:#x}",
-            elf.machine,
-            elf.class,
-            if elf.little_endian { "little" } else { "big" },
-            elf.flags
+            elf.header.machine,
+            elf.header.class,
+            if elf.header.little_endian {
+                "little"
+            } else {
+                "big"
+            },
+            elf.header.flags
         )),
         ObjectFile::Missing | ObjectFile::Empty | ObjectFile::Damaged(_) => None,
     });

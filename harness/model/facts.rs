@@ -65,10 +65,10 @@ pub struct Facts {
     pub exports_from: BuildFile,
     /// CRCs in `.vmlinux.export.c`, where it exists.
     pub export_c: Option<Vec<(Name, u32)>>,
-    /// CRCs in `__kcrctab` of `vmlinux`, by `__crc_<symbol>`.
-    pub kcrctab: Option<Vec<(Name, u32)>>,
-    /// Undefined `….llvm.<hash>` references that `vmlinux.o` still has.
-    pub unresolved_promotions: Vec<Name>,
+    /// `vmlinux.o`, where it is there and can be read.
+    pub vmlinux_o: Option<VmlinuxO>,
+    /// `vmlinux`, likewise.
+    pub vmlinux: Option<Vmlinux>,
     /// Loadable modules of `modules.order`, where they were built.
     pub modules: Vec<Module>,
     /// Lines of `Module.symvers`, where modules were built with this vmlinux.
@@ -256,14 +256,30 @@ pub struct Ir {
     pub hash: Option<[u32; 5]>,
     /// Whether it has a ThinLTO summary; a full-LTO object has another kind.
     pub thin: bool,
+    /// How many functions, variables and aliases that summary speaks of.
+    pub summaries: usize,
     /// Global symbols that it defines, not counting weak ones; `None` where the
     /// symbol table is of a version that is not known.
     pub defined: Option<Vec<Name>>,
+    /// Its `__initcall__kmod_…` symbols; `None` likewise.
+    pub initcalls: Option<Vec<Name>>,
 }
 
 /// What an ELF object says of itself.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Elf {
+    pub header: ElfHeader,
+    /// Global and weak symbols that it defines.
+    pub defined: Vec<Name>,
+    /// Undefined `….llvm.<hash>` references.
+    pub promoted_undefined: Vec<Name>,
+    /// Its calls at start, as [`Ir::initcalls`].
+    pub initcalls: Vec<Name>,
+}
+
+/// The header of an ELF file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElfHeader {
     /// `e_machine`.
     pub machine: u16,
     /// 32 or 64.
@@ -271,10 +287,48 @@ pub struct Elf {
     pub little_endian: bool,
     /// `e_flags`.
     pub flags: u32,
-    /// Global and weak symbols that it defines.
-    pub defined: Vec<Name>,
-    /// Undefined `….llvm.<hash>` references.
-    pub promoted_undefined: Vec<Name>,
+    /// Whether it is of the type `ET_REL`: an input of the linker, not a program.
+    pub relocatable: bool,
+}
+
+/// All built-in code, linked into one relocatable object.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct VmlinuxO {
+    pub header: ElfHeader,
+    /// How many symbols it has.
+    pub symbols: usize,
+    /// Undefined `….llvm.<hash>` references that are left.
+    pub unresolved_promotions: Vec<Name>,
+    /// The calls at start in the linker script that its command names with `-T`, as
+    /// [`Ir::initcalls`], level by level; `None` where there is no such script.
+    pub initcall_script: Option<Vec<Vec<Name>>>,
+}
+
+/// The linked kernel.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Vmlinux {
+    pub header: ElfHeader,
+    /// How many symbols it has; none after `strip`.
+    pub symbols: usize,
+    /// Whether the bytes of `linux_banner` or `init_uts_ns` have [`Facts::kernel`] in them; `None`
+    /// where `include/config/kernel.release` is newer.
+    pub is_of_release: Option<bool>,
+    /// Its `__ksymtab`, in the order of addresses.
+    pub exports: Vec<Exported>,
+    /// Its calls at start, in the order in which they are made, level by level.
+    pub initcalls: Vec<Vec<Name>>,
+}
+
+/// An entry of `__ksymtab`, and what the module loader takes for its CRC and its flags: what has
+/// the same place in `__kcrctab` and in `__kflagstab`
+/// (`find_exported_symbol_in_section` in `kernel/module/main.c`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    pub symbol: Name,
+    pub crc: Option<u32>,
+    /// Whether only GPL-compatible modules may use it. Kernels without `__kflagstab` have a table
+    /// of their own for these, `__ksymtab_gpl`.
+    pub gpl_only: Option<bool>,
 }
 
 /// What kind of code a file contains.
@@ -353,12 +407,23 @@ pub enum SummaryFile {
     Missing,
     /// Empty, truncated or no index: why, with the offset.
     Damaged(String),
-    /// The modules it speaks of, by path, with their hashes. The module's own
-    /// is among them; `skip` marks the stub written for an unused member.
+    /// The modules it speaks of: the module's own is among them. `skip` marks the stub written
+    /// for an unused member.
     Read {
-        modules: Vec<(Name, Option<[u32; 5]>)>,
+        modules: Vec<IndexedModule>,
         skip: bool,
     },
+}
+
+/// A module that an index speaks of.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct IndexedModule {
+    /// Its object.
+    pub name: Name,
+    pub hash: Option<[u32; 5]>,
+    /// How many of its functions, variables and aliases the index speaks of: all of the module's
+    /// own, and of the others those that it may import.
+    pub summaries: usize,
 }
 
 /// A line of `vmlinux.symvers` or `Module.symvers`.
@@ -383,7 +448,21 @@ pub struct Module {
     pub objects: Vec<ModuleObject>,
     /// The `.ko` file; missing too where it is older than what modpost wrote for it.
     pub file: ObjectFile,
+    /// What the `.ko` file tells the module loader.
+    pub tables: ModuleTables,
+}
+
+/// What a loadable module tells the module loader about itself.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct ModuleTables {
+    /// Its undefined symbols, in the order of its symbol table.
     pub imports: Vec<Import>,
+    /// Its table of versions: the CRC by which it asks for each symbol.
+    pub versions: Vec<(Name, u32)>,
+    /// Its own `__ksymtab`.
+    pub exports: Vec<Exported>,
+    /// Its `.modinfo`: `license` and `GPL`, for example.
+    pub modinfo: Vec<(Name, Name)>,
 }
 
 /// An object of a module.
@@ -399,8 +478,8 @@ pub struct ModuleObject {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Import {
     pub symbol: Name,
-    /// Its CRC in the module's table of versions.
-    pub crc: Option<u32>,
+    /// Whether the module does without it.
+    pub weak: bool,
 }
 
 /// The file that clangd and other tools of clang read: how each source is compiled.

@@ -14,7 +14,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use crate::model::facts::Facts;
 
 /// The format that this klto writes, and the only one it reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 const MAGIC: &str = "klto facts, format ";
 /// No header is longer.

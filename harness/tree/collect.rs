@@ -12,8 +12,10 @@ pub mod build_log;
 pub mod cmd_file;
 pub mod compile_commands;
 pub mod elf;
+pub mod image;
 pub mod kconfig;
 pub mod linked;
+pub mod loader;
 mod member;
 mod modules;
 pub mod shell_words;
@@ -30,7 +32,8 @@ use rayon::prelude::*;
 
 use crate::model::error::Error;
 use crate::model::facts::{
-    Archive, Export, Facts, Goal, Module, Name, NameTable, Object, Step, StepState,
+    Archive, Export, Facts, Goal, Module, Name, NameTable, Object, Step, StepState, Vmlinux,
+    VmlinuxO,
 };
 use crate::tree::path::{cmd_file as cmd_path, normalise, stays_inside};
 use member::read_object;
@@ -221,8 +224,8 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         exports: around.exports,
         exports_from,
         export_c: around.export_c,
-        kcrctab: around.kcrctab,
-        unresolved_promotions: around.unresolved_promotions,
+        vmlinux_o: around.vmlinux_o,
+        vmlinux: around.vmlinux,
         linked_whole: around.linked_whole,
         modules: around.modules,
         module_exports: around.module_exports,
@@ -245,8 +248,8 @@ struct TreeFiles {
     head_objects: Option<Vec<Name>>,
     exports: Option<Vec<Export>>,
     export_c: Option<Vec<(Name, u32)>>,
-    kcrctab: Option<Vec<(Name, u32)>>,
-    unresolved_promotions: Vec<Name>,
+    vmlinux_o: Option<VmlinuxO>,
+    vmlinux: Option<Vmlinux>,
     linked_whole: Option<Vec<Name>>,
     modules: Vec<Module>,
     module_exports: Option<Vec<Export>>,
@@ -273,12 +276,25 @@ impl TreeFiles {
         };
         let export_c = tree.bytes(".vmlinux.export.c")?;
         let mut damaged = Vec::new();
-        let kcrctab = read_linked(tree, "vmlinux", &mut damaged, |data| {
-            elf::linked_crcs(data, names)
+        const RELEASE: &str = "include/config/kernel.release";
+        let release = tree
+            .bytes(RELEASE)?
+            .filter(|_| !tree.is_older("vmlinux", RELEASE));
+        let release = release.map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+        let vmlinux = read_linked(tree, "vmlinux", &mut damaged, |data| {
+            image::read_vmlinux(data, release.as_deref(), names)
         })?;
-        let unresolved = read_linked(tree, "vmlinux.o", &mut damaged, |data| {
-            elf::unresolved_promotions(data, names)
+        let vmlinux_o = read_linked(tree, "vmlinux.o", &mut damaged, |data| {
+            image::read_vmlinux_o(data, names)
         })?;
+        let link = read_link(tree, names)?;
+        let script = match &link {
+            Some(Link {
+                script: Some(script),
+                ..
+            }) => initcall_script(tree, script, names)?,
+            _ => None,
+        };
         let all = read_symvers(tree, "Module.symvers", names, &mut damaged)?;
         let (exports, module_exports) = match exports_from {
             VMLINUX_SYMVERS => {
@@ -298,9 +314,12 @@ impl TreeFiles {
             head_objects,
             exports,
             export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
-            kcrctab: kcrctab.flatten(),
-            unresolved_promotions: unresolved.unwrap_or_default(),
-            linked_whole: linked_whole(tree, names)?,
+            vmlinux_o: vmlinux_o.map(|read| VmlinuxO {
+                initcall_script: script,
+                ..read
+            }),
+            vmlinux,
+            linked_whole: link.map(|link| link.whole),
             modules: read_modules(tree, names)?,
             module_exports,
             damaged,
@@ -308,9 +327,16 @@ impl TreeFiles {
     }
 }
 
-/// The words between `--whole-archive` and `--no-whole-archive` in the command that linked
-/// `vmlinux.o`; `None` if no command is recorded.
-fn linked_whole(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
+/// What the command says that linked `vmlinux.o`.
+struct Link {
+    /// The words between `--whole-archive` and `--no-whole-archive`.
+    whole: Vec<Name>,
+    /// The word after `-T`.
+    script: Option<String>,
+}
+
+/// `None` if no command is recorded.
+fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Link>, Error> {
     let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
         return Ok(None);
     };
@@ -319,16 +345,34 @@ fn linked_whole(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Name>>
         return Ok(None);
     };
     let mut is_whole = false;
-    let mut archives = Vec::new();
-    for word in words {
-        match names.resolve(&word) {
+    let mut whole = Vec::new();
+    for word in &words {
+        match names.resolve(word) {
             "--whole-archive" => is_whole = true,
             "--no-whole-archive" => is_whole = false,
-            _ if is_whole => archives.push(word),
+            _ if is_whole => whole.push(*word),
             _ => {}
         }
     }
-    Ok(Some(archives))
+    let mut words = words.iter().map(|word| names.resolve(word));
+    let script = words.by_ref().find(|word| *word == "-T").and(words.next());
+    Ok(Some(Link {
+        whole,
+        script: script.map(str::to_owned),
+    }))
+}
+
+/// The linker script, where it is of this build.
+fn initcall_script(
+    tree: &BuildTree,
+    script: &str,
+    names: &NameTable,
+) -> Result<Option<Vec<Vec<Name>>>, Error> {
+    if !stays_inside(script) || tree.is_older(script, "vmlinux.a") {
+        return Ok(None);
+    }
+    let text = tree.bytes(script)?;
+    Ok(text.map(|text| image::initcall_script(&String::from_utf8_lossy(&text), names)))
 }
 
 fn kernel_release(tree: &BuildTree) -> Result<String, Error> {

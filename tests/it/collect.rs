@@ -8,7 +8,7 @@ use crate::support::tree::layout::{ARM64, LOONGARCH, RISCV, Target, X86_64};
 use crate::support::tree::toolchain::{CLANG, run};
 use klto::model::cell::LtoMode;
 use klto::model::facts::{NameTable, ObjectFile};
-use klto::tree::collect::{archive, bitcode, elf};
+use klto::tree::collect::{archive, bitcode, elf, loader};
 use rstest::rstest;
 
 /// What a tool of LLVM prints about a file of the tree.
@@ -181,7 +181,7 @@ fn a_native_object_is_read_as_llvm_reads_it(
         let flags = between(&header, "Flags:", "\n").unwrap().trim();
         let flags = flags.split(',').next().unwrap().trim_start_matches("0x");
         assert_eq!(
-            read.flags,
+            read.header.flags,
             u32::from_str_radix(flags, 16).unwrap(),
             "{object}"
         );
@@ -233,7 +233,8 @@ fn a_table_of_versions_is_read(
     #[values(BASIC, EXTENDED)] table: &str,
 ) {
     let dir = tempfile::tempdir().unwrap();
-    let uses = "extern int one, two, three; int *uses[] = { &three, &two, &one };\n";
+    let uses =
+        "extern int one, two, three __attribute__((weak)); int *uses[] = { &three, &two, &one };\n";
     std::fs::write(dir.path().join("m.c"), format!("{table}{uses}")).unwrap();
     let target = format!("--target={target}");
     let ran = run(dir.path(), CLANG, [&target, "-c", "-o", "m.ko", "m.c"]);
@@ -241,19 +242,19 @@ fn a_table_of_versions_is_read(
     let bytes = std::fs::read(dir.path().join("m.ko")).unwrap();
     let names = NameTable::with_hasher(Default::default());
 
-    let imports = elf::imports(&bytes, &names).unwrap();
+    let tables = loader::module_tables(&bytes, &names).unwrap();
 
-    let mut imports: Vec<(&str, Option<u32>)> = imports
-        .iter()
-        .map(|import| (names.resolve(&import.symbol), import.crc))
+    let versions = tables.versions.iter();
+    let mut versions: Vec<(&str, u32)> = versions
+        .map(|(symbol, crc)| (names.resolve(symbol), *crc))
+        .collect();
+    versions.sort_unstable();
+    versions.retain(|(symbol, _)| !symbol.is_empty());
+    assert_eq!(versions, [("one", 0x0102_0304), ("two", 0x0506_0708)]);
+    let imports = tables.imports.iter();
+    let mut imports: Vec<(&str, bool)> = imports
+        .map(|import| (names.resolve(&import.symbol), import.weak))
         .collect();
     imports.sort_unstable();
-    assert_eq!(
-        imports,
-        [
-            ("one", Some(0x0102_0304)),
-            ("three", None),
-            ("two", Some(0x0506_0708))
-        ]
-    );
+    assert_eq!(imports, [("one", false), ("three", true), ("two", false)]);
 }

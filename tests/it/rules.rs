@@ -13,6 +13,7 @@ mod flags;
 mod harmless;
 mod hostile;
 mod index;
+mod loader;
 mod log;
 mod modes;
 mod symbols;
@@ -49,6 +50,7 @@ fn every_rule_has_a_broken_tree() {
         elf::CASES,
         flags::CASES,
         index::CASES,
+        loader::CASES,
         log::CASES,
         symbols::CASES,
         triple::CASES,

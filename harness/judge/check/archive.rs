@@ -237,16 +237,21 @@ fn fixup_members(facts: &Facts) -> &[Name] {
 
 fn duplicate(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
-    let mut seen = FxHashSet::default();
-    let members = fixup_members(facts).iter().enumerate();
-    found.each(members, |found, (position, member)| {
-        if !seen.insert(*member) {
-            found.add(
-                facts.text(*member),
-                format!("{}: again as member {}", facts.objects_from, position + 1),
-            );
+    let mut looked_at = 0;
+    for (file, archive) in whole(facts) {
+        let mut seen = FxHashSet::default();
+        looked_at += found.each(archive.members.iter().enumerate(), |found, (at, member)| {
+            if !seen.insert(*member) {
+                let evidence = format!("{file}: again as member {}", at + 1);
+                found.add(facts.text(*member), evidence);
+            }
+        });
+        // What is made from the archive repeats it.
+        if !found.findings.is_empty() {
+            break;
         }
-    })
+    }
+    looked_at
 }
 
 fn member_missing(context: &Context, found: &mut Found) -> usize {
@@ -506,6 +511,12 @@ fn list_difference(facts: &Facts, actual: &[Name], expected: &[Name]) -> String 
     }
     if !parts.is_empty() {
         return parts.join("; ");
+    }
+    let mut seen = FxHashSet::default();
+    if let Some(twice) = actual.iter().find(|name| !seen.insert(**name)) {
+        let (entries, wanted) = (actual.len(), expected.len());
+        let twice = facts.text(*twice);
+        return format!("{entries} entries, expected {wanted}: {twice} more than once");
     }
     match actual.iter().zip(expected).position(|(a, e)| a != e) {
         Some(at) => format!(

@@ -17,6 +17,7 @@ pub const FAMILY: Family = Family {
             symbols(&Config::of(context), found)
         }),
         row(&EDITED, Unit::ConfigSymbols, edited),
+        row(&LINKER, Unit::ConfigSymbols, linker),
     ],
     applies: |_| true,
 };
@@ -46,6 +47,15 @@ const EDITED: Rule = Rule {
     broken: "symbols have another value in .config than in the build",
     why: "what is tested is not the configuration that .config shows, and the next make builds another kernel",
     fix: "run make again; to keep what was built, restore the .config that it was built with (a build with KCONFIG_CONFIG= reads another file)",
+};
+
+const LINKER: Rule = Rule {
+    key: "config.linker",
+    severity: Severity::Error,
+    invariant: "with LTO, ld.lld is of the compiler's version: CONFIG_LLD_VERSION is CONFIG_CLANG_VERSION",
+    broken: "kernels are linked by another LLVM than they are compiled by",
+    why: "the linker reads the compiler's bitcode, decides what is imported and, in-process, generates the code: two versions of LLVM make one kernel",
+    fix: "name all tools by one LLVM=, and check for LD= on make's command line or in the environment",
 };
 
 /// A configuration (symbols with `CONFIG_`), and what was asked for.
@@ -123,6 +133,23 @@ fn edited(context: &Context, found: &mut Found) -> usize {
     }
     let only_in_dot_config = facts.config_edits.iter().filter(|e| e.auto_conf == "n");
     facts.config.len() + only_in_dot_config.count()
+}
+
+fn linker(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let version = |symbol| facts.config(symbol).parse().unwrap_or(0_u32);
+    let (clang, lld) = (
+        version("CONFIG_CLANG_VERSION"),
+        version("CONFIG_LLD_VERSION"),
+    );
+    if context.subject.mode == LtoMode::None || clang == 0 || lld == 0 {
+        return 0;
+    }
+    if clang != lld {
+        let evidence = format!("{lld}, CONFIG_CLANG_VERSION is {clang}");
+        found.add("CONFIG_LLD_VERSION", evidence);
+    }
+    1
 }
 
 fn symbols(config: &Config, found: &mut Found) -> usize {

@@ -53,7 +53,7 @@ const MISSING: Rule = Rule {
 const NOT_LISTED: Rule = Rule {
     key: "crc.not-listed",
     severity: Severity::Error,
-    invariant: "vmlinux.symvers (Module.symvers) lists once each symbol that has a CRC in the .cmd file of a linked object, in .vmlinux.export.c or in __kcrctab of vmlinux",
+    invariant: "vmlinux.symvers (Module.symvers) lists once each symbol that has a CRC in the .cmd file of a linked object or in .vmlinux.export.c",
     broken: "symbols are missing from the list of exports, or in it twice",
     why: "modules that use the symbol are refused by modpost, or built without its CRC",
     fix: "the file is cut off, stale or of another kernel: delete it and run make again",
@@ -71,7 +71,7 @@ const ZERO: Rule = Rule {
 const DIFFERS: Rule = Rule {
     key: "crc.differs",
     severity: Severity::Error,
-    invariant: "a symbol's CRC is the same in the .cmd file, vmlinux.symvers (Module.symvers), .vmlinux.export.c, __kcrctab of vmlinux, and the version table of each module that uses it",
+    invariant: "a symbol's CRC is the same in the .cmd file, vmlinux.symvers (Module.symvers), .vmlinux.export.c, __kcrctab of vmlinux or of the module, at the place that the symbol has in __ksymtab, and the version table of each module that uses it",
     broken: "CRCs differ between two places",
     why: "modules are built against one CRC and checked against the other: they do not load, or load when they must not",
     fix: "the later file is stale or was made from other objects: delete it and run make again",
@@ -291,16 +291,10 @@ fn not_listed(context: &Context, found: &mut Found) -> usize {
         computed
             .map(move |(symbol, (_, object))| (*symbol, cmd_file(&ir_object(facts.text(*object)))))
     });
-    let in_vmlinux = facts.kcrctab.iter().filter(|_| facts.reached("vmlinux"));
-    let in_vmlinux = in_vmlinux
-        .flatten()
-        .map(|(symbol, _)| (*symbol, "__kcrctab of vmlinux"));
     let in_export_c = facts.export_c.iter().flatten();
-    let in_export_c = in_export_c.map(|(symbol, _)| (*symbol, ".vmlinux.export.c"));
-    let of_modpost = in_export_c.chain(in_vmlinux);
-    let of_modpost = of_modpost.map(|(symbol, place)| (symbol, place.to_owned()));
+    let in_export_c = in_export_c.map(|(symbol, _)| (*symbol, ".vmlinux.export.c".to_owned()));
     let mut places: BTreeMap<&str, String> = BTreeMap::new();
-    for (symbol, place) in in_cmds.chain(of_modpost) {
+    for (symbol, place) in in_cmds.chain(in_export_c) {
         places.entry(facts.text(symbol)).or_insert(place);
     }
     found.each(places, |found, (symbol, place)| {
@@ -336,9 +330,10 @@ fn differs(context: &Context, found: &mut Found) -> usize {
     let Some(crcs) = crcs(context) else { return 0 };
     between_cmds(facts, crcs, found)
         + between_cmd_and_export(context, found)
-        + in_places(facts, crcs.exports, found)
+        + in_export_c(facts, crcs.exports, found)
+        + in_kcrctab(facts, crcs, found)
         + in_module_symvers(facts, crcs.exports, found)
-        + in_imports(facts, crcs, found)
+        + in_versions(facts, crcs, found)
 }
 
 /// Several objects may have a symbol's CRC; each is held against the first.
@@ -386,38 +381,71 @@ fn between_cmd_and_export(context: &Context, found: &mut Found) -> usize {
     })
 }
 
-/// The places after modpost's file have its CRCs, for all symbols of vmlinux.
-fn in_places(facts: &Facts, exports: &[Export], found: &mut Found) -> usize {
-    let places = [
-        (".vmlinux.export.c", &facts.export_c, true),
-        (
-            "__kcrctab of vmlinux",
-            &facts.kcrctab,
-            facts.reached("vmlinux"),
-        ),
-    ];
+/// modpost writes both files.
+fn in_export_c(facts: &Facts, exports: &[Export], found: &mut Found) -> usize {
+    let Some(crcs) = &facts.export_c else {
+        return 0;
+    };
+    let crcs: FxHashMap<Name, u32> = crcs.iter().copied().collect();
+    found.each(exports, |found, export| {
+        let crc = crcs.get(&export.symbol).copied();
+        compare(
+            facts,
+            ".vmlinux.export.c",
+            crc,
+            facts.exports_from,
+            export,
+            found,
+        );
+    })
+}
+
+/// The module loader finds a CRC by the place of its symbol. `loader.exports` reports symbols
+/// that a table lacks.
+fn in_kcrctab(facts: &Facts, crcs: &Crcs, found: &mut Found) -> usize {
     let mut looked_at = 0;
-    for (place, crcs, reached) in places {
-        let Some(crcs) = crcs.as_ref().filter(|_| reached) else {
-            continue;
+    for linked in &crcs.linked {
+        let (file, table) = match (linked.module, &facts.vmlinux) {
+            (Some(module), _) => (
+                format!("{}.ko", facts.text(module.name)),
+                &module.tables.exports,
+            ),
+            (None, Some(vmlinux)) if facts.reached("vmlinux") => {
+                ("vmlinux".to_owned(), &vmlinux.exports)
+            }
+            (None, _) => continue,
         };
-        let crcs: FxHashMap<Name, u32> = crcs.iter().copied().collect();
-        looked_at += found.each(exports, |found, export| {
-            let there = match crcs.get(&export.symbol) {
-                Some(crc) if *crc == export.crc => return,
-                Some(crc) => format!("{crc:#010x}"),
-                None => "no CRC".to_owned(),
-            };
-            found.add(
-                facts.text(export.symbol),
-                format!(
-                    "{place} has {there}, {} {:#010x}",
-                    facts.exports_from, export.crc
-                ),
-            );
+        let place = format!("__kcrctab of {file}");
+        let exports: FxHashMap<Name, &Export> =
+            linked.exports.iter().map(|e| (e.symbol, *e)).collect();
+        let both = table
+            .iter()
+            .filter_map(|entry| Some((entry, *exports.get(&entry.symbol)?)));
+        looked_at += found.each(both, |found, (entry, export)| {
+            compare(facts, &place, entry.crc, linked.exports_from, export, found);
         });
     }
     looked_at
+}
+
+/// Holds the CRC in a place against that of the list of exports.
+fn compare(
+    facts: &Facts,
+    place: &str,
+    crc: Option<u32>,
+    list: &str,
+    export: &Export,
+    found: &mut Found,
+) {
+    let there = match crc {
+        Some(crc) if crc == export.crc => return,
+        Some(crc) => format!("{crc:#010x}"),
+        None => "no CRC".to_owned(),
+    };
+    found.add(
+        facts.text(export.symbol),
+        format!("{place} has {there}, {list} {:#010x}", export.crc),
+    );
 }
 
 /// `Module.symvers` repeats `vmlinux.symvers`.
@@ -444,30 +472,41 @@ fn in_module_symvers(facts: &Facts, exports: &[Export], found: &mut Found) -> us
 }
 
 /// A module asks for each symbol by the CRC that it is exported with.
-fn in_imports(facts: &Facts, crcs: &Crcs, found: &mut Found) -> usize {
+fn in_versions(facts: &Facts, crcs: &Crcs, found: &mut Found) -> usize {
     let exported = crcs
         .exports
         .iter()
         .chain(facts.module_exports.iter().flatten());
-    let exported: FxHashMap<Name, u32> = exported.map(|e| (e.symbol, e.crc)).collect();
+    // Other rules report what nothing exports, and an export without a CRC.
+    let exported: FxHashMap<Name, u32> = exported
+        .filter(|export| export.crc != 0)
+        .map(|export| (export.symbol, export.crc))
+        .collect();
     let modules = crcs.linked.iter().filter_map(|linked| linked.module);
-    let imports = modules.flat_map(|module| module.imports.iter().map(move |i| (module, i)));
-    // modpost reports where it matters that nothing exports a symbol; other rules report an
-    // export without a CRC.
-    let known = imports.filter_map(|(module, import)| {
-        let crc = exported.get(&import.symbol).filter(|crc| **crc != 0)?;
-        Some((module, import, *crc))
-    });
-    found.each(known, |found, (module, import, crc)| {
-        let asked = match import.crc {
-            Some(asked) if asked == crc => return,
-            Some(asked) => format!("{asked:#010x}"),
-            None => "no CRC".to_owned(),
-        };
-        let symbol = facts.text(import.symbol);
-        found.add(
-            format!("{}.ko", facts.text(module.name)),
-            format!("{symbol}: its version table has {asked}, Module.symvers {crc:#010x}"),
-        );
-    })
+    let mut looked_at = 0;
+    for module in modules {
+        let tables = &module.tables;
+        let asked: FxHashSet<Name> = tables.versions.iter().map(|(symbol, _)| *symbol).collect();
+        let not_asked = tables.imports.iter().map(|import| import.symbol);
+        let not_asked = not_asked.filter(|symbol| !asked.contains(symbol));
+        let versions = tables
+            .versions
+            .iter()
+            .map(|(symbol, crc)| (*symbol, Some(*crc)));
+        let all = versions.chain(not_asked.map(|symbol| (symbol, None)));
+        let known = all.filter_map(|(symbol, crc)| Some((symbol, crc, *exported.get(&symbol)?)));
+        looked_at += found.each(known, |found, (symbol, asked, crc)| {
+            let asked = match asked {
+                Some(asked) if asked == crc => return,
+                Some(asked) => format!("{asked:#010x}"),
+                None => "no CRC".to_owned(),
+            };
+            let symbol = facts.text(symbol);
+            found.add(
+                format!("{}.ko", facts.text(module.name)),
+                format!("{symbol}: its version table has {asked}, Module.symvers {crc:#010x}"),
+            );
+        });
+    }
+    looked_at
 }

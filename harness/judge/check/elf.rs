@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Context, Family, Found, Unit, row};
 use crate::model::arch::{ElfIdent, Endian};
-use crate::model::facts::{Cmd, Code, Elf, Facts, Module, Name, ObjectFile};
+use crate::model::facts::{Cmd, Code, Elf, ElfHeader, Facts, Module, Name, ObjectFile};
 use crate::model::finding::{Rule, Severity};
 use crate::tree::clang_options::{inputs, program};
 
@@ -17,6 +17,9 @@ pub const FAMILY: Family = Family {
         row(&NOT_NATIVE, Unit::Files, not_native),
         row(&MACHINE, Unit::Files, machine),
         row(&FLAGS, Unit::Files, flags),
+        row(&TYPE, Unit::Files, kind_of_file),
+        row(&STRIPPED, Unit::Files, stripped),
+        row(&RELEASE, Unit::Files, release),
         row(&NO_SYMBOLS, Unit::Objects, no_symbols),
         row(&KIND, Unit::Objects, kind),
     ],
@@ -66,6 +69,33 @@ const FLAGS: Rule = Rule {
     broken: "files have other ABI flags (e_flags) than expected",
     why: "objects with another float ABI or instruction set pass data in other registers",
     fix: "compare the -mabi= and -march= options of the object's command with those of its neighbours",
+};
+
+const TYPE: Rule = Rule {
+    key: "elf.type",
+    severity: Severity::Error,
+    invariant: "every object, vmlinux.o and each module is relocatable (ET_REL), and vmlinux is not",
+    broken: "ELF files are of another type",
+    why: "a program cannot be linked again, and an object cannot be started",
+    fix: "delete the file and run make again; if the finding stays, look for -r in the command that links it",
+};
+
+const STRIPPED: Rule = Rule {
+    key: "elf.stripped",
+    severity: Severity::Error,
+    invariant: "vmlinux.o and vmlinux have symbols",
+    broken: "files have no symbols",
+    why: "modpost, kallsyms and debuggers find nothing in the file, and no rule can tell what was linked",
+    fix: "delete the file and run make again; strip only copies",
+};
+
+const RELEASE: Rule = Rule {
+    key: "elf.release",
+    severity: Severity::Error,
+    invariant: "vmlinux contains the release in include/config/kernel.release",
+    broken: "files are of another release",
+    why: "vmlinux is of an earlier build or of another kernel: its modules are not found under the release that it runs as",
+    fix: "delete vmlinux and run make again; if the finding stays, check whether init/version-timestamp.o is made again when the release changes",
 };
 
 const NO_SYMBOLS: Rule = Rule {
@@ -143,6 +173,26 @@ fn built_in(facts: &Facts) -> impl Iterator<Item = File<'_>> {
     })
 }
 
+/// Every ELF file that is there, by its path: what [`files`] gives, and what is linked from it.
+fn elfs(facts: &Facts) -> impl Iterator<Item = (String, ElfHeader)> {
+    let objects = files(facts).filter_map(|file| Some((file.path(facts), file.elf()?.header)));
+    objects.chain(linked(facts).map(|(file, elf, _)| (file.to_owned(), elf)))
+}
+
+/// `vmlinux.o` and `vmlinux` of this build: their headers, and how many symbols they have.
+fn linked(facts: &Facts) -> impl Iterator<Item = (&'static str, ElfHeader, usize)> {
+    let object = facts
+        .vmlinux_o
+        .as_ref()
+        .map(|o| ("vmlinux.o", o.header, o.symbols));
+    let kernel = facts
+        .vmlinux
+        .as_ref()
+        .map(|k| ("vmlinux", k.header, k.symbols));
+    let both = object.into_iter().chain(kernel);
+    both.filter(|(file, ..)| facts.reached(file))
+}
+
 /// Loadable modules are linked to machine code in every mode.
 fn modules(facts: &Facts) -> impl Iterator<Item = &Module> {
     // Those of an earlier build stay where only vmlinux is made.
@@ -193,15 +243,14 @@ fn not_native(context: &Context, found: &mut Found) -> usize {
 fn machine(context: &Context, found: &mut Found) -> usize {
     let (facts, arch) = (context.facts(), context.subject.arch);
     let expected = &arch.elf;
-    let elfs = files(facts).filter_map(|file| Some((file, file.elf()?)));
-    found.each(elfs, |found, (file, elf)| {
-        if is_for(elf, expected) {
+    found.each(elfs(facts), |found, (file, elf)| {
+        if is_for(&elf, expected) {
             return;
         }
         let little = expected.endian == Endian::Little;
         let order = |little| if little { "little" } else { "big" };
         found.add(
-            file.path(facts),
+            file,
             format!(
                 "e_machine {} (offset 0x12), {}-bit, {} endian; {} has {} ({}), {}-bit, {} endian",
                 elf.machine,
@@ -221,8 +270,7 @@ fn flags(context: &Context, found: &mut Found) -> usize {
     let (facts, arch) = (context.facts(), context.subject.arch);
     let expected = &arch.elf;
     let usual = usual_flags(facts, expected);
-    let elfs = files(facts).filter_map(|file| Some((file, file.elf()?)));
-    let ours = elfs.filter(|(_, elf)| is_for(elf, expected));
+    let ours = elfs(facts).filter(|(_, elf)| is_for(elf, expected));
     found.each(ours, |found, (file, elf)| {
         let flags = elf.flags & expected.flags_mask;
         let evidence = match (&expected.flags_allowed, usual) {
@@ -237,7 +285,49 @@ fn flags(context: &Context, found: &mut Found) -> usize {
             }
             _ => return,
         };
-        found.add(file.path(facts), evidence);
+        found.add(file, evidence);
+    })
+}
+
+fn kind_of_file(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    found.each(elfs(facts), |found, (file, elf)| {
+        let expected = file != "vmlinux";
+        if elf.relocatable != expected {
+            let is = |relocatable| {
+                if relocatable {
+                    "an object"
+                } else {
+                    "a program"
+                }
+            };
+            let evidence = format!("is {}, expected {}", is(elf.relocatable), is(expected));
+            found.add(file, evidence);
+        }
+    })
+}
+
+fn stripped(context: &Context, found: &mut Found) -> usize {
+    found.each(linked(context.facts()), |found, (file, _, symbols)| {
+        if symbols == 0 {
+            found.add(file, "it has no symbols");
+        }
+    })
+}
+
+fn release(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let kernel = facts.vmlinux.iter().filter(|_| facts.reached("vmlinux"));
+    let kernel = kernel.filter(|vmlinux| vmlinux.symbols > 0);
+    let is_of_release = kernel.filter_map(|vmlinux| vmlinux.is_of_release);
+    found.each(is_of_release, |found, is_of_release| {
+        if !is_of_release {
+            let evidence = format!(
+                "neither linux_banner nor init_uts_ns names {}",
+                facts.kernel
+            );
+            found.add("vmlinux", evidence);
+        }
     })
 }
 
@@ -313,7 +403,7 @@ fn compiles_to<'a>(facts: &'a Facts, cmd: &Cmd) -> Option<(Code, &'a str)> {
     })
 }
 
-fn is_for(elf: &Elf, expected: &ElfIdent) -> bool {
+fn is_for(elf: &ElfHeader, expected: &ElfIdent) -> bool {
     let little = expected.endian == Endian::Little;
     (elf.machine, elf.class, elf.little_endian) == (expected.machine, expected.class, little)
 }
@@ -322,6 +412,7 @@ fn is_for(elf: &Elf, expected: &ElfIdent) -> bool {
 fn usual_flags(facts: &Facts, expected: &ElfIdent) -> Option<u32> {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     for elf in built_in(facts).filter_map(|file| file.elf()) {
+        let elf = &elf.header;
         if is_for(elf, expected) {
             *counts.entry(elf.flags & expected.flags_mask).or_default() += 1;
         }

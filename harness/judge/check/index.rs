@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, ir_objects, row};
 use crate::model::cell::LtoMode;
-use crate::model::facts::{Backend, Facts, Name, Object, ObjectFile, SummaryFile};
+use crate::model::facts::{Backend, Facts, IndexedModule, Name, Object, ObjectFile, SummaryFile};
 use crate::model::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
@@ -62,7 +62,7 @@ const SUMMARY_DAMAGED: Rule = Rule {
 const SUMMARY_OTHER: Rule = Rule {
     key: "index.summary-other-module",
     severity: Severity::Error,
-    invariant: "each .thinlto.bc was made for the object that it is named after",
+    invariant: "each .thinlto.bc was made for the object that it is named after, and speaks of all that the object defines",
     broken: "summaries belong to another module",
     why: "clang silently accepts the index of another module: it then imports and promotes what the other objects do not expect",
     fix: "check how the names of objects and of their .thinlto.bc are paired; delete vmlinux.thinlto-index and run make again",
@@ -207,14 +207,11 @@ fn summary_damaged(context: &Context, found: &mut Found) -> usize {
     })
 }
 
-/// The modules that a summary speaks of, with their hashes.
-type Modules = [(Name, Option<[u32; 5]>)];
-
 /// The summaries that could be read: of which object, the modules in it, and whether it is
 /// the stub of a member that is not linked.
 fn summaries<'c>(
     context: &'c Context<'_>,
-) -> impl Iterator<Item = (&'c Object, &'c Modules, bool)> {
+) -> impl Iterator<Item = (&'c Object, &'c [IndexedModule], bool)> {
     let objects = listed(context).objects.iter();
     objects.filter_map(|(object, backend)| match &backend.summary {
         SummaryFile::Read { modules, skip } => Some((*object, &modules[..], *skip)),
@@ -222,8 +219,9 @@ fn summaries<'c>(
     })
 }
 
-fn has_own_module(object: &Object, modules: &Modules) -> bool {
-    modules.iter().any(|(path, _)| *path == object.name)
+/// The module of the object itself, in its own summary.
+fn own<'a>(object: &Object, modules: &'a [IndexedModule]) -> Option<&'a IndexedModule> {
+    modules.iter().find(|module| module.name == object.name)
 }
 
 fn summary_other(context: &Context, found: &mut Found) -> usize {
@@ -234,18 +232,24 @@ fn summary_other(context: &Context, found: &mut Found) -> usize {
                 summary_file(facts, object),
                 "the stub for a member that is not linked, though vmlinux.thinlto-index lists the object",
             );
-        } else if !has_own_module(object, modules) {
-            let others: Vec<&str> =
-                modules.iter().take(3).map(|(m, _)| facts.text(*m)).collect();
-            let others = match &others[..] {
+            return;
+        }
+        let name = facts.text(object.name);
+        let Some(own) = own(object, modules) else {
+            let others = modules.iter().take(3).map(|m| facts.text(m.name));
+            let others = match &others.collect::<Vec<_>>()[..] {
                 [] => "no module".to_owned(),
                 others => others.join(", "),
             };
-            let own = facts.text(object.name);
-            found.add(
-                summary_file(facts, object),
-                format!("does not describe {own}, but {others}"),
-            );
+            let evidence = format!("does not describe {name}, but {others}");
+            return found.add(summary_file(facts, object), evidence);
+        };
+        if let ObjectFile::Ir(ir) = &object.file
+            && own.summaries < ir.summaries
+        {
+            let (some, all) = (own.summaries, ir.summaries);
+            let evidence = format!("describes {some} of the {all} definitions of {name}: it was made for a module that imports them");
+            found.add(summary_file(facts, object), evidence);
         }
     })
 }
@@ -256,11 +260,18 @@ fn summary_hash(context: &Context, found: &mut Found) -> usize {
         .filter_map(|(name, ir)| Some((name, ir.hash?)))
         .collect();
     let of_their_object = summaries(context)
-        .filter(|(object, modules, is_stub)| !is_stub && has_own_module(object, modules));
+        .filter(|(object, modules, is_stub)| !is_stub && own(object, modules).is_some());
     let known = of_their_object.flat_map(|(object, modules, _)| {
         modules.iter().filter_map({
             let hashes = &hashes;
-            move |(path, hash)| Some((object, *path, (*hash)?, *hashes.get(path)?))
+            move |module| {
+                Some((
+                    object,
+                    module.name,
+                    module.hash?,
+                    *hashes.get(&module.name)?,
+                ))
+            }
         })
     });
     found.each(known, |found, (object, path, inside, actual)| {

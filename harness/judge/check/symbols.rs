@@ -1,9 +1,8 @@
 //! `symbols.*`: the native objects together define what their IR defined.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, row};
-use crate::model::cell::LtoMode;
 use crate::model::facts::{Elf, Facts, Name, ObjectFile};
 use crate::model::finding::{Rule, Severity};
 
@@ -12,8 +11,9 @@ pub const FAMILY: Family = Family {
     rows: &[
         row(&LOST, Unit::Symbols, lost),
         row(&UNRESOLVED, Unit::References, unresolved),
+        row(&INITCALLS, Unit::Symbols, initcalls),
     ],
-    applies: |mode| mode != LtoMode::None,
+    applies: |_| true,
 };
 
 const LOST: Rule = Rule {
@@ -32,6 +32,15 @@ const UNRESOLVED: Rule = Rule {
     broken: "references name a promoted local that nothing defines",
     why: "objects and index disagree on the names of promoted locals: the final link fails",
     fix: "look for an option that changes promotion and is given only to the linker or only to the compiler (-mllvm), and for objects compiled with an old index",
+};
+
+const INITCALLS: Rule = Rule {
+    key: "symbols.initcalls",
+    severity: Severity::Error,
+    invariant: "vmlinux, and the linker script that vmlinux.o is linked with, have each initcall of the linked objects once, and in each level in the order of the archive",
+    broken: "files have other initcalls than the objects, or another order",
+    why: "a driver is not started, or before what it needs: LTO mixes the objects' code, and only the script keeps the order",
+    fix: "check scripts/generate_initcall_order.pl, which objects it is given, and when the script is made again",
 };
 
 fn lost(context: &Context, found: &mut Found) -> usize {
@@ -96,8 +105,10 @@ fn unresolved(context: &Context, found: &mut Found) -> usize {
     if !found.findings.is_empty() || !facts.reached("vmlinux.o") {
         return looked_at;
     }
+    let vmlinux_o = facts.vmlinux_o.iter();
+    let unresolved = vmlinux_o.flat_map(|vmlinux_o| &vmlinux_o.unresolved_promotions);
     looked_at
-        + found.each(&facts.unresolved_promotions, |found, name| {
+        + found.each(unresolved, |found, name| {
             found.add("vmlinux.o", format!("'{}' is undefined", facts.text(*name)));
         })
 }
@@ -110,5 +121,87 @@ fn natives(facts: &Facts) -> impl Iterator<Item = (Name, &Elf)> {
             ObjectFile::Elf(elf) => Some((backend.native, &**elf)),
             _ => None,
         }
+    })
+}
+
+fn initcalls(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    if !facts.objects_complete() || !facts.reached("vmlinux.o") {
+        return 0;
+    }
+    let Some(order) = order_of_initcalls(facts) else {
+        return 0;
+    };
+    let script = facts
+        .vmlinux_o
+        .as_ref()
+        .and_then(|o| o.initcall_script.as_ref());
+    let kernel = facts.vmlinux.as_ref().filter(|_| facts.reached("vmlinux"));
+    let kernel = kernel.filter(|vmlinux| vmlinux.symbols > 0);
+    let files = [
+        ("vmlinux.o", "its linker script", script),
+        ("vmlinux", "it", kernel.map(|vmlinux| &vmlinux.initcalls)),
+    ];
+    let mut looked_at = 0;
+    for (file, subject, levels) in files {
+        let Some(levels) = levels else { continue };
+        looked_at += order.len();
+        if let Some(difference) = initcall_difference(facts, &order, levels) {
+            found.add(file, format!("{subject} {difference}"));
+        }
+    }
+    looked_at
+}
+
+/// The initcalls of all built-in objects, each with the place of its object; `None` where those of
+/// an object are not known.
+fn order_of_initcalls(facts: &Facts) -> Option<FxHashMap<Name, usize>> {
+    let mut order = FxHashMap::default();
+    for (place, object) in facts.objects.iter().enumerate() {
+        let initcalls = match &object.file {
+            ObjectFile::Ir(ir) => ir.initcalls.as_ref()?,
+            ObjectFile::Elf(elf) => &elf.initcalls,
+            ObjectFile::Missing | ObjectFile::Empty | ObjectFile::Damaged(_) => return None,
+        };
+        order.extend(initcalls.iter().map(|call| (*call, place)));
+    }
+    Some(order)
+}
+
+/// What parts the initcalls of a file from those of the objects: what it lacks or has twice, or
+/// the first that comes too early. Objects of `lib.a` archives are not among the built-in ones.
+fn initcall_difference(
+    facts: &Facts,
+    order: &FxHashMap<Name, usize>,
+    levels: &[Vec<Name>],
+) -> Option<String> {
+    let mut seen = FxHashSet::default();
+    for call in levels.iter().flatten() {
+        if !seen.insert(*call) {
+            return Some(format!("has '{}' twice", facts.text(*call)));
+        }
+    }
+    let lost = order.keys().filter(|call| !seen.contains(call));
+    let lost: std::collections::BTreeSet<&str> = lost.map(|call| facts.text(*call)).collect();
+    if let Some(first) = lost.first() {
+        return Some(format!("lacks {} initcalls, '{first}' first", lost.len()));
+    }
+    let known = |calls: &[Name]| -> Vec<(Name, usize)> {
+        let known = calls
+            .iter()
+            .filter_map(|call| Some((*call, *order.get(call)?)));
+        known.collect()
+    };
+    levels.iter().find_map(|calls| {
+        let calls = known(calls);
+        let pair = calls.windows(2).find(|pair| pair[0].1 > pair[1].1)?;
+        let [(early, _), (late, _)] = pair else {
+            return None;
+        };
+        Some(format!(
+            "has '{}' before '{}', the archive their objects in the other order",
+            facts.text(*early),
+            facts.text(*late)
+        ))
     })
 }

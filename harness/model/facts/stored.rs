@@ -8,8 +8,9 @@ use lasso::Key as _;
 
 use super::{
     Archive, Backend, BuildFile, Cmd, CmdFile, Code, CompileCommand, CompileCommands,
-    CompileCommandsFile, ConfigEdit, Elf, Export, Facts, Import, Ir, Log, Module, ModuleObject,
-    Name, Object, ObjectFile, SavedFlags, Step, StepState, SummaryFile,
+    CompileCommandsFile, ConfigEdit, Elf, ElfHeader, Export, Exported, Facts, Import,
+    IndexedModule, Ir, Log, Module, ModuleObject, ModuleTables, Name, Object, ObjectFile,
+    SavedFlags, Step, StepState, SummaryFile, Vmlinux, VmlinuxO,
 };
 
 /// The files of a build tree that facts name by a text of the program.
@@ -128,6 +129,7 @@ nameless!(
     BTreeMap<String, usize>,
     super::Names,
     Code,
+    ElfHeader,
     Step,
     StepState
 );
@@ -147,21 +149,26 @@ macro_rules! structs {
 structs! {
     Facts {
         kernel, config, config_edits, times_kept, steps, fixup, objects_from, vmlinux_a, linked_whole, builtin_order,
-        index, vmlinux_objs, head_objects, objects, exports, exports_from, export_c, kcrctab,
-        unresolved_promotions, modules, module_exports, compile_commands, damaged, log, names
+        index, vmlinux_objs, head_objects, objects, exports, exports_from, export_c, vmlinux_o, vmlinux,
+        modules, module_exports, compile_commands, damaged, log, names
     }
     Archive { thin, nondeterministic, damaged, members }
     Object { name, file, cmd, backend }
     Backend { native, file, cmd, summary, stale }
-    Ir { triple, producer, hash, thin, defined }
-    Elf { machine, class, little_endian, flags, defined, promoted_undefined }
+    Ir { triple, producer, hash, thin, summaries, defined, initcalls }
+    IndexedModule { name, hash, summaries }
+    Elf { header, defined, promoted_undefined, initcalls }
+    VmlinuxO { header, symbols, unresolved_promotions, initcall_script }
+    Vmlinux { header, symbols, is_of_release, exports, initcalls }
+    Exported { symbol, crc, gpl_only }
     Cmd { c_source, command, relinked, saved, symvers, bad_symvers }
     SavedFlags { object, line, flags }
     Export { symbol, crc, module, licence, namespace }
     ConfigEdit { symbol, dot_config, auto_conf }
-    Module { name, objects, file, imports }
+    Module { name, objects, file, tables }
+    ModuleTables { imports, versions, exports, modinfo }
     ModuleObject { name, code, cmd }
-    Import { symbol, crc }
+    Import { symbol, weak }
     CompileCommands { entries, stale, stale_modules }
     CompileCommand { source, instead }
     Log { messages, warnings, left_out }

@@ -9,8 +9,9 @@ use rstest::rstest;
 use super::*;
 use crate::model::facts::{
     Archive, Backend, Cmd, CmdFile, Code, CompileCommand, CompileCommands, CompileCommandsFile,
-    ConfigEdit, Elf, Export, Import, Ir, Log, Module, ModuleObject, Name, NameTable, Object,
-    ObjectFile, SavedFlags, Step, StepState, SummaryFile,
+    ConfigEdit, Elf, ElfHeader, Export, Exported, Import, IndexedModule, Ir, Log, Module,
+    ModuleObject, ModuleTables, Name, NameTable, Object, ObjectFile, SavedFlags, Step, StepState,
+    SummaryFile, Vmlinux, VmlinuxO,
 };
 
 fn list(names: &NameTable, texts: &[&str]) -> Vec<Name> {
@@ -39,19 +40,29 @@ fn ir(names: &NameTable) -> ObjectFile {
         producer: names.get_or_intern("LLVM22.1.8"),
         hash: Some([1, 2, 3, 4, u32::MAX]),
         thin: true,
+        summaries: 6,
         defined: Some(list(names, &["start_kernel"])),
+        initcalls: Some(list(names, &["__initcall__kmod_a__1_2_b6"])),
     }))
 }
 
 fn elf(names: &NameTable) -> ObjectFile {
     ObjectFile::Elf(Box::new(Elf {
+        header: header(),
+        defined: list(names, &["ring"]),
+        promoted_undefined: list(names, &["ring.llvm.1"]),
+        initcalls: list(names, &["__initcall__kmod_a__1_2_b6"]),
+    }))
+}
+
+fn header() -> ElfHeader {
+    ElfHeader {
         machine: 62,
         class: 64,
         little_endian: true,
         flags: 5,
-        defined: list(names, &["ring"]),
-        promoted_undefined: list(names, &["ring.llvm.1"]),
-    }))
+        relocatable: true,
+    }
 }
 
 /// An object with each kind of file, then one with each kind of summary.
@@ -69,8 +80,16 @@ fn objects(names: &NameTable) -> Vec<Object> {
         SummaryFile::Damaged("empty".to_owned()),
         SummaryFile::Read {
             modules: vec![
-                (name("init/main.o"), Some([9; 5])),
-                (name("lib/ring.o"), None),
+                IndexedModule {
+                    name: name("init/main.o"),
+                    hash: Some([9; 5]),
+                    summaries: 6,
+                },
+                IndexedModule {
+                    name: name("lib/ring.o"),
+                    hash: None,
+                    summaries: 2,
+                },
             ],
             skip: true,
         },
@@ -115,6 +134,11 @@ pub fn sample() -> Facts {
         licence: name("EXPORT_SYMBOL"),
         namespace: name(""),
     };
+    let exported = || Exported {
+        symbol: name("ring"),
+        crc: Some(1),
+        gpl_only: Some(false),
+    };
     Facts {
         kernel: "7.2.13".to_owned(),
         config: BTreeMap::from([("CONFIG_X86_64".to_owned(), "y".to_owned())]),
@@ -143,8 +167,19 @@ pub fn sample() -> Facts {
         exports: Some(vec![export()]),
         exports_from: "vmlinux.symvers",
         export_c: Some(vec![(name("ring"), 1)]),
-        kcrctab: Some(vec![(name("__crc_ring"), 1)]),
-        unresolved_promotions: list(&["ring.llvm.1"]),
+        vmlinux_o: Some(VmlinuxO {
+            header: header(),
+            symbols: 3,
+            unresolved_promotions: list(&["ring.llvm.1"]),
+            initcall_script: Some(vec![list(&["__initcall__kmod_a__1_2_b6"])]),
+        }),
+        vmlinux: Some(Vmlinux {
+            header: header(),
+            symbols: 4,
+            is_of_release: Some(true),
+            exports: vec![exported()],
+            initcalls: vec![list(&["__initcall__kmod_a__1_2_b6"])],
+        }),
         modules: vec![Module {
             name: name("drivers/foo"),
             objects: vec![ModuleObject {
@@ -153,10 +188,15 @@ pub fn sample() -> Facts {
                 cmd: cmd(&names),
             }],
             file: elf(&names),
-            imports: vec![Import {
-                symbol: name("ring"),
-                crc: Some(1),
-            }],
+            tables: ModuleTables {
+                imports: vec![Import {
+                    symbol: name("ring"),
+                    weak: true,
+                }],
+                versions: vec![(name("ring"), 1)],
+                exports: vec![exported()],
+                modinfo: vec![(name("license"), name("GPL"))],
+            },
         }],
         module_exports: Some(vec![export()]),
         compile_commands: CompileCommandsFile::Read(CompileCommands {
@@ -196,7 +236,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn the_format_is_the_one_that_its_number_stands_for() {
     let hash = blake3::hash(&content()).to_hex();
-    assert_eq!((FORMAT, &hash[..16]), (2, "474ef7f5457306f8"));
+    assert_eq!((FORMAT, &hash[..16]), (3, "1cf9945c59e51551"));
 }
 
 #[test]
@@ -220,15 +260,15 @@ fn a_file_that_is_cut_off_is_an_error_at_every_length() {
 #[rstest]
 #[case::nothing_of_ours(b"\x7fELF and more that is no facts", BadFacts::NotFacts)]
 #[case::newer(
-    b"klto facts, format 3, by klto 3.1.4, in a way to come\nx",
-    BadFacts::OtherFormat { format: 3, klto: "3.1.4, in a way to come".to_owned() }
+    b"klto facts, format 4, by klto 3.1.4, in a way to come\nx",
+    BadFacts::OtherFormat { format: 4, klto: "3.1.4, in a way to come".to_owned() }
 )]
 #[case::no_number(
     b"klto facts, format x, by klto 3.1.4, job a\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 #[case::no_job(
-    b"klto facts, format 2, by klto 3.1.4\n",
+    b"klto facts, format 3, by klto 3.1.4\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 fn a_file_that_is_something_else_says_what(#[case] bytes: &[u8], #[case] expected: BadFacts) {

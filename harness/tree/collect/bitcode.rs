@@ -46,6 +46,10 @@ mod record {
     pub(super) const MODULE_STRTAB_ENTRY: u64 = 1;
     pub(super) const MODULE_STRTAB_HASH: u64 = 2;
     pub(super) const SUMMARY_FLAGS: u64 = 20;
+    /// Summaries in an IR object: of functions, variables and aliases.
+    pub(super) const SUMMARIES: [u64; 6] = [1, 2, 3, 7, 19, 23];
+    /// The same in an index; the second operand is the number of the module.
+    pub(super) const COMBINED_SUMMARIES: [u64; 4] = [4, 5, 6, 8];
     pub(super) const BLOB: u64 = 1;
 }
 
@@ -74,6 +78,8 @@ pub struct IrObject<'a> {
     pub hash: Option<ModuleHash>,
     /// Whether a module has a ThinLTO summary.
     pub thin_summary: bool,
+    /// How many functions, variables and aliases that summary speaks of.
+    pub summaries: usize,
     /// Whether a module has a full-LTO summary.
     pub full_lto_summary: bool,
     pub module_blocks: usize,
@@ -101,6 +107,8 @@ pub struct IndexModule {
     /// The path as the thin link was given it.
     pub path: String,
     pub hash: Option<ModuleHash>,
+    /// How many of its functions, variables and aliases the index speaks of.
+    pub summaries: usize,
 }
 
 /// Whether the bytes begin like bitcode, raw or in a wrapper.
@@ -122,7 +130,9 @@ pub fn read_object(bytes: &[u8]) -> Result<IrObject<'_>> {
         if block.id == block::IDENTIFICATION {
             read_identification(body, &mut object)?;
         } else {
-            container.lacks_strtab = read_module(body, &mut object)? >= VERSION_WITH_STRTAB;
+            let info = container.info.clone();
+            let version = read_module(body, info, &mut object)?;
+            container.lacks_strtab = version >= VERSION_WITH_STRTAB;
         }
     }
     if let (Some(symtab), Some(strtab)) = (container.symtab, container.strtab) {
@@ -168,8 +178,9 @@ fn read_identification(mut body: Body, object: &mut IrObject) -> Result<()> {
     Ok(())
 }
 
-/// Reads a module block's own records, and returns the version of its layout.
-fn read_module(mut body: Body, object: &mut IrObject) -> Result<u64> {
+/// Reads a module block's own records, and returns the version of its layout. `info` holds what
+/// applies to blocks nested in this one.
+fn read_module(mut body: Body, mut info: BlockInfo, object: &mut IrObject) -> Result<u64> {
     let first = object.module_blocks == 0;
     object.module_blocks += 1;
     let mut version = 0;
@@ -190,14 +201,29 @@ fn read_module(mut body: Body, object: &mut IrObject) -> Result<u64> {
             Entry::Record(record::MODULE_HASH) if object.hash.is_none() => {
                 object.hash = Some(read_hash(&mut body)?);
             }
-            Entry::Block(nested) => {
-                object.thin_summary |= nested.id == block::GLOBALVAL_SUMMARY;
-                object.full_lto_summary |= nested.id == block::FULL_LTO_GLOBALVAL_SUMMARY;
-            }
+            Entry::Block(nested) => match nested.id {
+                block::BLOCKINFO => info.read(nested)?,
+                block::GLOBALVAL_SUMMARY => {
+                    object.thin_summary = true;
+                    object.summaries += count_summaries(nested.open(&info)?)?;
+                }
+                block::FULL_LTO_GLOBALVAL_SUMMARY => object.full_lto_summary = true,
+                _ => {}
+            },
             Entry::Record(_) => {}
         }
     }
     Ok(version)
+}
+
+fn count_summaries(mut body: Body) -> Result<usize> {
+    let mut summaries = 0;
+    while let Some(entry) = body.next()? {
+        let is_summary =
+            |entry| matches!(entry, Entry::Record(code) if record::SUMMARIES.contains(&code));
+        summaries += usize::from(is_summary(entry));
+    }
+    Ok(summaries)
 }
 
 /// Reads the module block of an index, and returns the version of its layout. `info` holds what
@@ -212,9 +238,7 @@ fn read_index_module(mut body: Body, mut info: BlockInfo, index: &mut SummaryInd
             Entry::Block(nested) => match nested.id {
                 block::BLOCKINFO => info.read(nested)?,
                 block::MODULE_STRTAB => read_module_paths(nested.open(&info)?, index)?,
-                block::GLOBALVAL_SUMMARY if index.summary_flags.is_none() => {
-                    index.summary_flags = read_summary_flags(nested.open(&info)?)?;
-                }
+                block::GLOBALVAL_SUMMARY => read_combined(nested.open(&info)?, index)?,
                 _ => {}
             },
             Entry::Record(_) => {}
@@ -231,7 +255,7 @@ fn read_module_paths(mut body: Body, index: &mut SummaryIndex) -> Result<()> {
                 index.modules.push(IndexModule {
                     id: *id,
                     path: text(path),
-                    hash: None,
+                    ..IndexModule::default()
                 });
             }
             Entry::Record(record::MODULE_STRTAB_HASH) => {
@@ -246,14 +270,27 @@ fn read_module_paths(mut body: Body, index: &mut SummaryIndex) -> Result<()> {
     Ok(())
 }
 
-/// The flags come before the summaries, which are not looked at.
-fn read_summary_flags(mut body: Body) -> Result<Option<u64>> {
+/// Reads the flags, and counts the summaries of each module.
+fn read_combined(mut body: Body, index: &mut SummaryIndex) -> Result<()> {
     while let Some(entry) = body.next()? {
-        if let Entry::Record(record::SUMMARY_FLAGS) = entry {
-            return Ok(body.operands()?.first().copied());
+        match entry {
+            Entry::Record(record::SUMMARY_FLAGS) => {
+                index.summary_flags = body.operands()?.first().copied();
+            }
+            Entry::Record(code) if record::COMBINED_SUMMARIES.contains(&code) => {
+                let of = body.operands()?.get(1).copied();
+                let module = index
+                    .modules
+                    .iter_mut()
+                    .find(|module| Some(module.id) == of);
+                if let Some(module) = module {
+                    module.summaries += 1;
+                }
+            }
+            Entry::Record(_) | Entry::Block(_) => {}
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 fn read_hash(body: &mut Body) -> Result<ModuleHash> {
@@ -306,7 +343,7 @@ mod tests {
             (object.thin_summary, object.full_lto_summary),
             (true, false)
         );
-        assert_eq!(object.module_blocks, 1);
+        assert_eq!((object.module_blocks, object.summaries), (1, 2));
         let symbols: Vec<_> = object
             .symbols
             .unwrap()
@@ -328,11 +365,13 @@ mod tests {
                 id: 0,
                 path: "main.o".to_owned(),
                 hash: Some(HASH_WORDS),
+                summaries: 2,
             },
             IndexModule {
                 id: 300,
                 path: "a/b".to_owned(),
                 hash: None,
+                summaries: 1,
             },
         ];
         assert_eq!(index.modules, modules);

@@ -12,7 +12,7 @@ use object::{Endianness, SectionIndex};
 use rustc_hash::FxHashMap;
 
 use super::BuildTree;
-use super::elf::PROMOTED;
+use super::elf::{PROMOTED, is_32};
 use crate::model::error::Error;
 use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
 
@@ -47,11 +47,6 @@ pub fn read(tree: &BuildTree) -> Result<Linked, Error> {
             .collect();
     }
     Ok(linked)
-}
-
-/// Whether a file is of 32 bits.
-fn is_32(bytes: &[u8]) -> bool {
-    bytes.get(4) == Some(&1)
 }
 
 fn read_object(bytes: &[u8], linked: &mut Linked) -> Result<(), String> {

@@ -10,10 +10,11 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
+use super::image::INITCALL;
 use super::{BuildTree, bitcode, cmd_file, elf};
 use crate::model::error::Error;
 use crate::model::facts::{
-    Backend, CmdFile, Code, Ir, Name, NameTable, Object, ObjectFile, SummaryFile,
+    Backend, CmdFile, Code, IndexedModule, Ir, Name, NameTable, Object, ObjectFile, SummaryFile,
 };
 use crate::tree::path::{cmd_file as cmd_path, native_object, normalise, stays_inside};
 
@@ -130,12 +131,12 @@ pub(super) fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
                 producer: names.get_or_intern(&object.producer),
                 hash: object.hash,
                 thin: object.thin_summary,
-                defined: object.symbols.map(|symbols| {
-                    symbols
-                        .iter()
-                        .filter(|s| s.global && !s.undefined && !s.weak && !s.format_specific)
-                        .map(|s| names.get_or_intern(String::from_utf8_lossy(s.name)))
-                        .collect()
+                summaries: object.summaries,
+                defined: symbols(&object, names, |symbol| {
+                    symbol.global && !symbol.weak && !symbol.format_specific
+                }),
+                initcalls: symbols(&object, names, |symbol| {
+                    symbol.name.starts_with(INITCALL.as_bytes())
                 }),
             })),
             Err(error) => ObjectFile::Damaged(format!("damaged bitcode: {error}")),
@@ -147,6 +148,19 @@ pub(super) fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
             head.join(" ")
         ))
     }
+}
+
+/// The symbols that an IR object defines, of those that are `wanted`.
+fn symbols(
+    object: &bitcode::IrObject,
+    names: &NameTable,
+    wanted: impl Fn(&bitcode::IrSymbol) -> bool,
+) -> Option<Vec<Name>> {
+    let defined = object.symbols?.iter().filter(|symbol| !symbol.undefined);
+    let names_of = defined
+        .filter(wanted)
+        .map(|symbol| names.get_or_intern(String::from_utf8_lossy(symbol.name)));
+    Some(names_of.collect())
 }
 
 fn read_summary(
@@ -161,7 +175,11 @@ fn read_summary(
                 modules: index
                     .modules
                     .into_iter()
-                    .map(|m| (names.get_or_intern(normalise(&m.path).as_ref()), m.hash))
+                    .map(|module| IndexedModule {
+                        name: names.get_or_intern(normalise(&module.path).as_ref()),
+                        hash: module.hash,
+                        summaries: module.summaries,
+                    })
                     .collect(),
             },
             Err(error) => SummaryFile::Damaged(error.to_string()),

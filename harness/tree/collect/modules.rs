@@ -2,9 +2,9 @@
 //! elsewhere. Called by `collect`.
 
 use super::member::{parse_object, read_cmd, read_code};
-use super::{BuildTree, elf, read_list};
+use super::{BuildTree, loader, read_list};
 use crate::model::error::Error;
-use crate::model::facts::{Import, Module, ModuleObject, NameTable, ObjectFile};
+use crate::model::facts::{Module, ModuleObject, ModuleTables, NameTable, ObjectFile};
 use crate::tree::path::stays_inside;
 
 /// The modules of `modules.order`, which exists if modules were built.
@@ -21,7 +21,7 @@ pub(super) fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Mo
             name: names.get_or_intern(stem),
             objects: Vec::new(),
             file: ObjectFile::Missing,
-            imports: Vec::new(),
+            tables: ModuleTables::default(),
         };
         if stays_inside(stem) {
             let objects = read_list(&tree.build, &format!("{stem}.mod"), names)?;
@@ -37,7 +37,7 @@ pub(super) fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Mo
                     })
                 })
                 .collect::<Result<_, Error>>()?;
-            (read.file, read.imports) = read_ko(tree, stem, names)?;
+            (read.file, read.tables) = read_ko(tree, stem, names)?;
         }
         modules.push(read);
     }
@@ -48,21 +48,27 @@ fn read_ko(
     tree: &BuildTree,
     stem: &str,
     names: &NameTable,
-) -> Result<(ObjectFile, Vec<Import>), Error> {
+) -> Result<(ObjectFile, ModuleTables), Error> {
     let file = format!("{stem}.ko");
-    // make stopped between the two: the file is from an earlier build.
-    if tree.is_older(&file, &format!("{stem}.mod.c")) {
-        return Ok((ObjectFile::Missing, Vec::new()));
+    let without = |object| (object, ModuleTables::default());
+    // make stopped before it was linked again: the file is from an earlier build.
+    let from = [
+        format!("{stem}.mod.c"),
+        format!("{stem}.o"),
+        "include/generated/utsrelease.h".to_owned(),
+    ];
+    if from.iter().any(|from| tree.is_older(&file, from)) {
+        return Ok(without(ObjectFile::Missing));
     }
     let Some(bytes) = tree.bytes(&file)? else {
-        return Ok((ObjectFile::Missing, Vec::new()));
+        return Ok(without(ObjectFile::Missing));
     };
     let object = parse_object(&bytes, names);
     if !matches!(object, ObjectFile::Elf(_)) {
-        return Ok((object, Vec::new()));
+        return Ok(without(object));
     }
-    Ok(match elf::imports(&bytes, names) {
-        Ok(imports) => (object, imports),
-        Err(why) => (ObjectFile::Damaged(why), Vec::new()),
+    Ok(match loader::module_tables(&bytes, names) {
+        Ok(tables) => (object, tables),
+        Err(why) => without(ObjectFile::Damaged(why)),
     })
 }

@@ -30,6 +30,10 @@ broken! {
         at "vmlinux.a" saying "arch/ARCH/kernel/head.o: ";
     an_object_is_appended_by_two_directories: X86_64 Thin => ["archive.duplicate"]
         at "init/version.o" saying "built-in-fixup.a: again as member 11";
+    vmlinux_a_names_a_native_object_twice: ARM64 ThinDist => ["archive.duplicate", "archive.members", "archive.objs-file"]
+        at "lib/ring.thinlto-native.o" saying "vmlinux.a: again as member 11";
+    the_list_of_objects_names_one_twice: RISCV ThinDist => ["archive.order-file", "archive.members"]
+        at "builtin.order" saying "11 entries, expected 10: lib/ring.o more than once";
     an_object_is_deleted: RISCV Thin => ["archive.member-missing"]
         at "lib/ring.o" saying "named by built-in-fixup.a";
     an_object_is_deleted_in_distributed_mode: X86_64 ThinDist => ["archive.member-missing"]
@@ -48,7 +52,7 @@ broken! {
         at "vmlinux.a" saying "lacks 1: virt/kvm/vcpu.o";
     one_name_is_not_matched: LOONGARCH ThinDist => ["archive.bitcode"]
         at "virt/kvm/vcpu.o" saying "vmlinux.a, member 8: bitcode, expected virt/kvm/vcpu.thinlto-native.o";
-    an_object_of_an_lto_build_stays_after_the_switch: ARM64 None => ["archive.bitcode"]
+    an_object_of_an_lto_build_stays_after_the_switch: ARM64 None => ["archive.bitcode", "symbols.initcalls"]
         at "kernel/sched/core.o" saying "holds bitcode in a build without LTO";
     lto_is_turned_off_after_its_options: RISCV Thin => ["archive.no-bitcode"]
         at "built-in-fixup.a" saying "objects compiled from C holds bitcode";
@@ -156,6 +160,18 @@ fn an_object_is_appended_by_two_directories(tree: &mut Tree) {
     twice.push("init/version.o");
     tree.archive("built-in-fixup.a", "cDPqST", &twice);
     tree.make_until_it_fails(Step::VmlinuxA, Recipes::default(), Step::VmlinuxO);
+}
+
+/// The loop that fills vmlinux.a prints a name again after it was replaced.
+fn vmlinux_a_names_a_native_object_twice(tree: &mut Tree) {
+    let members = tree.members("vmlinux.a");
+    let mut members: Vec<&str> = members.iter().map(String::as_str).collect();
+    members.push("lib/ring.thinlto-native.o");
+    tree.archive("vmlinux.a", "qcDPST", &members);
+}
+
+fn the_list_of_objects_names_one_twice(tree: &mut Tree) {
+    tree.edit("builtin.order", |text| format!("{text}lib/ring.o\n"));
 }
 
 fn an_object_is_deleted(tree: &mut Tree) {

@@ -16,6 +16,8 @@ broken! {
         at "CONFIG_LTO_NONE" saying ".config has y, the build has n";
     a_number_is_changed_after_the_build: RISCV None => ["config.edited"]
         at "CONFIG_HZ" saying ".config has 1000, the build has 250";
+    the_linker_is_of_another_version: RISCV ThinDist => ["config.linker"]
+        at "CONFIG_LLD_VERSION" saying "190107, CONFIG_CLANG_VERSION is 22";
 }
 
 fn two_modes_after_a_merge_of_config_fragments(tree: &mut Tree) {
@@ -32,6 +34,17 @@ fn a_number_is_changed_after_the_build(tree: &mut Tree) {
     let build = "include/config/auto.conf";
     tree.edit(build, |text| format!("{text}CONFIG_HZ=250\n"));
     tree.edit(".config", |text| format!("{text}CONFIG_HZ=1000\n"));
+}
+
+/// `make LLVM=-22 LD=ld.lld-19`.
+fn the_linker_is_of_another_version(tree: &mut Tree) {
+    tree.edit_config(|text| {
+        let lines = text.lines().map(|line| match line {
+            line if line.starts_with("CONFIG_LLD_VERSION=") => "CONFIG_LLD_VERSION=190107",
+            line => line,
+        });
+        lines.map(|line| format!("{line}\n")).collect()
+    });
 }
 
 /// Rules whose broken tree is a right one that was not asked for: the tables cannot say

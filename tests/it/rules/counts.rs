@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use crate::support::tree::Tree;
 use crate::support::tree::kbuild::Step;
-use crate::support::tree::layout::{ARM64, Target, X86_64};
+use crate::support::tree::layout::{ARM64, RISCV, Target, X86_64};
 use crate::support::tree::recipes::Recipes;
 
 #[rstest]
@@ -15,6 +15,7 @@ use crate::support::tree::recipes::Recipes;
     "lto-mode: 4 configuration symbols",
     "symbol: 1 configuration symbols",
     "edited: 11 configuration symbols",
+    "linker: 1 configuration symbols",
 ])]
 #[case::triple(ARM64, Thin, "triple", &["target: 6 objects", "producer: 6 objects"])]
 #[case::flags(X86_64, ThinDist, "flags", &[
@@ -43,8 +44,11 @@ use crate::support::tree::recipes::Recipes;
     "empty: 17 files",
     "damaged: 19 files",
     "not-native: 7 files",
-    "machine: 11 files",
-    "flags: 11 files",
+    "machine: 13 files",
+    "flags: 13 files",
+    "type: 13 files",
+    "stripped: 2 files",
+    "release: 1 files",
     "no-symbols: 6 objects",
     "kind: 9 objects",
 ])]
@@ -52,8 +56,11 @@ use crate::support::tree::recipes::Recipes;
     "empty: 11 files",
     "damaged: 13 files",
     "not-native: 1 files",
-    "machine: 5 files",
-    "flags: 5 files",
+    "machine: 7 files",
+    "flags: 7 files",
+    "type: 7 files",
+    "stripped: 2 files",
+    "release: 1 files",
     "no-symbols: 0 objects",
     "kind: 9 objects",
 ])]
@@ -63,7 +70,7 @@ use crate::support::tree::recipes::Recipes;
     "empty: 2 archives",
     "not-thin: 2 archives",
     "nondeterministic: 2 archives",
-    "duplicate: 10 archive members",
+    "duplicate: 20 archive members",
     "member-missing: 10 archive members",
     "unrecorded: 10 archive members",
     "order-file: 10 list entries",
@@ -80,7 +87,7 @@ use crate::support::tree::recipes::Recipes;
     "empty: 2 archives",
     "not-thin: 2 archives",
     "nondeterministic: 2 archives",
-    "duplicate: 10 archive members",
+    "duplicate: 20 archive members",
     "member-missing: 10 archive members",
     "unrecorded: 10 archive members",
     "order-file: 0 list entries",
@@ -94,10 +101,12 @@ use crate::support::tree::recipes::Recipes;
 #[case::symbols(X86_64, ThinDist, "symbols", &[
     "lost: 10 symbols",
     "promotion-unresolved: 5 references",
+    "initcalls: 6 symbols",
 ])]
 #[case::symbols_in_process(X86_64, Thin, "symbols", &[
     "lost: 0 symbols",
     "promotion-unresolved: 0 references",
+    "initcalls: 6 symbols",
 ])]
 #[case::crc(ARM64, ThinDist, "crc", &[
     "cmd-missing: 12 objects",
@@ -105,7 +114,14 @@ use crate::support::tree::recipes::Recipes;
     "missing: 8 symbols",
     "not-listed: 7 symbols",
     "zero: 8 symbols",
-    "differs: 31 CRCs",
+    "differs: 37 CRCs",
+])]
+#[case::loader(RISCV, ThinDist, "loader", &[
+    "exports: 8 symbols",
+    "licence: 9 symbols",
+    "undefined: 2 references",
+    "namespace: 1 references",
+    "vermagic: 1 files",
 ])]
 #[case::log(X86_64, Thin, "log", &[
     "target-triple: 4 log messages",

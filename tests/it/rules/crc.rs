@@ -29,9 +29,9 @@ broken! {
         at "m_register" saying "Module.symvers has";
     modpost_looks_beside_the_native_object: X86_64 ThinDist => ["crc.zero", "log.modversions"]
         at "schedule_hint" saying "vmlinux.symvers has 0, the .cmd file of kernel/sched/core.thinlto-native.o";
-    the_symvers_file_is_empty: X86_64 ThinDist => ["crc.not-listed"]
+    the_symvers_file_is_empty: X86_64 ThinDist => ["crc.not-listed", "loader.exports"]
         at "ring_next" saying "lib/.ring.o.cmd has its CRC, vmlinux.symvers does not list it";
-    the_symvers_file_is_a_line_short: ARM64 Thin => ["crc.not-listed"]
+    the_symvers_file_is_a_line_short: ARM64 Thin => ["crc.not-listed", "loader.exports"]
         at "copy_words" saying "vmlinux.symvers does not list it";
     the_symvers_file_lists_a_symbol_twice: RISCV ThinDist => ["crc.not-listed"]
         at "early_map" saying "vmlinux.symvers lists it more than once";
@@ -51,8 +51,14 @@ broken! {
         at "ring_next" saying "__kcrctab of vmlinux has 0x00000007, vmlinux.symvers 0x1a289255";
     a_symbol_is_not_in_the_export_file: LOONGARCH None => ["crc.differs"]
         at "ring_next" saying ".vmlinux.export.c has no CRC";
-    vmlinux_is_linked_without_a_crc: X86_64 Thin => ["crc.differs", "crc.not-listed"]
-        at "copy_words" saying "__kcrctab of vmlinux has no CRC";
+    vmlinux_is_linked_without_a_crc: X86_64 Thin => ["crc.differs"]
+        at "wake_up_one" saying "__kcrctab of vmlinux has no CRC";
+    two_crcs_of_vmlinux_trade_places: ARM64 ThinDist => ["crc.differs"]
+        at "ring_next" saying "vmlinux.symvers 0x1a289255";
+    a_module_exports_another_crc: LOONGARCH None => ["crc.differs"]
+        at "m_register" saying "__kcrctab of drivers/m/m.ko has 0x00000007, Module.symvers";
+    a_module_asks_for_another_crc_than_it_was_built_with: RISCV Thin => ["crc.differs"]
+        at "drivers/m/m.ko" saying "system_state: its version table has 0x00000007";
     modules_are_built_against_earlier_crcs: ARM64 ThinDist => ["crc.differs"]
         at "ring_next" saying "Module.symvers has 0x00000007, vmlinux.symvers 0x1a289255";
     a_module_is_of_an_earlier_build: X86_64 ThinDist => ["crc.differs"]
@@ -208,10 +214,46 @@ fn a_symbol_is_not_in_the_export_file(tree: &mut Tree) {
 fn vmlinux_is_linked_without_a_crc(tree: &mut Tree) {
     let whole = tree.text(".vmlinux.export.c");
     tree.edit(".vmlinux.export.c", |text| {
-        text.replace("SYMBOL_CRC(copy_words, ", "SYMBOL_CRC(copied_words, ")
+        let kept = text
+            .lines()
+            .filter(|line| !line.starts_with("SYMBOL_CRC(copy_words, "));
+        kept.map(|line| format!("{line}\n")).collect()
     });
     tree.make(Step::Vmlinux, Recipes::default());
     tree.write(".vmlinux.export.c", whole);
+}
+
+/// Each label still has its own value, but the module loader goes by the place.
+fn two_crcs_of_vmlinux_trade_places(tree: &mut Tree) {
+    let whole = tree.text(".vmlinux.export.c");
+    tree.edit(".vmlinux.export.c", |text| {
+        let crcs: Vec<&str> = text.lines().filter(|l| l.contains("SYMBOL_CRC(")).collect();
+        let (one, other) = (crcs[2], crcs[3]);
+        assert!(other.contains("ring_next"), "{other}");
+        text.replace(&format!("{one}\n{other}"), &format!("{other}\n{one}"))
+    });
+    tree.make(Step::Vmlinux, Recipes::default());
+    tree.write(".vmlinux.export.c", whole);
+}
+
+fn a_module_exports_another_crc(tree: &mut Tree) {
+    let whole = tree.text("drivers/m/.one.o.cmd");
+    tree.edit("drivers/m/.one.o.cmd", |text| {
+        let (before, _) = text.split_once("#SYMVER m_register ").unwrap();
+        format!("{before}#SYMVER m_register 0x00000007\n")
+    });
+    tree.make(Step::Modules, Recipes::default());
+    tree.write("drivers/m/.one.o.cmd", whole);
+}
+
+/// The module does not use the symbol, but its table has it.
+fn a_module_asks_for_another_crc_than_it_was_built_with(tree: &mut Tree) {
+    link_modules_after(tree, |tree| {
+        tree.edit("Module.symvers", |text| {
+            let at = text.find("\tsystem_state\t").unwrap();
+            format!("{}0x00000007{}", &text[..at - 10], &text[at..])
+        });
+    });
 }
 
 fn modules_are_built_against_earlier_crcs(tree: &mut Tree) {

@@ -7,7 +7,7 @@ use klto::model::cell::LtoMode;
 use klto::model::facts::NameTable;
 use klto::tree::collect::cmd_file::Roots;
 use klto::tree::collect::{
-    archive, bitcode, build_log, cmd_file, compile_commands, elf, kconfig, symvers,
+    archive, bitcode, build_log, cmd_file, compile_commands, elf, image, kconfig, loader, symvers,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -85,8 +85,10 @@ fn parse_with_all(bytes: &[u8]) {
     }
     let _ = bitcode::read_index(bytes);
     let _ = elf::parse_object(bytes, &names);
-    let _ = elf::linked_crcs(bytes, &names);
-    let _ = elf::unresolved_promotions(bytes, &names);
+    let _ = image::read_vmlinux(bytes, Some("7.2.0"), &names);
+    let _ = image::read_vmlinux_o(bytes, &names);
+    let _ = image::initcall_script(&text, &names);
+    let _ = loader::module_tables(bytes, &names);
     let _ = archive::parse(bytes, &names);
     let _ = cmd_file::parse(bytes, &Roots::default(), &names);
     let _ = compile_commands::parse(bytes, &Roots::default(), &names);

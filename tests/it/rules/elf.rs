@@ -44,7 +44,23 @@ broken! {
     one_object_is_assembled_with_hardware_floats: LOONGARCH ThinDist => ["elf.flags"]
         at "arch/ARCH/kernel/entry.o" saying "e_flags are 0x43";
     the_back_end_was_given_the_stub_of_an_unused_member: LOONGARCH ThinDist => ["elf.no-symbols"]
-        at "init/version.thinlto-native.o" saying "no global symbol, where its IR defines 1, 'synthetic_banner' first";
+        at "init/version.thinlto-native.o" saying "no global symbol, where its IR defines 1, 'linux_banner' first";
+    an_object_is_cut_to_its_header: X86_64 ThinDist => ["elf.damaged"]
+        at "arch/ARCH/kernel/entry.o" saying "ELF file";
+    an_object_has_lost_its_sections: ARM64 ThinDist => ["elf.damaged"]
+        at "arch/ARCH/kernel/entry.o" saying "ELF file without sections";
+    an_object_is_a_program: RISCV ThinDist => ["elf.type"]
+        at "lib/copy.o" saying "is a program, expected an object";
+    vmlinux_is_linked_as_an_object: LOONGARCH Thin => ["elf.type"]
+        at "vmlinux" saying "is an object, expected a program";
+    vmlinux_is_stripped: ARM64 Thin => ["elf.stripped"]
+        at "vmlinux" saying "it has no symbols";
+    vmlinux_o_is_stripped: X86_64 None => ["elf.stripped"]
+        at "vmlinux.o" saying "it has no symbols";
+    vmlinux_is_of_another_release: RISCV None => ["elf.release"]
+        at "vmlinux" saying "neither linux_banner nor init_uts_ns names 7.2.0";
+    vmlinux_is_another_program: X86_64 ThinDist => ["elf.release", "loader.exports", "symbols.initcalls"]
+        at "vmlinux" saying "neither linux_banner nor init_uts_ns names 7.2.0";
     an_object_is_compiled_on_after_the_front_end: X86_64 Thin => ["elf.kind"]
         at "lib/ring.o" saying "is machine code; its command has -flto=thin";
     an_object_of_a_module_is_compiled_on_after_the_front_end: X86_64 ThinDist => ["elf.kind"]
@@ -59,6 +75,62 @@ fn compile_in_place(tree: &Tree, object: &str) {
         let compile = "clang-22 -Wno-override-module -x ir -c";
         tree.shell(&format!(
             "{compile} {object} -o native && mv native {object}"
+        ));
+    });
+}
+
+fn an_object_is_cut_to_its_header(tree: &mut Tree) {
+    tree.truncate(&format!("arch/{}/kernel/entry.o", tree.src()), 64);
+}
+
+/// `e_shoff`, `e_shnum` and `e_shstrndx` are 0.
+fn an_object_has_lost_its_sections(tree: &mut Tree) {
+    let object = format!("arch/{}/kernel/entry.o", tree.src());
+    let mut header = tree.read(&object)[..64].to_vec();
+    header[0x28..0x30].fill(0);
+    header[0x3c..0x40].fill(0);
+    tree.write(&object, header);
+}
+
+fn an_object_is_a_program(tree: &mut Tree) {
+    tree.keeping_time("lib/copy.o", || {
+        tree.shell("ld.lld-22 -e 0 --unresolved-symbols=ignore-all -o program lib/copy.o && mv program lib/copy.o");
+    });
+}
+
+fn vmlinux_is_linked_as_an_object(tree: &mut Tree) {
+    tree.keeping_time("vmlinux", || {
+        tree.shell("ld.lld-22 -r -o vmlinux vmlinux.o .vmlinux.export.o");
+    });
+}
+
+fn vmlinux_is_stripped(tree: &mut Tree) {
+    tree.keeping_time("vmlinux", || {
+        tree.shell("llvm-strip-22 vmlinux");
+    });
+}
+
+fn vmlinux_o_is_stripped(tree: &mut Tree) {
+    tree.keeping_time("vmlinux.o", || {
+        tree.shell("llvm-objcopy-22 --strip-all-gnu vmlinux.o");
+    });
+}
+
+fn vmlinux_is_of_another_release(tree: &mut Tree) {
+    let mut vmlinux = tree.read("vmlinux");
+    let banner = b"Linux version 7.2.0 ";
+    let mut windows = vmlinux.windows(banner.len());
+    let at = windows.position(|text| text == banner).unwrap();
+    vmlinux[at + 16] = b'1';
+    tree.write("vmlinux", vmlinux);
+}
+
+fn vmlinux_is_another_program(tree: &mut Tree) {
+    tree.keeping_time("vmlinux", || {
+        let source = "printf '.globl _start\n_start: .long 0\n'";
+        let assemble = "clang-22 --target=x86_64-linux-gnu -c -x assembler -o other.o -";
+        tree.shell(&format!(
+            "{source} | {assemble} && ld.lld-22 -o vmlinux other.o"
         ));
     });
 }

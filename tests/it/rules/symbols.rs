@@ -9,15 +9,64 @@ broken! {
     the_thin_link_runs_as_the_final_link: X86_64 ThinDist => ["symbols.lost"]
         at "virt/kvm/vcpu.thinlto-native.o" saying "'vcpu_stop' first";
     a_cache_answers_with_another_object: ARM64 ThinDist => ["symbols.lost"]
-        at "init/version.thinlto-native.o" saying "lacks 1 of 1 symbols, 'synthetic_banner' first";
+        at "init/version.thinlto-native.o" saying "lacks 1 of 1 symbols, 'linux_banner' first";
     the_back_end_compiles_another_input: RISCV ThinDist => ["symbols.lost", "flags.backend-command"]
-        at "init/version.thinlto-native.o" saying "'synthetic_banner' first";
+        at "init/version.thinlto-native.o" saying "'linux_banner' first";
     an_object_is_compiled_with_the_index_of_another_link: X86_64 ThinDist => ["symbols.promotion-unresolved"]
         at "kernel/sched/core.thinlto-native.o" saying "refers to 'ring_step.llvm.";
     vmlinux_o_is_linked_from_other_natives: RISCV ThinDist => ["symbols.promotion-unresolved"]
         at "vmlinux.o" saying "'ring_step.llvm.";
     the_back_end_names_promoted_locals_otherwise: LOONGARCH ThinDist => ["symbols.promotion-unresolved"]
         at "init/main.thinlto-native.o" saying "refers to 'ring_step.llvm.";
+    the_script_lost_an_initcall: X86_64 ThinDist => ["symbols.initcalls"]
+        at "vmlinux.o" saying "its linker script lacks 1 initcalls, '__initcall__kmod_core__1_2_schedule_hint6' first";
+    the_script_has_another_order: ARM64 Thin => ["symbols.initcalls"]
+        at "vmlinux" saying "it has '__initcall__kmod_core__1_2_schedule_hint6' before '__initcall__kmod_early__1_2_early_map6'";
+    the_script_names_an_initcall_twice: RISCV Thin => ["symbols.initcalls"]
+        at "vmlinux.o" saying "its linker script has '__initcall__kmod_ring__1_2_ring_next6' twice";
+    vmlinux_lost_an_initcall: LOONGARCH None => ["symbols.initcalls"]
+        at "vmlinux" saying "it lacks 1 initcalls, '__initcall__kmod_ring__1_2_ring_next6' first";
+}
+
+/// The kernel is right: the script was cut after the link.
+fn the_script_lost_an_initcall(tree: &mut Tree) {
+    tree.edit(".tmp_initcalls.lds", |text| {
+        let kept = text.lines().filter(|line| !line.contains("schedule_hint"));
+        kept.map(|line| format!("{line}\n")).collect()
+    });
+}
+
+/// The script is made from a list that is not in the order of the archive.
+fn the_script_has_another_order(tree: &mut Tree) {
+    tree.make(
+        Step::VmlinuxO,
+        Recipes {
+            initcalls: |mut calls| {
+                calls.swap(0, 1);
+                calls
+            },
+            ..Recipes::default()
+        },
+    );
+}
+
+fn the_script_names_an_initcall_twice(tree: &mut Tree) {
+    tree.make(
+        Step::VmlinuxO,
+        Recipes {
+            initcalls: |mut calls| {
+                calls.push(calls[2]);
+                calls
+            },
+            ..Recipes::default()
+        },
+    );
+}
+
+fn vmlinux_lost_an_initcall(tree: &mut Tree) {
+    tree.keeping_time("vmlinux", || {
+        tree.shell("llvm-objcopy-22 --strip-symbol=__initcall__kmod_ring__1_2_ring_next6 vmlinux");
+    });
 }
 
 /// Without `-r` the linker keeps what the entry point needs, and the rest is local or gone.

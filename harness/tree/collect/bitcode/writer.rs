@@ -199,7 +199,10 @@ pub(super) fn ir_object() -> Vec<u8> {
         module.id(5).vbr(6, 1000).fixed(3, 5);
         module.record(8, &[0, 12, 1, u64::MAX, 7, 100, 200, 300, 400, 500, 600]);
         module.block(20, 4, |summary| {
-            summary.record(20, &[1]);
+            summary
+                .record(20, &[1])
+                .record(1, &[1, 2])
+                .record(7, &[2, 2, 1]);
         });
         module.record(17, &HASH);
     });
@@ -237,7 +240,10 @@ pub(super) fn index() -> Vec<u8> {
             summary
                 .record(10, &[12])
                 .record(20, &[1129])
-                .record(16, &[1, 2, 3]);
+                .record(16, &[1, 2, 3])
+                .record(5, &[1, 0, 3])
+                .record(8, &[2, 0, 3])
+                .record(6, &[3, 300, 3]);
         });
     });
     file.blob_block(23, b"");

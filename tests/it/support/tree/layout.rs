@@ -210,6 +210,13 @@ const fn export_gpl(symbol: &'static str, namespace: &'static str) -> Export {
     }
 }
 
+/// The calls at start of the objects, in link order, without their level, which is 6.
+pub const INITCALLS: [&str; 3] = [
+    "kmod_early__1_2_early_map",
+    "kmod_core__1_2_schedule_hint",
+    "kmod_ring__1_2_ring_next",
+];
+
 /// Every object, in link order.
 pub fn units(target: &Target) -> Vec<Unit> {
     const NAMED: &str = r#"-DVCPU_NAME='"it'\''s vcpu #1"'"#;

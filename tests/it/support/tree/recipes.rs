@@ -26,10 +26,14 @@ pub struct Recipes {
     pub vmlinux_a: &'static [&'static str],
     /// `cmd_ld_vmlinux.o`: the archive that is linked whole.
     pub linked: &'static str,
+    /// `cmd_gen_initcalls_lds`: from the calls at start in link order to those in the script.
+    pub initcalls: fn(Vec<&str>) -> Vec<&str>,
     /// `.vmlinux.objs`: the archive that it lists.
     pub objs_from: &'static str,
     /// `extract_crcs_for_object` of modpost: from an object to its `.cmd` file.
     pub crcs_of: fn(&str) -> String,
+    /// `.mod.c` of a module: its `MODULE_INFO` lines.
+    pub modinfo: fn(Vec<&str>) -> Vec<&str>,
     /// `to_cmdfile` of `gen_compile_commands.py`: from a member of `vmlinux.a` to the
     /// `.cmd` file whose command names the source. Mended: [`dot_cmd`] in 7.2.
     pub entry_source: fn(&str) -> String,
@@ -51,8 +55,10 @@ impl Default for Recipes {
             listed: |object, index| index.iter().any(|line| line == object),
             vmlinux_a: &["cDPrS", "--thin"],
             linked: "vmlinux.a",
+            initcalls: |calls| calls,
             objs_from: "vmlinux.a",
             crcs_of: front_cmd,
+            modinfo: |entries| entries,
             entry_source: front_cmd,
             entry_command: front_cmd,
             entries_of_modules: true,

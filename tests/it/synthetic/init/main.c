@@ -13,5 +13,5 @@ void start_kernel(void)
 	early_map((unsigned long)words);
 	copy_words(words[0], words[1], 4);
 	wake_up_one(&run_queue);
-	system_state = schedule_hint() + vcpu_run(&run_queue) + synthetic_banner[0];
+	system_state = schedule_hint() + vcpu_run(&run_queue) + linux_banner[0];
 }

@@ -2,4 +2,4 @@
 /* Data without code, and no reference to another object. */
 #include <linux/synthetic.h>
 
-const char synthetic_banner[] = "klto's synthetic tree";
+const char linux_banner[] = "Linux version 7.2.0 (klto's synthetic tree)";

@@ -13,3 +13,4 @@ unsigned int ring_next(struct ring *ring)
 	return ring_step(ring);
 }
 EXPORT(ring_next);
+INITCALL(ring_next, 6, kmod_ring__1_2_ring_next);

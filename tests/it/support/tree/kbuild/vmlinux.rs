@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::super::layout::{MODULE, Place};
+use super::super::layout::{Export, INITCALLS, MODULE, Place};
 use super::super::recipes::native;
 use super::super::toolchain::{AR, CLANG, LLD, run};
 use super::{Kbuild, remove, write};
@@ -106,17 +106,21 @@ impl Kbuild {
     }
 
     pub(super) fn vmlinux_o(&self) -> Result<(), String> {
+        const SCRIPT: &str = ".tmp_initcalls.lds";
         let mut args = self.ldflags();
+        args.extend(["-r", "-o", "vmlinux.o"].map(str::to_owned));
+        if self.lto() {
+            let calls = (self.recipes.initcalls)(INITCALLS.to_vec());
+            let lines = calls
+                .iter()
+                .map(|call| format!("\t\t*(.initcall6.init..{call}) ;\n"));
+            let lines: String = lines.collect();
+            let script = format!("SECTIONS {{\n\t.initcall6.init : {{\n{lines}\t}}\n}}\n");
+            write(&self.out.join(SCRIPT), &script);
+            args.extend(["-T", SCRIPT].map(str::to_owned));
+        }
         args.extend(
-            [
-                "-r",
-                "-o",
-                "vmlinux.o",
-                "--whole-archive",
-                self.recipes.linked,
-                "--no-whole-archive",
-            ]
-            .map(str::to_owned),
+            ["--whole-archive", self.recipes.linked, "--no-whole-archive"].map(str::to_owned),
         );
         let command = format!("savedcmd_vmlinux.o := {LLD} {}\n", args.join(" "));
         write(&self.out.join(".vmlinux.o.cmd"), &command);
@@ -136,8 +140,7 @@ impl Kbuild {
 
         let mut symvers = String::new();
         let mut module_symvers = String::new();
-        let mut export_c = "#include <linux/export-internal.h>\n\n".to_owned();
-        let mut crcs_c = "\n".to_owned();
+        let mut of_vmlinux = Vec::new();
         for unit in &self.units {
             for export in &unit.exports {
                 let (crcs, module) = match unit.place {
@@ -159,21 +162,13 @@ impl Kbuild {
                 module_symvers.push_str(&line);
                 if unit.place != Place::Module {
                     symvers.push_str(&line);
-                    let _ = write!(
-                        export_c,
-                        "KSYMTAB_DATA({symbol}, \"{}\");\nSYMBOL_FLAGS({symbol}, 0x00);\n",
-                        export.namespace
-                    );
-                    let _ = writeln!(crcs_c, "SYMBOL_CRC({symbol}, {crc:#010x});");
+                    of_vmlinux.push((export, crc));
                 }
             }
         }
         write(&out.join("vmlinux.symvers"), &symvers);
         write(&out.join("Module.symvers"), &module_symvers);
-        write(
-            &out.join(".vmlinux.export.c"),
-            &format!("{export_c}{crcs_c}#include <linux/module.h>\n"),
-        );
+        write(&out.join(".vmlinux.export.c"), &export_tables(of_vmlinux));
         Ok(())
     }
 
@@ -211,14 +206,23 @@ impl Kbuild {
     pub(super) fn modules(&self) -> Result<(), String> {
         let out = &self.out;
         let mut versions = String::new();
+        let crcs = self.read_crcs(&self.listed(&format!("{MODULE}.mod")))?;
         for line in self.listed("Module.symvers") {
             let fields: Vec<&str> = line.split('\t').collect();
             if let [crc, symbol, "vmlinux", ..] = fields[..] {
                 let _ = writeln!(versions, "\t{{ {crc}, \"{symbol}\" }},");
             }
         }
+        let own = self.units.iter().filter(|unit| unit.place == Place::Module);
+        let own = own.flat_map(|unit| &unit.exports);
+        let own = own.map(|export| (export, crcs.get(&*export.symbol).copied().unwrap_or(0)));
+        let tables = export_tables(own.collect());
+        let modinfo = (self.recipes.modinfo)(MODINFO.to_vec()).join("\\0");
         let mod_c = format!(
-            "struct version {{ unsigned long crc; char name[64 - sizeof(long)]; }};\n\
+            "{tables}\
+             static const char modinfo[]\n\
+             __attribute__((used, section(\".modinfo\"))) = \"{modinfo}\";\n\
+             struct version {{ unsigned long crc; char name[64 - sizeof(long)]; }};\n\
              static const struct version versions[]\n\
              __attribute__((used, section(\"__versions\"))) = {{\n{versions}}};\n"
         );
@@ -255,4 +259,28 @@ impl Kbuild {
         self.say("make[1]: Leaving directory 'build'");
         Ok(())
     }
+}
+
+/// What the module says of itself.
+const MODINFO: [&str; 3] = [
+    "license=GPL",
+    "import_ns=RINGS",
+    "vermagic=7.2.0 SMP mod_unload modversions ",
+];
+
+/// What modpost writes for the table of exports, sorted as the linker script of the kernel does.
+fn export_tables(mut exports: Vec<(&Export, u32)>) -> String {
+    exports.sort_by(|a, b| a.0.symbol.cmp(&b.0.symbol));
+    let mut entries = String::new();
+    let mut crcs = String::new();
+    for (export, crc) in exports {
+        let (symbol, namespace) = (&export.symbol, export.namespace);
+        let flags = u8::from(export.licence == "EXPORT_SYMBOL_GPL");
+        let _ = write!(
+            entries,
+            "KSYMTAB_DATA({symbol}, \"{namespace}\");\nSYMBOL_FLAGS({symbol}, {flags:#04x});\n"
+        );
+        let _ = writeln!(crcs, "SYMBOL_CRC({symbol}, {crc:#010x});");
+    }
+    format!("#include <linux/export-internal.h>\n\n{entries}\n{crcs}#include <linux/module.h>\n")
 }

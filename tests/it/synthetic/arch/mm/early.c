@@ -9,3 +9,4 @@ void early_map(unsigned long start)
 	mapped = start;
 }
 EXPORT(early_map);
+INITCALL(early_map, 6, kmod_early__1_2_early_map);

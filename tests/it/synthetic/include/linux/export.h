@@ -10,3 +10,14 @@
 	    "	.balign 8\n"                             \
 	    "	.quad " #symbol "\n"                     \
 	    "	.previous\n")
+
+/*
+ * INITCALL(function, level, call) puts a call at start into a section of its own, which the
+ * script for the link of vmlinux.o names.
+ */
+#define INITCALL(function, level, call)                  \
+	asm("	.section .initcall" #level ".init.." #call ", \"a\"\n" \
+	    "	.balign 8\n"                             \
+	    "__initcall__" #call #level ":\n"            \
+	    "	.quad " #function "\n"                   \
+	    "	.previous\n")

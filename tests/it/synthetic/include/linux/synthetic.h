@@ -10,7 +10,7 @@ struct ring {
 };
 
 extern int system_state;
-extern const char synthetic_banner[];
+extern const char linux_banner[];
 
 unsigned int ring_next(struct ring *ring);
 int schedule_hint(void);

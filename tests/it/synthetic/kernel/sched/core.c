@@ -12,6 +12,7 @@ int schedule_hint(void)
 	return hints++;
 }
 EXPORT(schedule_hint);
+INITCALL(schedule_hint, 6, kmod_core__1_2_schedule_hint);
 
 void wake_up_one(struct ring *queue)
 {

@@ -1,0 +1,243 @@
+//! Reads `vmlinux.o` and `vmlinux`: whether each is the kernel of this build tree, and the tables
+//! that rules look at. Called by `collect`.
+
+use std::collections::BTreeMap;
+
+use memchr::memmem;
+use object::elf::{FileHeader32, FileHeader64};
+use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
+use object::{Endianness, ReadRef, SymbolIndex};
+
+use super::elf::{PROMOTED, header, is_32, symbol_names};
+use super::loader;
+use crate::model::facts::{Name, NameTable, Vmlinux, VmlinuxO};
+
+/// How kernels that were made for LTO, and all from 5.11 on, name the calls at start
+/// (`___initcall_name` in `include/linux/init.h`).
+pub(super) const INITCALL: &str = "__initcall__kmod_";
+
+/// Reads `vmlinux.o`; the linker script is another file.
+///
+/// # Errors
+/// Why the ELF file cannot be read.
+pub fn read_vmlinux_o<'data, R: ReadRef<'data>>(
+    data: R,
+    names: &NameTable,
+) -> Result<VmlinuxO, String> {
+    match is_32(data) {
+        true => read_vmlinux_o_as::<FileHeader32<Endianness>, R>(data, names),
+        false => read_vmlinux_o_as::<FileHeader64<Endianness>, R>(data, names),
+    }
+    .map_err(|error| format!("damaged ELF file: {error}"))
+}
+
+fn read_vmlinux_o_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    data: R,
+    names: &NameTable,
+) -> object::read::Result<VmlinuxO> {
+    let file = ElfFile::<H, R>::parse(data)?;
+    let names_of = symbol_names(&file)?;
+    let mut unresolved = Vec::new();
+    for symbol in file.elf_symbol_table().iter() {
+        if !symbol.is_undefined(file.endian()) {
+            continue;
+        }
+        if let Ok(name) = std::str::from_utf8(symbol.name(file.endian(), names_of)?)
+            && name.contains(PROMOTED)
+        {
+            unresolved.push(names.get_or_intern(name));
+        }
+    }
+    unresolved.sort_unstable_by(|a, b| names.resolve(a).cmp(names.resolve(b)));
+    Ok(VmlinuxO {
+        header: header(file.elf_header(), file.endian()),
+        symbols: file.elf_symbol_table().len(),
+        unresolved_promotions: unresolved,
+        initcall_script: None,
+    })
+}
+
+/// Reads `vmlinux`, and looks for `release` in it.
+///
+/// # Errors
+/// Why the ELF file cannot be read.
+pub fn read_vmlinux<'data, R: ReadRef<'data>>(
+    data: R,
+    release: Option<&str>,
+    names: &NameTable,
+) -> Result<Vmlinux, String> {
+    match is_32(data) {
+        true => read_vmlinux_as::<FileHeader32<Endianness>, R>(data, release, names),
+        false => read_vmlinux_as::<FileHeader64<Endianness>, R>(data, release, names),
+    }
+    .map_err(|error| format!("damaged ELF file: {error}"))
+}
+
+fn read_vmlinux_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    data: R,
+    release: Option<&str>,
+    names: &NameTable,
+) -> object::read::Result<Vmlinux> {
+    let file = ElfFile::<H, R>::parse(data)?;
+    let (endian, names_of) = (file.endian(), symbol_names(&file)?);
+    let mut versions = Vec::new();
+    let mut levels = BTreeMap::new();
+    let mut calls = Vec::new();
+    for (index, symbol) in file.elf_symbol_table().enumerate() {
+        let name = symbol.name(endian, names_of)?;
+        let address: u64 = symbol.st_value(endian).into();
+        if name.starts_with(INITCALL.as_bytes()) {
+            calls.push((address, name));
+        } else if is_level_mark(name) {
+            levels.insert(address, name);
+        } else if matches!(name, b"linux_banner" | b"init_uts_ns") {
+            versions.push(bytes_of(&file, index).unwrap_or_default());
+        }
+    }
+    calls.sort_unstable();
+    let mut initcalls: BTreeMap<(Option<u64>, bool), Vec<Name>> = BTreeMap::new();
+    for (address, name) in calls {
+        let level = levels.range(..=address).next_back();
+        // `INIT_CALLS_LEVEL` of `vmlinux.lds.h` has those of `6s` after those of `6`.
+        let is_sync = name.ends_with(b"s");
+        let of_level = initcalls.entry((level.map(|(address, _)| *address), is_sync));
+        let name = names.get_or_intern(String::from_utf8_lossy(name));
+        of_level.or_default().push(name);
+    }
+    Ok(Vmlinux {
+        header: header(file.elf_header(), endian),
+        symbols: file.elf_symbol_table().len(),
+        is_of_release: release
+            .map(|release| versions.iter().any(|bytes| names_release(bytes, release))),
+        exports: loader::exports(&file, names)?,
+        initcalls: initcalls.into_values().collect(),
+    })
+}
+
+/// Whether a symbol begins the calls of a level: `__initcall6_start`, `__con_initcall_start`.
+fn is_level_mark(symbol: &[u8]) -> bool {
+    let middle = symbol
+        .strip_prefix(b"__")
+        .and_then(|s| s.strip_suffix(b"_start"));
+    middle.is_some_and(|middle| {
+        let level = middle.strip_prefix(b"con_").unwrap_or(middle);
+        let level = level.strip_prefix(b"initcall");
+        level.is_some_and(|level| level.iter().all(u8::is_ascii_alphanumeric))
+    })
+}
+
+/// Whether text says that it is of a release: `Linux version 7.2.13 (…`, or the whole of a field
+/// of `struct new_utsname`.
+fn names_release(bytes: &[u8], release: &str) -> bool {
+    let in_banner = format!("Linux version {release} ");
+    let in_field = format!("\0{release}\0");
+    [in_banner, in_field]
+        .iter()
+        .any(|text| memmem::find(bytes, text.as_bytes()).is_some())
+}
+
+/// The initial bytes of a variable; only these are read.
+fn bytes_of<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    file: &ElfFile<'data, H, R>,
+    index: SymbolIndex,
+) -> Option<&'data [u8]> {
+    let (endian, symbols) = (file.endian(), file.elf_symbol_table());
+    let symbol = symbols.symbol(index).ok()?;
+    let section = symbols.symbol_section(endian, symbol, index).ok()??;
+    let section = file.elf_section_table().section(section).ok()?;
+    let (start, length) = section.file_range(endian)?;
+    let address: u64 = symbol.st_value(endian).into();
+    let offset = address.checked_sub(section.sh_addr(endian).into())?;
+    let size: u64 = symbol.st_size(endian).into();
+    if offset.checked_add(size)? > length {
+        return None;
+    }
+    file.data()
+        .read_bytes_at(start.checked_add(offset)?, size)
+        .ok()
+}
+
+/// The calls at start in each level of a linker script of `scripts/generate_initcall_order.pl`, as symbols:
+/// `*(.initcall6.init..kmod_main__12_34_foo)` stands for `__initcall__kmod_main__12_34_foo6`.
+pub fn initcall_script(text: &str, names: &NameTable) -> Vec<Vec<Name>> {
+    let calls = text.lines().filter_map(|line| {
+        let section = line.trim().strip_prefix("*(.")?.split_once(')')?.0;
+        let (section, call) = section.split_once(".init..")?;
+        let level = match section {
+            "con_initcall" => "con",
+            section => section.strip_prefix("initcall")?,
+        };
+        Some((level, format!("__initcall__{call}{level}")))
+    });
+    let mut levels: Vec<Vec<Name>> = Vec::new();
+    let mut last = None;
+    for (level, call) in calls {
+        if last.replace(level) != Some(level) {
+            levels.push(Vec::new());
+        }
+        let of_level = levels.last_mut().expect("a level has been pushed");
+        of_level.push(names.get_or_intern(call));
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(b"__initcall_start", true)]
+    #[case(b"__initcall6_start", true)]
+    #[case(b"__initcallrootfs_start", true)]
+    #[case(b"__con_initcall_start", true)]
+    #[case(b"__initcall_end", false)]
+    #[case(b"__initcall__kmod_x__1_2_f_start", false)]
+    #[case(b"__start_initcall", false)]
+    fn levels_have_their_marks(#[case] symbol: &[u8], #[case] expected: bool) {
+        assert_eq!(is_level_mark(symbol), expected);
+    }
+
+    #[rstest]
+    #[case::banner(b"Linux version 7.2.0 (a@b)", true)]
+    #[case::field(b"Linux\0\x007.2.0\0#1", true)]
+    #[case::longer(b"Linux version 7.2.0-rc1 (a@b)", false)]
+    #[case::longer_field(b"Linux\0\x007.2.0+\0#1", false)]
+    #[case::elsewhere(b"clang 7.2.0 ", false)]
+    fn a_release_is_found_as_a_whole(#[case] bytes: &[u8], #[case] expected: bool) {
+        assert_eq!(names_release(bytes, "7.2.0"), expected);
+    }
+
+    #[test]
+    fn the_script_names_calls_by_their_sections() {
+        let names = NameTable::with_hasher(Default::default());
+        let script = "SECTIONS {\n\
+                      \t.initcall6.init : {\n\
+                      \t\t*(.initcall6.init..kmod_main__12_34_foo) ;\n\
+                      \t\t*(.initcall6.init..kmod_other__1_2_baz) ;\n\
+                      \t}\n\
+                      \t.con_initcall.init : {\n\
+                      \t\t*(.con_initcall.init..kmod_8250__1_2_init) ;\n\
+                      \t}\n\
+                      \t.initcall6s.init : {\n\
+                      \t\t*(.initcall6s.init..kmod_last__5_6_bar) ;\n\
+                      \t\t*(.text) ;\n\
+                      \t}\n}\n";
+        let calls = initcall_script(script, &names);
+        let of_level = |calls: &Vec<Name>| -> Vec<String> {
+            let names = calls.iter().map(|call| names.resolve(call).to_owned());
+            names.collect()
+        };
+        assert_eq!(
+            calls.iter().map(of_level).collect::<Vec<_>>(),
+            [
+                vec![
+                    "__initcall__kmod_main__12_34_foo6",
+                    "__initcall__kmod_other__1_2_baz6"
+                ],
+                vec!["__initcall__kmod_8250__1_2_initcon"],
+                vec!["__initcall__kmod_last__5_6_bar6s"]
+            ]
+        );
+    }
+}
