@@ -1,6 +1,7 @@
 //! All integration tests: one program, so that what they share is compiled and linked once.
 
 mod boot;
+mod ci_scripts;
 mod cli;
 mod collect;
 mod diff;

@@ -1,0 +1,86 @@
+//! The scripts in `ci/` that keep things in the user's cache, as far as they go without a
+//! network: what they print, how they end, and what they leave.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::program::{Ended, finish};
+use rstest::rstest;
+use tempfile::TempDir;
+
+/// Runs `ci/toolchain` with this cache, and these programs before those of the system.
+fn toolchain(args: &[&str], cache: &Path, programs: &Path) -> Ended {
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/toolchain"));
+    command
+        .args(args)
+        .env("KLTO_CACHE", cache)
+        .env("PATH", format!("{}:{path}", programs.display()));
+    finish(&mut command)
+}
+
+fn write_program(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A cache with a toolchain that says that it is of this version.
+fn cache_with(version: &str) -> TempDir {
+    let cache = TempDir::new().unwrap();
+    let bin = cache.path().join("toolchain/23/usr/lib/llvm-23/bin");
+    for tool in ["clang", "ld.lld", "llvm-nm"] {
+        write_program(&bin.join(tool), &format!("echo {version}"));
+    }
+    cache
+}
+
+#[rstest]
+#[case::none(&[], "expected one argument, the version, found 0")]
+#[case::two(&["23", "24"], "expected one argument, the version, found 2")]
+#[case::word(&["latest"], "expected a version such as 23, found 'latest'")]
+#[case::minor(&["23.1"], "expected a version such as 23, found '23.1'")]
+#[case::path(&["../23"], "expected a version such as 23, found '../23'")]
+fn an_argument_that_is_no_version_is_a_usage_error(#[case] args: &[&str], #[case] says: &str) {
+    let cache = TempDir::new().unwrap();
+    let ended = toolchain(args, cache.path(), cache.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_cached_toolchain_is_printed_and_nothing_else() {
+    let cache = cache_with("clang version 23.1.4");
+    let ended = toolchain(&["23"], cache.path(), cache.path());
+    let folder = cache.path().join("toolchain/23/usr/lib/llvm-23/bin");
+    assert_eq!(ended.stdout, format!("{}/\n", folder.display()));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_cached_toolchain_that_does_not_run_is_not_used() {
+    let cache = cache_with("clang version 22.1.8");
+    let ended = toolchain(&["23"], cache.path(), cache.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let says = "expected version 23, found 'clang version 22.1.8'; remove ";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+}
+
+#[test]
+fn a_fetch_that_fails_leaves_no_toolchain() {
+    let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let apt = r#"case "$*" in *indextargets*) echo file:///nowhere;; *) echo "E: no network"; exit 100;; esac"#;
+    write_program(&programs.path().join("apt-get"), apt);
+    let folder = cache.path().join("toolchain");
+    let left = folder.join(".fetch.killed");
+    std::fs::create_dir_all(&left).unwrap();
+    let ended = toolchain(&["23"], cache.path(), programs.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let says = "cannot read sid experimental: E: no network";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    let names = std::fs::read_dir(&folder).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, [".lock"]);
+}
