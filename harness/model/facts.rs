@@ -357,6 +357,16 @@ impl ObjectFile {
             ObjectFile::Missing | ObjectFile::Empty | ObjectFile::Damaged(_) => None,
         }
     }
+
+    /// The global symbols that it defines, where they could be read.
+    #[must_use]
+    pub fn defined(&self) -> Option<&[Name]> {
+        match self {
+            ObjectFile::Ir(ir) => ir.defined.as_deref(),
+            ObjectFile::Elf(elf) => Some(&elf.defined),
+            ObjectFile::Missing | ObjectFile::Empty | ObjectFile::Damaged(_) => None,
+        }
+    }
 }
 
 impl CmdFile {

@@ -131,7 +131,7 @@ fn sizes(compared: &Compared, all: bool) -> String {
     }
     let _ = writeln!(
         out,
-        "{} of {} have another size; {} differ only in the hash of their promotion",
+        "{} of {} have another size; {} were promoted in one or both",
         sizes.functions.len(),
         counted(sizes.compared, "functions"),
         sizes.promoted

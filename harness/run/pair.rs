@@ -41,8 +41,7 @@ pub fn compare_trees(trees: [&Path; 2], tolerances: &Tolerances) -> Result<Compa
 
 fn read(dir: &Path) -> Result<Side, Error> {
     let tree = BuildTree::open(dir, None, None)?;
-    let (facts, linked) = rayon::join(|| collect::collect(&tree), || linked::read(&tree));
-    let facts = facts?;
+    let facts = collect::collect(&tree)?;
     if let Some(reason) = facts.unfinished() {
         return Err(Error::Unfinished {
             dir: dir.to_owned(),
@@ -53,7 +52,7 @@ fn read(dir: &Path) -> Result<Side, Error> {
     Ok(Side {
         identity: identity(&facts, arch, mode_of(&facts)),
         arch,
-        linked: linked?,
+        linked: linked::read(&tree, &facts)?,
         facts,
     })
 }

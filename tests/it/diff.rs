@@ -63,17 +63,61 @@ fn the_modes_of_one_kernel_are_equal(
 #[test]
 fn a_name_that_is_promoted_only_in_one_tree_is_not_a_difference() {
     let whole = Tree::pristine(X86_64, LtoMode::ThinDist);
-    let changed = Tree::pristine(X86_64, LtoMode::ThinDist);
-    let names = changed.shell("llvm-nm-22 vmlinux.o | sed -n 's/.* \\(ring_step.llvm.*\\)/\\1/p'");
+    let changed = with_plain_ring_step();
+    objcopy(&changed, "vmlinux.o", "--localize-symbol=ring_step");
+    assert_eq!(compare(&whole, &changed).differences, []);
+}
+
+/// From LLVM 23 on the kernel has in-process mode promote without a new name.
+#[rstest]
+#[case::function("ring_step", "--globalize-symbol=ring_step")]
+#[case::string(".str", "--add-symbol=.str=.rodata:0,object,global")]
+fn a_local_that_is_promoted_under_its_own_name_is_not_a_difference(
+    #[case] name: &str,
+    #[case] option: &str,
+) {
+    let whole = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let changed = with_plain_ring_step();
+    objcopy(&changed, "vmlinux.o", option);
+    let symbols = changed.shell("llvm-nm-22 -g vmlinux.o").stdout;
+    let is_it = |line: &str| line.ends_with(&format!(" {name}"));
+    assert!(symbols.lines().any(is_it), "{symbols}");
+    let compared = compare(&whole, &changed);
+    assert_eq!(compared.differences, []);
+    assert_eq!(
+        compared.sizes.promoted,
+        compare(&whole, &whole).sizes.promoted
+    );
+}
+
+/// A local of the same name in another object does not hide it.
+#[test]
+fn a_global_that_only_one_kernel_defines_is_a_difference() {
+    let whole = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let changed = with_plain_ring_step();
+    let head = format!("arch/{}/kernel/head.o", changed.src());
+    let add = "--add-symbol=ring_step=.text:0,function,global";
+    objcopy(&changed, &head, add);
+    let compared = compare(&whole, &changed);
+    assert_eq!(keys(&compared), BTreeSet::from(["diff.symbols"]));
+    assert_eq!(
+        first(&compared),
+        ("ring_step", "is only in the second tree")
+    );
+}
+
+/// A tree in which the promoted `ring_step()` has the name that it had as a local.
+fn with_plain_ring_step() -> Tree {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let names = tree.shell("llvm-nm-22 vmlinux.o | sed -n 's/.* \\(ring_step.llvm.*\\)/\\1/p'");
     let promoted = names.stdout.trim();
     assert!(!promoted.is_empty());
     objcopy(
-        &changed,
+        &tree,
         "vmlinux.o",
         &format!("--redefine-sym={promoted}=ring_step"),
     );
-    objcopy(&changed, "vmlinux.o", "--localize-symbol=ring_step");
-    assert_eq!(compare(&whole, &changed).differences, []);
+    tree
 }
 
 /// What is done to the second tree, the key, the item and the difference.

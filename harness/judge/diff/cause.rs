@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::Side;
-use crate::model::facts::{Facts, Name, Object, ObjectFile};
+use crate::model::facts::{Facts, Name, Object};
 use crate::tree::clang_options::code_options;
 
 /// What is known about the objects of both trees.
@@ -54,12 +54,7 @@ impl<'a> Causes<'a> {
     }
 
     fn note(&mut self, facts: &'a Facts, name: &'a str, object: &'a Object) {
-        let defined = match &object.file {
-            ObjectFile::Ir(ir) => ir.defined.as_deref(),
-            ObjectFile::Elf(elf) => Some(&elf.defined[..]),
-            ObjectFile::Missing | ObjectFile::Empty | ObjectFile::Damaged(_) => None,
-        };
-        for symbol in defined.unwrap_or_default() {
+        for symbol in object.file.defined().unwrap_or_default() {
             self.object_of.entry(facts.text(*symbol)).or_insert(name);
         }
         let base = name.rsplit('/').next().unwrap_or(name);

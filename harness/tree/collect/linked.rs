@@ -1,6 +1,8 @@
 //! Reads what the linker made: symbols, sizes and relocations of `vmlinux.o`; sections,
 //! initcalls and the entry of `vmlinux`. Called by `collect`.
 
+mod promoted;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use object::elf::{
@@ -14,14 +16,15 @@ use rustc_hash::FxHashMap;
 use super::BuildTree;
 use super::elf::{PROMOTED, is_32};
 use crate::model::error::Error;
+use crate::model::facts::Facts;
 use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
 
-/// Reads `vmlinux.o`, `vmlinux` and `modules.builtin.modinfo`.
+/// Reads `vmlinux.o`, `vmlinux` and `modules.builtin.modinfo` of the tree that has these facts.
 ///
 /// # Errors
 /// [`Error::NotABuildTree`] if one of the first two is missing or damaged,
 /// [`Error::Io`] if one cannot be read.
-pub fn read(tree: &BuildTree) -> Result<Linked, Error> {
+pub fn read(tree: &BuildTree, facts: &Facts) -> Result<Linked, Error> {
     let required = |file: &str| {
         tree.bytes(file)?.ok_or_else(|| Error::Unfinished {
             dir: tree.dir().to_owned(),
@@ -36,6 +39,7 @@ pub fn read(tree: &BuildTree) -> Result<Linked, Error> {
     let object = required("vmlinux.o")?;
     read_object(&object, &mut linked).map_err(|why| damaged("vmlinux.o", why))?;
     drop(object);
+    promoted::mark(tree, facts, &mut linked)?;
     let kernel = required("vmlinux")?;
     read_kernel(&kernel, &mut linked).map_err(|why| damaged("vmlinux", why))?;
     drop(kernel);

@@ -17,6 +17,7 @@ const HEADER_SIZE: usize = 76;
 
 /// A symbol's words: the name's offset and size, the IR name's, the comdat index, the flags.
 const SYMBOL_SIZE: usize = 24;
+const SYMBOL_IR_NAME: usize = 8;
 const SYMBOL_FLAGS: usize = 20;
 
 /// The symbols of a bitcode file in the linker's order, borrowed from the file.
@@ -32,6 +33,8 @@ pub struct SymbolTable<'a> {
 pub struct IrSymbol<'a> {
     /// The name as the object file will have it.
     pub name: &'a [u8],
+    /// As the IR has it: without the prefix of private symbols. Empty for inline assembly's.
+    pub ir_name: &'a [u8],
     pub undefined: bool,
     pub weak: bool,
     pub common: bool,
@@ -136,11 +139,15 @@ impl<'a> Iterator for Symbols<'a> {
 
     fn next(&mut self) -> Option<IrSymbol<'a>> {
         let symbol = self.symbols.next()?;
-        let (offset, size) = pair(symbol, 0);
+        let name = |at| {
+            let (offset, size) = pair(symbol, at);
+            range(self.strtab, offset, u64::from(size)).unwrap_or_default()
+        };
         let flags = word(symbol, SYMBOL_FLAGS).unwrap_or(0);
         let flag = |bit: u32| flags >> bit & 1 == 1;
         Some(IrSymbol {
-            name: range(self.strtab, offset, u64::from(size)).unwrap_or_default(),
+            name: name(0),
+            ir_name: name(SYMBOL_IR_NAME),
             undefined: flag(3),
             weak: flag(4),
             common: flag(5),
@@ -191,6 +198,7 @@ mod tests {
     fn none() -> IrSymbol<'static> {
         IrSymbol {
             name: b"",
+            ir_name: b"",
             undefined: false,
             weak: false,
             common: false,
@@ -238,6 +246,20 @@ mod tests {
             STRTAB
                 .as_ptr_range()
                 .contains(&table.iter().next().unwrap().name.as_ptr())
+        );
+    }
+
+    #[test]
+    fn a_private_symbol_has_no_prefix_in_the_ir() {
+        let mut symtab = symbol_table(3, 1, &[(0, 6, 0)]);
+        for (at, word) in [(84, 2u32), (88, 4)] {
+            symtab[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        let table = SymbolTable::read(&symtab, b".L.str").unwrap().unwrap();
+        let symbol = table.iter().next().unwrap();
+        assert_eq!(
+            (symbol.name, symbol.ir_name),
+            (&b".L.str"[..], &b".str"[..])
         );
     }
 
