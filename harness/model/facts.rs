@@ -265,14 +265,18 @@ pub struct Ir {
     pub initcalls: Option<Vec<Name>>,
 }
 
+/// How ThinLTO names a promoted local, unless it keeps its name: `name.llvm.<hash>`, by
+/// `ModuleSummaryIndex::getGlobalNameForLocal` of LLVM.
+pub const PROMOTED: &str = ".llvm.";
+
 /// What an ELF object says of itself.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Elf {
     pub header: ElfHeader,
     /// Global and weak symbols that it defines.
     pub defined: Vec<Name>,
-    /// Undefined `….llvm.<hash>` references.
-    pub promoted_undefined: Vec<Name>,
+    /// Undefined references of hidden visibility: those to promoted locals have it.
+    pub hidden_undefined: Vec<Name>,
     /// Its calls at start, as [`Ir::initcalls`].
     pub initcalls: Vec<Name>,
 }

@@ -174,9 +174,16 @@ fn a_native_object_is_read_as_llvm_reads_it(
         };
         let nm = tool(&tree, "llvm-nm-22", &[], &object);
         assert_eq!(resolve(&read.defined), names(&nm, "TDBRWVC"), "{object}");
-        let mut undefined = names(&nm, "Uwv");
-        undefined.retain(|name| name.contains(".llvm."));
-        assert_eq!(resolve(&read.promoted_undefined), undefined, "{object}");
+        let symbols = tool(&tree, "llvm-readelf-22", &["-sW"], &object);
+        let columns = symbols
+            .lines()
+            .map(|line| line.split_whitespace().collect());
+        let hidden = columns.filter_map(|columns: Vec<&str>| match columns[..] {
+            [.., "HIDDEN", "UND", name] => Some(name.to_owned()),
+            _ => None,
+        });
+        let hidden: BTreeSet<String> = hidden.collect();
+        assert_eq!(resolve(&read.hidden_undefined), hidden, "{object}");
         let header = tool(&tree, "llvm-readelf-22", &["-h"], &object);
         let flags = between(&header, "Flags:", "\n").unwrap().trim();
         let flags = flags.split(',').next().unwrap().trim_start_matches("0x");

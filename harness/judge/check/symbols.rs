@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, row};
-use crate::model::facts::{Elf, Facts, Name, ObjectFile};
+use crate::model::facts::{Elf, Facts, Name, ObjectFile, PROMOTED};
 use crate::model::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
@@ -28,7 +28,7 @@ const LOST: Rule = Rule {
 const UNRESOLVED: Rule = Rule {
     key: "symbols.promotion-unresolved",
     severity: Severity::Error,
-    invariant: "every reference to a promoted local (name.llvm.<hash>) has its definition",
+    invariant: "every reference to a promoted local has its definition, whether the local keeps its name or is renamed to name.llvm.<hash>",
     broken: "references name a promoted local that nothing defines",
     why: "objects and index disagree on the names of promoted locals: the final link fails",
     fix: "look for an option that changes promotion and is given only to the linker or only to the compiler (-mllvm), and for objects compiled with an old index",
@@ -89,10 +89,26 @@ fn unresolved(context: &Context, found: &mut Found) -> usize {
     let defined: FxHashSet<Name> = natives(facts)
         .flat_map(|(_, elf)| elf.defined.iter().copied())
         .collect();
+    // What the promoted locals were that have new names.
+    let renamed: FxHashSet<&str> = defined
+        .iter()
+        .filter_map(|name| Some(facts.text(*name).split_once(PROMOTED)?.0))
+        .collect();
+    let global: FxHashSet<Name> = facts
+        .objects
+        .iter()
+        .filter_map(|object| object.file.defined())
+        .flatten()
+        .copied()
+        .collect();
+    let is_promoted = |name: &Name| {
+        let text = facts.text(*name);
+        let is_known = || defined.contains(name) || renamed.contains(text);
+        text.contains(PROMOTED) || !global.contains(name) && is_known()
+    };
     let references = natives(facts).flat_map(|(native, elf)| {
-        elf.promoted_undefined
-            .iter()
-            .map(move |name| (native, *name))
+        let promoted = elf.hidden_undefined.iter().filter(|name| is_promoted(name));
+        promoted.map(move |name| (native, *name))
     });
     let looked_at = found.each(references, |found, (native, name)| {
         if !defined.contains(&name) {

@@ -157,7 +157,7 @@ structs! {
     Backend { native, file, cmd, summary, stale }
     Ir { triple, producer, hash, thin, summaries, defined, initcalls }
     IndexedModule { name, hash, summaries }
-    Elf { header, defined, promoted_undefined, initcalls }
+    Elf { header, defined, hidden_undefined, initcalls }
     VmlinuxO { header, symbols, unresolved_promotions, initcall_script }
     Vmlinux { header, symbols, is_of_release, exports, initcalls }
     Exported { symbol, crc, gpl_only }

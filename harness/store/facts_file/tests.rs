@@ -50,7 +50,7 @@ fn elf(names: &NameTable) -> ObjectFile {
     ObjectFile::Elf(Box::new(Elf {
         header: header(),
         defined: list(names, &["ring"]),
-        promoted_undefined: list(names, &["ring.llvm.1"]),
+        hidden_undefined: list(names, &["ring.llvm.1"]),
         initcalls: list(names, &["__initcall__kmod_a__1_2_b6"]),
     }))
 }

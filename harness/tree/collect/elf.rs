@@ -1,6 +1,6 @@
 //! Reads ELF objects through the `object` crate: header and symbols. Called by `collect`.
 
-use object::elf::{ET_REL, FileHeader32, FileHeader64};
+use object::elf::{ET_REL, FileHeader32, FileHeader64, STV_HIDDEN};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef, StringTable};
 
@@ -9,10 +9,6 @@ use crate::model::facts::{Elf, ElfHeader, NameTable, ObjectFile};
 
 /// The first bytes of every ELF file.
 pub const MAGIC: &[u8] = b"\x7fELF";
-
-/// How ThinLTO names a promoted local: `name.llvm.<hash>`, by
-/// `ModuleSummaryIndex::getGlobalNameForLocal` of LLVM.
-pub(super) const PROMOTED: &str = ".llvm.";
 
 /// Parses an object file that begins with [`MAGIC`].
 #[must_use]
@@ -71,7 +67,7 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(
         .symbols(endian, bytes, object::elf::SHT_SYMTAB)
         .map_err(damaged)?;
     let mut defined = Vec::new();
-    let mut promoted_undefined = Vec::new();
+    let mut hidden_undefined = Vec::new();
     let mut initcalls = Vec::new();
     for symbol in symbols.iter() {
         let name = symbol.name(endian, symbols.strings()).map_err(damaged)?;
@@ -81,8 +77,8 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(
         }
         let text = String::from_utf8_lossy(name);
         if symbol.is_undefined(endian) {
-            if text.contains(PROMOTED) {
-                promoted_undefined.push(names.get_or_intern(text));
+            if symbol.st_visibility() == STV_HIDDEN {
+                hidden_undefined.push(names.get_or_intern(text));
             }
             continue;
         }
@@ -97,7 +93,7 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(
     Ok(Elf {
         header: header(parsed, endian),
         defined,
-        promoted_undefined,
+        hidden_undefined,
         initcalls,
     })
 }

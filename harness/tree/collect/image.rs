@@ -8,9 +8,9 @@ use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef, SymbolIndex};
 
-use super::elf::{PROMOTED, header, is_32, symbol_names};
+use super::elf::{header, is_32, symbol_names};
 use super::loader;
-use crate::model::facts::{Name, NameTable, Vmlinux, VmlinuxO};
+use crate::model::facts::{Name, NameTable, PROMOTED, Vmlinux, VmlinuxO};
 
 /// How kernels that were made for LTO, and all from 5.11 on, name the calls at start
 /// (`___initcall_name` in `include/linux/init.h`).

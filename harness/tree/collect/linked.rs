@@ -14,10 +14,10 @@ use object::{Endianness, SectionIndex};
 use rustc_hash::FxHashMap;
 
 use super::BuildTree;
-use super::elf::{PROMOTED, is_32};
+use super::elf::is_32;
 use crate::model::error::Error;
-use crate::model::facts::Facts;
 use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
+use crate::model::facts::{Facts, PROMOTED};
 
 /// Reads `vmlinux.o`, `vmlinux` and `modules.builtin.modinfo` of the tree that has these facts.
 ///

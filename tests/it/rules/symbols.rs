@@ -3,7 +3,9 @@
 use super::case::broken;
 use crate::support::tree::Tree;
 use crate::support::tree::kbuild::Step;
+use crate::support::tree::layout::ARM64;
 use crate::support::tree::recipes::Recipes;
+use klto::model::cell::LtoMode;
 
 broken! {
     the_thin_link_runs_as_the_final_link: X86_64 ThinDist => ["symbols.lost"]
@@ -26,6 +28,8 @@ broken! {
         at "vmlinux.o" saying "its linker script has '__initcall__kmod_ring__1_2_ring_next6' twice";
     vmlinux_lost_an_initcall: LOONGARCH None => ["symbols.initcalls"]
         at "vmlinux" saying "it lacks 1 initcalls, '__initcall__kmod_ring__1_2_ring_next6' first";
+    one_back_end_does_not_rename_promoted_locals: ARM64 ThinDist => ["symbols.promotion-unresolved"]
+        at "init/main.thinlto-native.o" saying "refers to 'ring_step', which no object defines";
 }
 
 /// The kernel is right: the script was cut after the link.
@@ -67,6 +71,38 @@ fn vmlinux_lost_an_initcall(tree: &mut Tree) {
     tree.keeping_time("vmlinux", || {
         tree.shell("llvm-objcopy-22 --strip-symbol=__initcall__kmod_ring__1_2_ring_next6 vmlinux");
     });
+}
+
+/// From LLVM 23 on, each back end has an option for this.
+fn one_back_end_does_not_rename_promoted_locals(tree: &mut Tree) {
+    keep_the_name_of_ring_step(tree, "init/main.thinlto-native.o");
+}
+
+#[test]
+fn promoted_locals_that_keep_their_names_are_resolved() {
+    let tree = Tree::pristine(ARM64, LtoMode::ThinDist);
+    let references = |tree: &Tree| {
+        let (coverage, findings) = tree.check(&tree.facts(), &["symbols.promotion-unresolved"]);
+        assert_eq!(findings, []);
+        coverage[0].looked_at
+    };
+    let before = references(&tree);
+    for native in tree.members("vmlinux.a") {
+        keep_the_name_of_ring_step(&tree, &native);
+    }
+    assert!(before > 0);
+    assert_eq!(references(&tree), before);
+}
+
+fn keep_the_name_of_ring_step(tree: &Tree, native: &str) {
+    let find = format!("llvm-nm-22 {native} | sed -n 's/.* \\(ring_step.llvm.*\\)/\\1/p'");
+    let promoted = tree.shell(&find).stdout;
+    if let Some(promoted) = promoted.lines().next() {
+        let rename = format!("llvm-objcopy-22 --redefine-sym={promoted}=ring_step {native}");
+        tree.keeping_time(native, || {
+            tree.shell(&rename);
+        });
+    }
 }
 
 /// Without `-r` the linker keeps what the entry point needs, and the rest is local or gone.
