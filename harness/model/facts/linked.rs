@@ -23,8 +23,8 @@ pub struct Linked {
 }
 
 /// The symbols of one name: more than one, where several files have a static one. ThinLTO
-/// promotes `name` to `name.llvm.<hash>` where another module refers to it; the name here is
-/// without.
+/// makes `name` global where another module refers to it, mostly as `name.llvm.<hash>`; the name
+/// here is without.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Symbol {
     pub count: u32,
