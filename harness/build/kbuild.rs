@@ -59,6 +59,9 @@ pub struct Build<'a> {
     pub jobs: usize,
     /// What starts the compilers, if anything does.
     pub launcher: Option<&'a Launcher>,
+    /// Whether ccache keeps what the compilers make. Not of a rebuild: the clean build that it is
+    /// compared with would get the rebuild's own objects.
+    pub fills_cache: bool,
     /// The log to append all output to.
     pub log: &'a Path,
     pub deadline: Option<Instant>,
@@ -248,6 +251,9 @@ impl Build<'_> {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
+        }
+        if !self.fills_cache {
+            command = command.env("CCACHE_READONLY", "1");
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;
         let exit = process::run_logged(

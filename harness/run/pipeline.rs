@@ -288,6 +288,7 @@ impl AtWork<'_> {
             target: self.context.layout.target(),
             jobs: self.context.make_jobs,
             launcher: paths.launcher.as_ref(),
+            fills_cache: true,
             log: &paths.log,
             deadline: self.deadline,
             cancel: self.context.cancel,

@@ -331,6 +331,19 @@ fn what_a_kernel_records_of_its_build_is_the_same_for_each_build() {
     assert_eq!(shown(&stand.run(step).unwrap().findings), []);
 }
 
+/// A rebuild that compiles something wrong leaves it in ccache, under the key of what it read.
+#[test]
+fn a_clean_build_gets_no_object_that_the_rebuild_compiled() {
+    const CACHED: &str = "\t@key=$(O)/../cached-$$(cksum <two.c | cut -d' ' -f1); \
+                          if [ -e $$key ]; then cp $$key $@; exit; fi; \
+                          cat two.c $(wildcard $(O)/sum) >$@; \
+                          [ -n \"$$CCACHE_READONLY\" ] || cp $@ $$key\n";
+    let stand = Stand::new(Kernel::Tiny, &[("Makefile", "\t@cat two.c >$@\n", CACHED)]);
+    let step = "- { name: s, edits: [source], expect: [bytes-of-clean-build] }";
+    let differ = [("rebuild.differs", "sum"), ("rebuild.differs", "two.o")];
+    assert_eq!(shown(&stand.run(step).unwrap().findings), differ);
+}
+
 #[test]
 fn every_object_of_a_folder_is_expected_where_an_edit_names_one() {
     let stand = Stand::new(Kernel::Tiny, &[]);

@@ -10,6 +10,7 @@ use super::files::{do_damage, products};
 use super::rules;
 use super::{Damage, Intermediate, Step};
 use crate::build::dir_state::{DirState, mirror, remove_file};
+use crate::build::kbuild::Build;
 use crate::model::error::Error;
 
 /// The results of make in damaged trees.
@@ -124,7 +125,11 @@ impl ScenarioRun<'_> {
     /// Runs make again, unless the result for the same damage is already known: after a
     /// failed make, removing the damaged file usually leaves the state that its deletion left.
     fn repair(&mut self, step: &Step, repairs: &mut Repairs) -> Result<Repair, Error> {
-        let (dir, build) = (self.context.build.dir, self.context.build);
+        let build = Build {
+            fills_cache: false,
+            ..self.context.build
+        };
+        let dir = build.dir;
         let state = DirState::of(dir)?;
         let rewritten: DirState = DirState(
             state

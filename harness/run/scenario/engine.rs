@@ -216,6 +216,7 @@ impl<'a> ScenarioRun<'a> {
         let cell = self.cell();
         let build = Build {
             cell: &cell,
+            fills_cache: step.fresh,
             ..self.context.build
         };
         let made = self.make(&build, step, step.lto.is_some())?;
@@ -403,7 +404,11 @@ impl<'a> ScenarioRun<'a> {
         step: &Step,
     ) -> Result<Option<PathBuf>, Error> {
         remove_products(build.dir, self.context.prepared)?;
-        let made = self.make(build, step, false)?;
+        let build = Build {
+            fills_cache: true,
+            ..*build
+        };
+        let made = self.make(&build, step, false)?;
         if let Some(failure) = &made.failure {
             self.failed(failure, &made.log);
         }

@@ -155,6 +155,7 @@ impl Stand {
             target: self.target,
             jobs: 2,
             launcher: None,
+            fills_cache: true,
             log,
             deadline: None,
             cancel: &self.cancel,
