@@ -129,6 +129,10 @@ pub enum Damage {
     Deleted,
     Truncated,
     Garbage,
+    /// A `.cmd` file has only what fixdep wrote: make was killed before the recipe's next line.
+    TailLost,
+    /// A `.cmd` file lacks the last line that was appended to it after fixdep.
+    LastLineLost,
     Older,
     Newer,
 }
@@ -141,6 +145,8 @@ impl Damage {
             Damage::Deleted => "is deleted",
             Damage::Truncated => "is truncated to half",
             Damage::Garbage => "is overwritten with garbage",
+            Damage::TailLost => "has lost what was appended to it",
+            Damage::LastLineLost => "has lost its last line",
             Damage::Older => "is older than everything",
             Damage::Newer => "is newer than everything",
         }

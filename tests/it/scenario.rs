@@ -211,6 +211,14 @@ fn what_a_failed_make_leaves_is_made_of_once() {
 }
 
 #[test]
+fn no_make_is_spent_on_a_file_to_which_nothing_was_appended() {
+    let stand = Stand::new(Kernel::Tiny, &[]);
+    let steps = "- { name: f, damage: [tail-lost, last-line-lost], expect: [repaired] }";
+    assert_eq!(shown(&stand.run(steps).unwrap().findings), []);
+    assert_eq!(stand.makes(), 0);
+}
+
+#[test]
 fn what_a_failed_make_leaves_besides_is_seen() {
     let spoils = "\t@for object in $^; do test \"$$(tail -n 1 $$object)\" = end || \
                   { echo spoilt >$(O)/two.o; exit 1; }; done\n";

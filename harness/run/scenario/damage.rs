@@ -92,8 +92,12 @@ impl ScenarioRun<'_> {
             ),
         };
         self.step = format!("{object} {}", damage.name());
+        let mut is_damaged = false;
         for file in files {
-            do_damage(&dir.join(file), damage)?;
+            is_damaged |= do_damage(&dir.join(file), damage)?;
+        }
+        if !is_damaged {
+            return Ok(());
         }
         let mut repair = self.repair(step, repairs)?;
         let failed_first = matches!(repair, Repair::Fails(_));

@@ -126,17 +126,77 @@ pub(super) fn dependants(dir: &Path, before: &DirState, edit: &Edit) -> BTreeSet
         .collect()
 }
 
-pub(super) fn do_damage(path: &Path, damage: Damage) -> Result<(), Error> {
+/// Damages a file. Returns whether it can be damaged so.
+pub(super) fn do_damage(path: &Path, damage: Damage) -> Result<bool, Error> {
     let content = std::fs::read(path).map_err(Error::io(path, "read"))?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
+    let write = |content: &[u8]| write_file(path, content, 0o644, now);
     match damage {
-        Damage::Deleted => remove_file(path),
-        Damage::Truncated => write_file(path, &content[..content.len() / 2], 0o644, now),
-        Damage::Garbage => write_file(path, b"garbage \x00\xff\n", 0o644, now),
-        Damage::Older => set_modified(path, SOURCE_TIME),
-        Damage::Newer => set_modified(path, now),
+        Damage::Deleted => remove_file(path)?,
+        Damage::Truncated => write(&content[..content.len() / 2])?,
+        Damage::Garbage => write(b"garbage \x00\xff\n")?,
+        Damage::TailLost | Damage::LastLineLost => {
+            let Some(tail) = tail_of_cmd(&content) else {
+                return Ok(false);
+            };
+            let line = content.trim_ascii_end().iter().rposition(|b| *b == b'\n');
+            let line = line.map_or(0, |end| end + 1);
+            let kept = match damage {
+                Damage::TailLost => tail,
+                _ => line,
+            };
+            write(&content[..kept])?;
+        }
+        Damage::Older => set_modified(path, SOURCE_TIME)?,
+        Damage::Newer => set_modified(path, now)?,
+    }
+    Ok(true)
+}
+
+/// Where the lines of a `.cmd` file begin that were appended to what fixdep wrote, if there are
+/// any.
+fn tail_of_cmd(content: &[u8]) -> Option<usize> {
+    let last_of_fixdep = memchr::memmem::rfind(content, b"\n$(deps_")? + 1;
+    let end = last_of_fixdep + memchr::memchr(b'\n', &content[last_of_fixdep..])? + 1;
+    (!content[end..].trim_ascii().is_empty()).then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXDEP: &str =
+        "savedcmd_a.o := cc\n\ndeps_a.o := \\\n  a.h \\\n\na.o: $(deps_a.o)\n\n$(deps_a.o):\n";
+
+    /// What is left of a `.cmd` file; `None` if it cannot be damaged so.
+    fn left(content: &str, damage: Damage) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(".a.o.cmd");
+        std::fs::write(&file, content).unwrap();
+        let done = do_damage(&file, damage).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(done, text != content);
+        done.then_some(text)
+    }
+
+    #[test]
+    fn a_cmd_file_loses_what_was_appended_or_its_last_line() {
+        let full = format!("{FIXDEP}\nsaved_c_flags_a.o := -O2\n#SYMVER a 0x1\n#SYMVER b 0x2\n");
+        let tail_lost = left(&full, Damage::TailLost);
+        assert_eq!(tail_lost.as_deref(), Some(FIXDEP));
+        let line_lost = left(&full, Damage::LastLineLost).unwrap();
+        assert_eq!(format!("{line_lost}#SYMVER b 0x2\n"), full);
+    }
+
+    #[test]
+    fn a_file_without_a_tail_keeps_its_lines() {
+        for content in [FIXDEP, "savedcmd_a.o := ld\n", "", "a\nb\n"] {
+            for damage in [Damage::TailLost, Damage::LastLineLost] {
+                assert_eq!(left(content, damage), None, "{content}");
+            }
+        }
     }
 }
