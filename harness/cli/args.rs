@@ -107,8 +107,8 @@ pub struct Probe {
         allow_hyphen_values = true
     )]
     pub toolchain: String,
-    /// Scenarios to run after the build, comma-separated: noop, touch, flags, switch,
-    /// damage, clean, shuffle, location, or all. The build always comes first.
+    /// Scenarios to run after the build, comma-separated: noop, touch, flags, config,
+    /// shrink, switch, damage, clean, shuffle, location, or all. The build always comes first.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["build"])]
     pub scenario: Vec<String>,
     /// Extra objects for the miniature, comma-separated: 'long' (many objects with long

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Every scenario, in the order they are run.
-pub const SCENARIOS: [&str; 10] = [
-    "build", "noop", "touch", "flags", "switch", "damage", "clean", "shuffle", "location", "boot",
+pub const SCENARIOS: [&str; 12] = [
+    "build", "noop", "touch", "flags", "config", "shrink", "switch", "damage", "clean", "shuffle",
+    "location", "boot",
 ];
 
 /// The scenario that needs a whole kernel: a miniature cannot boot.

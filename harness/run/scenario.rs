@@ -16,7 +16,7 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
 use crate::input::yaml;
-use crate::model::cell::LtoMode;
+use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/run/scenarios");
@@ -51,6 +51,9 @@ pub struct Step {
     /// The mode to configure the tree for.
     #[serde(default)]
     pub lto: Option<LtoMode>,
+    /// How the configuration differs from the cell's, from this step on.
+    #[serde(default)]
+    pub config: Option<ConfigChange>,
     /// Where to build instead of in the tree itself.
     #[serde(default)]
     pub location: Option<Location>,
@@ -83,6 +86,33 @@ pub struct Step {
     #[serde(default)]
     pub shuffle: bool,
     pub expect: Vec<Expectation>,
+}
+
+/// How a configuration differs from the cell's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigChange {
+    /// Symbols to set to `y`, without `CONFIG_`.
+    #[serde(default)]
+    pub enable: Vec<String>,
+    /// Symbols to set to `n`, without `CONFIG_`.
+    #[serde(default)]
+    pub disable: Vec<String>,
+}
+
+impl ConfigChange {
+    /// The cell with this change.
+    #[must_use]
+    pub fn apply(&self, mut cell: Cell) -> Cell {
+        for (own, more, less) in [
+            (&mut cell.enable, &self.enable, &self.disable),
+            (&mut cell.disable, &self.disable, &self.enable),
+        ] {
+            own.retain(|symbol| !less.contains(symbol) && !more.contains(symbol));
+            own.extend_from_slice(more);
+        }
+        cell
+    }
 }
 
 /// How many jobs make runs.
@@ -277,6 +307,7 @@ pub fn by_name(name: &str) -> Result<Scenario, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::arch_table;
     use crate::model::cell::SCENARIOS;
 
     #[test]
@@ -299,6 +330,31 @@ mod tests {
         for name in names.iter().filter(|name| *name != "build") {
             assert_eq!(by_name(name).unwrap().name, *name);
         }
+    }
+
+    #[test]
+    fn a_change_of_the_configuration_replaces_what_the_cell_asks_for() {
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let change = ConfigChange {
+            enable: names(&["A", "C"]),
+            disable: names(&["B"]),
+        };
+        let changed = change.apply(Cell {
+            arch: arch_table::by_name("x86_64").unwrap().clone(),
+            config_name: String::new(),
+            base: String::new(),
+            enable: names(&["A", "B", "D"]),
+            disable: names(&["C", "E"]),
+            set: BTreeMap::new(),
+            lto: LtoMode::Thin,
+            toolchain_name: String::new(),
+            make: BTreeMap::new(),
+            goals: Vec::new(),
+            scenarios: Vec::new(),
+            timeout: std::time::Duration::ZERO,
+        });
+        assert_eq!(changed.enable, names(&["D", "A", "C"]));
+        assert_eq!(changed.disable, names(&["E", "B"]));
     }
 
     /// The plan of a run gives such cells a tree of their own.

@@ -277,6 +277,53 @@ fn what_a_failed_make_did_not_come_to_is_not_called_stale() {
     assert_eq!(keys, ["rebuild.failed"], "{:#?}", played.findings);
 }
 
+const CONFIG_ONCE: Break = (
+    "scripts/fake-kbuild",
+    "\tgrep '^CONFIG_' \"$out/.config\" >\"$out/include/config/auto.conf\"\n",
+    "\t[ -e \"$out/include/config/auto.conf\" ] || \
+     grep '^CONFIG_' \"$out/.config\" >\"$out/include/config/auto.conf\"\n",
+);
+
+#[rstest]
+#[case::seen(&[], &[])]
+#[case::not_seen(&[CONFIG_ONCE], &[
+    ("config.symbol", "CONFIG_ADDED"),
+    ("config.edited", "CONFIG_ADDED"),
+    ("rebuild.differs", "config"),
+])]
+fn a_changed_configuration_is_compared_with_a_clean_build_of_it(
+    #[case] breaks: &[Break],
+    #[case] found: &[(&str, &str)],
+) {
+    let stand = Stand::new(Kernel::Fake, breaks);
+    let step = "- { name: c, config: { enable: [ADDED] }, expect: [rules, facts-of-clean-build] }";
+    assert_eq!(shown(&stand.run(step).unwrap().findings), found);
+    assert_eq!(stand.makes(), 2);
+}
+
+/// The last step needs no clean build: the first build was one.
+#[test]
+fn each_step_changes_the_configuration_of_the_cell_and_not_of_the_step_before() {
+    const NEVER_BOTH: Break = (
+        "scripts/fake-kbuild",
+        "\techo 7.2.13 >",
+        "\tif grep -q CONFIG_A=y \"$out/.config\" && grep -q CONFIG_B=y \"$out/.config\"; then exit 1; fi\n\
+         \techo 7.2.13 >",
+    );
+    const STEPS: &str = "- { name: a, config: { enable: [A] }, expect: [facts-of-clean-build] }\n\
+                         - { name: b, config: { enable: [B] }, expect: [facts-of-clean-build] }\n\
+                         - { name: c, config: {}, expect: [facts-of-clean-build] }";
+    let stand = Stand::new(Kernel::Fake, &[NEVER_BOTH]);
+    assert_eq!(shown(&stand.run(STEPS).unwrap().findings), []);
+    assert_eq!(stand.makes(), 2 + 2 + 1);
+    let both = "- { name: ab, config: { enable: [A, B] }, expect: [rules] }";
+    let together = stand.run(both).unwrap().findings;
+    assert!(
+        together.iter().any(|f| f.key == "rebuild.failed"),
+        "{together:#?}"
+    );
+}
+
 #[test]
 fn what_follows_a_failed_step_is_skipped() {
     let stand = Stand::new(Kernel::Tiny, &[]);

@@ -40,7 +40,7 @@ impl ScenarioRun<'_> {
         let stage = self.context;
         let here = |file: &&Intermediate| {
             // If a file is missing that should be there, the rules of the first build report it.
-            file.lto.contains(&self.lto) && stage.build.dir.join(&file.file).is_file()
+            file.lto.contains(&self.variant.lto) && stage.build.dir.join(&file.file).is_file()
         };
         let files: Vec<&Intermediate> = stage
             .edit_targets

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use super::files::{copy_source, dependants, remove_products};
 use super::rules;
-use super::{Edit, EditTargets, Expectation, Jobs, Location, Scenario, Step, by_name};
+use super::{
+    ConfigChange, Edit, EditTargets, Expectation, Jobs, Location, Scenario, Step, by_name,
+};
 use crate::build::dir_state::{DirState, SOURCE_TIME, mirror, remove_file, set_modified};
 use crate::build::kbuild::{Build, BuildOutcome, Failure};
 use crate::judge::check;
@@ -95,7 +97,7 @@ impl ScenarioContext<'_> {
             step: String::new(),
             makes: 0,
             edited: Vec::new(),
-            lto: self.build.cell.lto,
+            variant: Variant::of_mode(self.build.cell.lto),
             clean_snapshots: self.clean_snapshots(),
             configs: BTreeMap::new(),
             outcome: ScenarioOutcome::default(),
@@ -108,14 +110,31 @@ impl ScenarioContext<'_> {
         Ok(run.outcome)
     }
 
-    fn clean_snapshots(&self) -> BTreeMap<LtoMode, Snapshot> {
+    fn clean_snapshots(&self) -> BTreeMap<Variant, Snapshot> {
         let others = self
             .clean_builds
             .iter()
             .map(|(mode, clean)| (*mode, clean.snapshot));
         let own = [(self.build.cell.lto, self.snapshot)];
         let all = others.chain(own);
-        all.map(|(mode, facets)| (mode, facets.clone())).collect()
+        all.map(|(mode, facets)| (Variant::of_mode(mode), facets.clone()))
+            .collect()
+    }
+}
+
+/// What a tree is configured for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Variant {
+    pub(super) lto: LtoMode,
+    config: ConfigChange,
+}
+
+impl Variant {
+    fn of_mode(lto: LtoMode) -> Variant {
+        Variant {
+            lto,
+            config: ConfigChange::default(),
+        }
     }
 }
 
@@ -128,11 +147,11 @@ pub(super) struct ScenarioRun<'a> {
     makes: usize,
     /// Files that were changed, with their original content.
     edited: Vec<(PathBuf, Vec<u8>)>,
-    pub(super) lto: LtoMode,
-    /// The snapshots of clean builds of the current sources, by mode.
-    pub(super) clean_snapshots: BTreeMap<LtoMode, Snapshot>,
-    /// The configurations that the tree had in modes other than the build's own.
-    configs: BTreeMap<LtoMode, Vec<u8>>,
+    pub(super) variant: Variant,
+    /// The snapshots of clean builds of the current sources.
+    pub(super) clean_snapshots: BTreeMap<Variant, Snapshot>,
+    /// The configurations that the tree had, other than that of the build.
+    configs: BTreeMap<Variant, Vec<u8>>,
     outcome: ScenarioOutcome,
 }
 
@@ -166,15 +185,15 @@ impl<'a> ScenarioRun<'a> {
             }
             if let Some(mode) = step.lto
                 && !self.context.builds_others
-                && !self.clean_snapshots.contains_key(&mode)
+                && !self.clean_snapshots.contains_key(&Variant::of_mode(mode))
             {
                 self.skip(step, SkipReason::NoCleanBuild { mode });
                 continue;
             }
-            if step.lto == Some(self.lto) {
+            if step.lto == Some(self.variant.lto) {
                 // The steps in between were skipped. After them, as in a clean build, no
                 // object would come from another mode.
-                if let Some(clean) = self.context.clean_builds.get(&self.lto) {
+                if let Some(clean) = self.context.clean_builds.get(&self.variant.lto) {
                     mirror(clean.dir, self.context.build.dir)?;
                 }
                 continue;
@@ -204,7 +223,10 @@ impl<'a> ScenarioRun<'a> {
             .iter()
             .map(|name| self.edit(name))
             .collect::<Result<_, _>>()?;
-        self.lto = step.lto.unwrap_or(self.lto);
+        self.variant.lto = step.lto.unwrap_or(self.variant.lto);
+        if let Some(config) = &step.config {
+            self.variant.config.clone_from(config);
+        }
         if step.fresh {
             remove_products(dir, self.context.prepared)?;
         }
@@ -219,7 +241,8 @@ impl<'a> ScenarioRun<'a> {
             fills_cache: step.fresh,
             ..self.context.build
         };
-        let made = self.make(&build, step, step.lto.is_some())?;
+        let configure = step.lto.is_some() || step.config.is_some();
+        let made = self.make(&build, step, configure)?;
         if let Some(failure) = made.failure {
             self.failed(&failure, &made.log);
             if step.expect.contains(&Expectation::Rules) {
@@ -322,12 +345,12 @@ impl<'a> ScenarioRun<'a> {
         Ok(())
     }
 
-    /// The cell in the step's mode.
+    /// The cell as the step configures it.
     fn cell(&self) -> Cell {
-        Cell {
-            lto: self.lto,
+        self.variant.config.apply(Cell {
+            lto: self.variant.lto,
             ..self.context.build.cell.clone()
-        }
+        })
     }
 
     fn next_log(&mut self) -> PathBuf {
@@ -376,23 +399,27 @@ impl<'a> ScenarioRun<'a> {
         Ok(MakeResult { log, failure })
     }
 
-    /// Configures the tree for the step's mode. If the tree was in that mode before, it gets
-    /// the same configuration back, so that no difference comes from the configuration.
+    /// Configures the tree for the step, starting from the configuration of the build. If the
+    /// tree had the same configuration before, it gets that back, so that no difference comes
+    /// from the configuration.
     fn configure(&mut self, build: &Build) -> Result<Option<Failure>, Error> {
-        let file = build.dir.join(".config");
+        let file = build.config();
         let read = |file: &Path| std::fs::read(file).map_err(Error::io(file, "read"));
-        let known = match self.lto == self.context.build.cell.lto {
-            true => Some(read(&self.context.built.join(".config"))?),
-            false => self.configs.get(&self.lto).cloned(),
+        let known = self.configs.get(&self.variant).cloned();
+        let is_known =
+            known.is_some() || self.variant == Variant::of_mode(self.context.build.cell.lto);
+        let config = match known {
+            Some(config) => config,
+            None => read(&self.context.built.join(".config"))?,
         };
-        if let Some(config) = known {
-            std::fs::write(&file, config).map_err(Error::io(&file, "write"))?;
+        std::fs::write(&file, config).map_err(Error::io(&file, "write"))?;
+        if is_known {
             return Ok(None);
         }
         if let Err(failure) = build.configure()? {
             return Ok(Some(failure));
         }
-        self.configs.insert(self.lto, read(&file)?);
+        self.configs.insert(self.variant.clone(), read(&file)?);
         Ok(None)
     }
 
@@ -428,7 +455,7 @@ impl<'a> ScenarioRun<'a> {
             log: Some(log),
             goal: build.target.reaches,
             arch: Some(&build.cell.arch),
-            mode: Some(self.lto),
+            mode: Some(self.variant.lto),
             requested: &build.cell.requested(),
             only: &[],
         });

@@ -56,16 +56,16 @@ impl ScenarioRun<'_> {
             }
             Expectation::FactsOfCleanBuild => {
                 let found = self.inspect(build, log, ReportFindings::No)?;
-                let mode = build.cell.lto;
-                if !self.clean_snapshots.contains_key(&mode) {
+                let variant = self.variant.clone();
+                if !self.clean_snapshots.contains_key(&variant) {
                     let Some(log) = self.clean_build(build, step)? else {
                         return Ok(false);
                     };
                     let facts = self.inspect(build, &log, ReportFindings::No)?;
                     self.clean_snapshots
-                        .extend(facts.map(|facts| (mode, facts)));
+                        .extend(facts.map(|facts| (variant.clone(), facts)));
                 }
-                let wanted = self.clean_snapshots.get(&mode).cloned();
+                let wanted = self.clean_snapshots.get(&variant).cloned();
                 self.expect_same_facts(&rules::DIFFERS, wanted, found);
             }
             Expectation::BytesOfBuild => {
