@@ -11,6 +11,9 @@ use std::fmt;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+use file_names::FileNames;
+
+pub mod file_names;
 pub mod linked;
 pub mod stored;
 
@@ -36,6 +39,8 @@ pub struct Facts {
     /// Whether the files have the times at which the build wrote them. In a copy that was made
     /// without them nothing is taken for out of date.
     pub times_kept: bool,
+    /// What this kernel calls the files of distributed mode.
+    pub file_names: FileNames,
     /// Which steps of the build have left their file, in build order.
     pub steps: Vec<Step>,
     /// Every built-in object in link order: the archive of [`Facts::objects_from`].
@@ -47,9 +52,9 @@ pub struct Facts {
     pub vmlinux_a: Option<Archive>,
     /// The archives that the command in `.vmlinux.o.cmd` links whole into `vmlinux.o`.
     pub linked_whole: Option<Vec<Name>>,
-    /// `builtin.order`; distributed mode only.
+    /// [`FileNames::order`]; distributed mode only.
     pub builtin_order: Option<Vec<Name>>,
-    /// `vmlinux.thinlto-index`; distributed mode only.
+    /// [`FileNames::index`]; distributed mode only.
     pub index: Option<Vec<Name>>,
     /// `.vmlinux.objs`, the objects modpost looks for CRCs of.
     pub vmlinux_objs: Option<Vec<Name>>,
@@ -175,14 +180,12 @@ pub struct ConfigEdit {
 }
 
 /// A file that one step of the build makes from the file of the step before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The file, from the build tree's top.
-    #[serde(with = "stored::build_file")]
-    pub file: BuildFile,
-    /// The file it is made from.
-    #[serde(with = "stored::build_file")]
-    pub from: BuildFile,
+    pub file: String,
+    /// The file it is made from; empty in the first step.
+    pub from: String,
     pub state: StepState,
 }
 
@@ -223,10 +226,10 @@ pub struct Object {
 /// What distributed mode makes of one IR object.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Backend {
-    /// `main.thinlto-native.o`.
+    /// Such as `main.thinlto-native.o`.
     pub native: Name,
     pub file: ObjectFile,
-    /// `.main.thinlto-native.o.cmd`.
+    /// Its `.cmd` file.
     pub cmd: CmdFile,
     /// `main.o.thinlto.bc`.
     pub summary: SummaryFile,
@@ -390,11 +393,13 @@ pub struct Cmd {
     /// The C file of the line `source_… := x.c`; none where the object is made from
     /// something else.
     pub c_source: Option<Name>,
-    /// The first simple command of the `savedcmd_… := …` line.
+    /// The first simple command of the `savedcmd_… := …` line that makes a file.
     pub command: Option<Words>,
     /// Whether a later command of that line links the object again (`ld -r`).
     pub relinked: bool,
-    /// Every `saved_c_flags_… := …` line.
+    /// The last file that a later command of that line moves: from where, and to where.
+    pub moved: Option<(Name, Name)>,
+    /// Every line `saved_c_flags_<object> := <flags>`; see [`FileNames::saved_prefix`].
     pub saved: Vec<SavedFlags>,
     /// Every `#SYMVER name 0xcrc` line.
     pub symvers: Vec<(Name, u32)>,
@@ -405,7 +410,7 @@ pub struct Cmd {
 /// The words of a command, or why a shell would not take it.
 pub type Words = Result<Box<[Name]>, String>;
 
-/// A `saved_c_flags_<object> := <flags>` line.
+/// A line with the flags of an object.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SavedFlags {
     /// The object that the line names.

@@ -2,7 +2,7 @@
 //! with a checksum.
 //!
 //! ```text
-//! klto facts, format 2, by klto 0.1.0, job 5d41402abc4b2a76b9719d911017c592
+//! klto facts, format 3, by klto 0.1.0, job 5d41402abc4b2a76b9719d911017c592
 //! ```
 //!
 //! The line up to the version stays the same for all formats to come. The frame contains

@@ -12,6 +12,7 @@ pub mod build_log;
 pub mod cmd_file;
 pub mod compile_commands;
 pub mod elf;
+mod file_names;
 pub mod image;
 pub mod kconfig;
 pub mod linked;
@@ -31,6 +32,7 @@ use object::ReadCache;
 use rayon::prelude::*;
 
 use crate::model::error::Error;
+use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{
     Archive, Export, Facts, Goal, Module, Name, NameTable, Object, Step, StepState, Vmlinux,
     VmlinuxO,
@@ -47,6 +49,8 @@ pub struct BuildTree {
     log: Option<PathBuf>,
     goal: Goal,
     roots: cmd_file::Roots,
+    /// What its kernel calls the files of distributed mode.
+    file_names: FileNames,
     /// See [`Facts::times_kept`].
     times_kept: bool,
 }
@@ -105,6 +109,7 @@ impl BuildTree {
             source,
             log: log.map(Path::to_owned),
             goal: Goal::default(),
+            file_names: FileNames::default(),
             times_kept: true,
         })
     }
@@ -119,6 +124,13 @@ impl BuildTree {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.build
+    }
+
+    fn spelling(&self) -> cmd_file::Spelling<'_> {
+        cmd_file::Spelling {
+            roots: &self.roots,
+            saved_prefix: &self.file_names.saved_prefix,
+        }
     }
 
     fn required_text(&self, file: &str) -> Result<String, Error> {
@@ -180,11 +192,17 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         "built-in-fixup.a"
     };
     let fixup = read_archive(tree, objects_from, &names)?;
+    let vmlinux_a = read_archive(tree, "vmlinux.a", &names)?;
+    let file_names = match &fixup {
+        Some(fixup) if distributed => file_names::read(tree, fixup, vmlinux_a.as_ref(), &names)?,
+        Some(_) | None => FileNames::default(),
+    };
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
     // recordmcount writes the object again, after its .cmd file.
     let times_kept = config.contains_key("CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT")
         || times_kept(tree, &members, &names);
     let tree = &BuildTree {
+        file_names,
         times_kept,
         ..tree.clone()
     };
@@ -215,7 +233,8 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         steps: read_steps(tree, distributed, objects_from, exports_from),
         fixup,
         objects_from,
-        vmlinux_a: around.vmlinux_a,
+        vmlinux_a,
+        file_names: tree.file_names.clone(),
         builtin_order: around.builtin_order,
         index: around.index,
         vmlinux_objs: around.vmlinux_objs,
@@ -241,7 +260,6 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
 
 /// The files that exist once per tree.
 struct TreeFiles {
-    vmlinux_a: Option<Archive>,
     builtin_order: Option<Vec<Name>>,
     index: Option<Vec<Name>>,
     vmlinux_objs: Option<Vec<Name>>,
@@ -263,7 +281,7 @@ impl TreeFiles {
         exports_from: &'static str,
         names: &NameTable,
     ) -> Result<TreeFiles, Error> {
-        let only_distributed = |file| {
+        let only_distributed = |file: &str| {
             if distributed {
                 read_list(&tree.build, file, names)
             } else {
@@ -289,11 +307,8 @@ impl TreeFiles {
         })?;
         let link = read_link(tree, names)?;
         let script = match &link {
-            Some(Link {
-                script: Some(script),
-                ..
-            }) => initcall_script(tree, script, names)?,
-            _ => None,
+            Some(link) => initcall_script(tree, &link.scripts, names)?,
+            None => None,
         };
         let all = read_symvers(tree, "Module.symvers", names, &mut damaged)?;
         let (exports, module_exports) = match exports_from {
@@ -307,9 +322,11 @@ impl TreeFiles {
             _ => split_exports(all, names),
         };
         Ok(TreeFiles {
-            vmlinux_a: read_archive(tree, "vmlinux.a", names)?,
-            builtin_order: only_distributed("builtin.order")?,
-            index: only_distributed("vmlinux.thinlto-index")?,
+            builtin_order: match &tree.file_names.order {
+                Some(order) => only_distributed(order)?,
+                None => None,
+            },
+            index: only_distributed(&tree.file_names.index)?,
             vmlinux_objs: read_list(&tree.build, ".vmlinux.objs", names)?,
             head_objects,
             exports,
@@ -329,10 +346,9 @@ impl TreeFiles {
 
 /// What the command says that linked `vmlinux.o`.
 struct Link {
-    /// The words between `--whole-archive` and `--no-whole-archive`.
+    /// The archives that it took whole.
     whole: Vec<Name>,
-    /// The word after `-T`.
-    script: Option<String>,
+    scripts: Vec<String>,
 }
 
 /// `None` if no command is recorded.
@@ -340,39 +356,69 @@ fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Link>, Error>
     let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
         return Ok(None);
     };
-    let cmd = cmd_file::parse(&text, &tree.roots, names);
+    let cmd = cmd_file::parse(&text, &tree.spelling(), names);
     let Some(Ok(words)) = cmd.command else {
         return Ok(None);
     };
     let mut is_whole = false;
+    let mut outside = Vec::new();
     let mut whole = Vec::new();
     for word in &words {
-        match names.resolve(word) {
-            "--whole-archive" => is_whole = true,
-            "--no-whole-archive" => is_whole = false,
-            _ if is_whole => whole.push(*word),
-            _ => {}
+        let word = names.resolve(word);
+        // A long option may begin with one dash.
+        let option = word.strip_prefix('-');
+        match option.map(|option| option.trim_start_matches('-')) {
+            Some("whole-archive") => is_whole = true,
+            Some("no-whole-archive") => is_whole = false,
+            Some("push-state") => outside.push(is_whole),
+            Some("pop-state") => is_whole = outside.pop().unwrap_or_default(),
+            None if is_whole => whole.push(names.get_or_intern(normalise(word))),
+            Some(_) | None => {}
         }
     }
-    let mut words = words.iter().map(|word| names.resolve(word));
-    let script = words.by_ref().find(|word| *word == "-T").and(words.next());
+    let words = words.iter().map(|word| names.resolve(word));
     Ok(Some(Link {
         whole,
-        script: script.map(str::to_owned),
+        scripts: scripts(words),
     }))
 }
 
-/// The linker script, where it is of this build.
+/// The linker scripts among a linker's arguments: `-T FILE`, `-TFILE`, `--script=FILE`.
+fn scripts<'a>(mut words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut scripts = Vec::new();
+    while let Some(word) = words.next() {
+        let Some(option) = word.strip_prefix('-') else {
+            continue;
+        };
+        let long = option.trim_start_matches('-');
+        if option == "T" || long == "script" {
+            scripts.extend(words.next());
+        } else {
+            let short = || option.strip_prefix('T');
+            scripts.extend(long.strip_prefix("script=").or_else(short));
+        }
+    }
+    scripts.into_iter().map(str::to_owned).collect()
+}
+
+/// The calls at start in the first of the linker scripts that has any and is of this build.
 fn initcall_script(
     tree: &BuildTree,
-    script: &str,
+    scripts: &[String],
     names: &NameTable,
 ) -> Result<Option<Vec<Vec<Name>>>, Error> {
-    if !stays_inside(script) || tree.is_older(script, "vmlinux.a") {
-        return Ok(None);
+    for script in scripts {
+        if !stays_inside(script) || tree.is_older(script, "vmlinux.a") {
+            continue;
+        }
+        if let Some(text) = tree.bytes(script)? {
+            let calls = image::initcall_script(&String::from_utf8_lossy(&text), names);
+            if !calls.is_empty() {
+                return Ok(Some(calls));
+            }
+        }
     }
-    let text = tree.bytes(script)?;
-    Ok(text.map(|text| image::initcall_script(&String::from_utf8_lossy(&text), names)))
+    Ok(None)
 }
 
 fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
@@ -576,35 +622,26 @@ fn read_steps(
     objects_from: &str,
     exports_from: &'static str,
 ) -> Vec<Step> {
-    const BEFORE_7_2: &[(&str, &str)] = &[("vmlinux.a", ""), ("vmlinux.o", "vmlinux.a")];
-    const IN_PROCESS: &[(&str, &str)] = &[
-        ("built-in-fixup.a", ""),
-        ("vmlinux.a", "built-in-fixup.a"),
-        ("vmlinux.o", "vmlinux.a"),
-    ];
-    const DISTRIBUTED: &[(&str, &str)] = &[
-        ("built-in-fixup.a", ""),
-        ("builtin.order", "built-in-fixup.a"),
-        ("vmlinux.thinlto-index", "builtin.order"),
-        ("vmlinux.a", "vmlinux.thinlto-index"),
-        ("vmlinux.o", "vmlinux.a"),
-    ];
-    let steps = match (distributed, objects_from) {
-        (true, _) => DISTRIBUTED,
-        (false, "vmlinux.a") => BEFORE_7_2,
-        (false, _) => IN_PROCESS,
-    };
+    let mut files = vec![objects_from];
+    if distributed {
+        files.extend(tree.file_names.order.as_deref());
+        files.push(&tree.file_names.index);
+    }
+    if objects_from != "vmlinux.a" {
+        files.push("vmlinux.a");
+    }
     let last = match tree.goal {
         Goal::Vmlinux => "vmlinux",
         Goal::Modpost => exports_from,
     };
-    steps
+    files.extend(["vmlinux.o", last]);
+    let from = std::iter::once("").chain(files.iter().copied());
+    files
         .iter()
-        .copied()
-        .chain([(last, "vmlinux.o")])
+        .zip(from)
         .map(|(file, from)| Step {
-            file,
-            from,
+            file: (*file).to_owned(),
+            from: from.to_owned(),
             state: if tree.modified(file).is_none() {
                 StepState::Missing
             } else if !from.is_empty() && tree.is_older(file, from) {
@@ -619,6 +656,12 @@ fn read_steps(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_linker_script_is_named_in_several_ways() {
+        let words = "ld.lld -T one -Ttwo -z T --script=three -script four five";
+        assert_eq!(scripts(words.split(' ')), ["one", "two", "three", "four"]);
+    }
 
     #[test]
     fn what_the_machine_cannot_read_is_no_damage() {

@@ -40,23 +40,6 @@ pub fn cmd_file(object: &str) -> String {
     }
 }
 
-/// The native object made from an IR object; the inverse of [`ir_object`].
-#[must_use]
-pub fn native_object(object: &str) -> String {
-    let stem = object.strip_suffix(".o").unwrap_or(object);
-    format!("{stem}.thinlto-native.o")
-}
-
-/// The object whose `.cmd` file holds the CRCs of `object`, as modpost's
-/// `extract_crcs_for_object` derives it.
-#[must_use]
-pub fn ir_object(object: &str) -> Cow<'_, str> {
-    match object.strip_suffix(".thinlto-native.o") {
-        Some(stem) => Cow::Owned(format!("{stem}.o")),
-        None => Cow::Borrowed(object),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,11 +68,8 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_an_object_are_named_as_kbuild_does() {
+    fn the_cmd_file_of_an_object_is_named_as_kbuild_does() {
         assert_eq!(cmd_file("init/main.o"), "init/.main.o.cmd");
         assert_eq!(cmd_file("main.o"), ".main.o.cmd");
-        assert_eq!(native_object("init/main.o"), "init/main.thinlto-native.o");
-        assert_eq!(ir_object("init/main.thinlto-native.o"), "init/main.o");
-        assert_eq!(ir_object("init/main.o"), "init/main.o");
     }
 }

@@ -171,7 +171,7 @@ fn stale(context: &Context, found: &mut Found) -> usize {
     let taken = steps.filter(|step| step.state != StepState::Missing);
     found.each(taken, |found, step| {
         if step.state == StepState::Stale {
-            found.add(step.file, format!("older than {}", step.from));
+            found.add(&step.file, format!("older than {}", step.from));
         }
     })
 }
@@ -287,12 +287,11 @@ fn unrecorded(context: &Context, found: &mut Found) -> usize {
 
 fn order_file(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
-    let reached = facts.reached("builtin.order") && facts.objects_complete();
-    match &facts.builtin_order {
-        Some(order) if reached => {
-            compare_lists(facts, "builtin.order", order, fixup_members(facts), found)
+    match (&facts.file_names.order, &facts.builtin_order) {
+        (Some(file), Some(order)) if facts.reached(file) && facts.objects_complete() => {
+            compare_lists(facts, file, order, fixup_members(facts), found)
         }
-        Some(_) | None => 0,
+        (None, _) | (_, None) | (Some(_), Some(_)) => 0,
     }
 }
 

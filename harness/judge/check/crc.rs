@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Context, Family, Found, Unit, row};
 use crate::model::facts::{CmdFile, Export, Facts, Module, Name};
 use crate::model::finding::{Rule, Severity};
-use crate::tree::path::{cmd_file, ir_object};
+use crate::tree::path::cmd_file;
 
 pub const FAMILY: Family = Family {
     name: "crc",
@@ -187,7 +187,7 @@ fn cmd_missing(context: &Context, found: &mut Found) -> usize {
         objects.map(move |(name, cmd)| (linked.module, *name, *cmd))
     });
     found.each(objects, |found, (module, name, cmd)| {
-        let path = || cmd_file(&ir_object(facts.text(name)));
+        let path = || cmd_file(&facts.file_names.ir_object(facts.text(name)));
         let evidence = match (cmd, module) {
             (CmdFile::Read(_), _) => return,
             (_, Some(module)) => format!("an object of the module {}", facts.text(module.name)),
@@ -223,7 +223,10 @@ fn syntax(context: &Context, found: &mut Found) -> usize {
             let text: String = text.chars().take(80).collect();
             found.add(
                 name,
-                format!("{}:{line}: '#SYMVER {text}'", cmd_file(&ir_object(name))),
+                format!(
+                    "{}:{line}: '#SYMVER {text}'",
+                    cmd_file(&facts.file_names.ir_object(name))
+                ),
             );
         });
     }
@@ -288,8 +291,12 @@ fn not_listed(context: &Context, found: &mut Found) -> usize {
         .filter(|linked| linked.module.is_none() && !is_trimmed);
     let in_cmds = in_cmds.flat_map(|linked| {
         let computed = linked.computed.iter();
-        computed
-            .map(move |(symbol, (_, object))| (*symbol, cmd_file(&ir_object(facts.text(*object)))))
+        computed.map(move |(symbol, (_, object))| {
+            (
+                *symbol,
+                cmd_file(&facts.file_names.ir_object(facts.text(*object))),
+            )
+        })
     });
     let in_export_c = facts.export_c.iter().flatten();
     let in_export_c = in_export_c.map(|(symbol, _)| (*symbol, ".vmlinux.export.c".to_owned()));

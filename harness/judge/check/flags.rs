@@ -145,16 +145,38 @@ fn saved_once(facts: &Facts) -> impl Iterator<Item = (&Object, &Cmd, &SavedFlags
 
 fn saved_missing(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
+    let no_line = format!(
+        "no {} line",
+        facts.file_names.saved_prefix.trim_end_matches('_')
+    );
+    let saves_none = saved(facts).next().is_none();
     found.each(fronts(facts), |found, object| {
         let why = match &object.cmd {
             CmdFile::Read(cmd) if !cmd.saved.is_empty() => return,
-            CmdFile::Read(_) => "no saved_c_flags line",
+            CmdFile::Read(cmd) if saves_none && has_flags(facts, object, cmd) => return,
+            CmdFile::Read(_) => &no_line,
             CmdFile::Missing => "the file is missing",
             CmdFile::Unreadable(why) => why,
         };
         let name = facts.text(object.name);
         found.add(name, format!("{}: {why}", cmd_file(name)));
     })
+}
+
+/// Whether the back end, where there is one, has the flags of the front end: a kernel may pass
+/// them on otherwise than in a line of the `.cmd` file.
+fn has_flags(facts: &Facts, object: &Object, front: &Cmd) -> bool {
+    let Some(backend) = object.backend.as_deref() else {
+        return true;
+    };
+    let back = backend.cmd.read().and_then(|cmd| cmd.command.as_ref());
+    match (&front.command, back) {
+        (Some(Ok(front)), Some(Ok(back))) if backend.stale.is_empty() => {
+            let flags = code_options(facts, &front[program(facts, front).len()..]);
+            first_outside(&flags, back).is_none()
+        }
+        _ => false,
+    }
 }
 
 fn saved_twice(context: &Context, found: &mut Found) -> usize {
@@ -236,6 +258,8 @@ struct Native<'a> {
     front: Option<&'a Cmd>,
     /// `None` where none is recorded.
     command: Option<&'a Words>,
+    /// See [`Cmd::moved`].
+    moved: Option<(Name, Name)>,
 }
 
 /// The native objects of this build, or of an earlier one that is still up to date.
@@ -250,6 +274,7 @@ fn natives(facts: &Facts) -> impl Iterator<Item = Native<'_>> {
             object,
             backend,
             front: object.cmd.read(),
+            moved: backend.cmd.read().and_then(|cmd| cmd.moved),
             command: match &backend.cmd {
                 CmdFile::Read(cmd) => cmd.command.as_ref(),
                 CmdFile::Missing | CmdFile::Unreadable(_) => None,
@@ -282,6 +307,8 @@ struct Compiled<'a> {
     compiler: &'a [Name],
     /// What comes after the compiler.
     options: &'a [Name],
+    /// The file that it writes.
+    output: &'a str,
 }
 
 impl<'a> Compiled<'a> {
@@ -316,8 +343,11 @@ fn compiled(facts: &Facts) -> impl Iterator<Item = Compiled<'_>> {
     natives(facts).filter_map(|native| {
         let command = native.command?.as_ref().ok()?;
         let compiler = program(facts, command);
+        let name = native.backend.native;
+        let written = native.moved.filter(|(_, to)| *to == name);
         Some(Compiled {
-            name: facts.text(native.backend.native),
+            name: facts.text(name),
+            output: facts.text(written.map_or(name, |(from, _)| from)),
             object: native.object,
             front: native.front,
             compiler,
@@ -348,7 +378,7 @@ fn backend_command(context: &Context, found: &mut Found) -> usize {
     found.each(compiled(facts), |found, native| {
         let options = native.own();
         let object = facts.text(native.object.name);
-        if let Some(expected) = first_unmet(facts, &options, object, native.name) {
+        if let Some(expected) = first_unmet(facts, &options, object, native.output) {
             let end = &options[options.len().saturating_sub(8)..];
             found.add(
                 native.name,
@@ -362,9 +392,8 @@ fn backend_command(context: &Context, found: &mut Found) -> usize {
     })
 }
 
-/// What a command that reads this object's IR and index and writes its native object would
-/// have, and `options` do not.
-fn first_unmet(facts: &Facts, options: &[Name], object: &str, native: &str) -> Option<String> {
+/// What a command that reads this object's IR and index and writes `output` would have, and `options` do not.
+fn first_unmet(facts: &Facts, options: &[Name], object: &str, output: &str) -> Option<String> {
     let same = |path: &str, expected: &str| normalise(path) == expected;
     let inputs = inputs(facts, options);
     let options: Vec<&str> = options.iter().map(|option| facts.text(*option)).collect();
@@ -375,7 +404,8 @@ fn first_unmet(facts: &Facts, options: &[Name], object: &str, native: &str) -> O
     };
     // It is about the inputs after it.
     let language = options.windows(2).rposition(|pair| pair[0] == "-x");
-    let input = options.iter().rposition(|word| same(word, object));
+    // clang finds the module in the index by this very word.
+    let input = options.iter().rposition(|word| *word == object);
     let is_ir = |at: usize| options[at + 1] == "ir" && input.is_none_or(|input| at < input);
     if !language.is_some_and(is_ir) {
         return Some("-x ir before the input".to_owned());
@@ -387,10 +417,10 @@ fn first_unmet(facts: &Facts, options: &[Name], object: &str, native: &str) -> O
     if !given.next_back().is_some_and(|path| same(path, &index)) {
         return Some(format!("-fthinlto-index={index}"));
     }
-    if !value_of("-o").is_some_and(|out| same(out, native)) {
-        return Some(format!("-o {native}"));
+    if !value_of("-o").is_some_and(|out| same(out, output)) {
+        return Some(format!("-o {output}"));
     }
-    let is_only_input = matches!(inputs[..], [input] if same(input, object));
+    let is_only_input = inputs == [object];
     (!is_only_input).then(|| format!("{object} as its only input"))
 }
 

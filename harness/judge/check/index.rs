@@ -123,7 +123,7 @@ impl<'a> Listed<'a> {
 
 /// Whether the thin link is done.
 fn is_linked(facts: &Facts) -> bool {
-    facts.index.is_some() && facts.reached("vmlinux.thinlto-index")
+    facts.index.is_some() && facts.reached(&facts.file_names.index)
 }
 
 fn listed<'c, 'a>(context: &'c Context<'a>) -> &'c Listed<'a> {
@@ -138,13 +138,14 @@ fn not_listed(context: &Context, found: &mut Found) -> usize {
     let entries: FxHashSet<Name> = listed(context).entries.iter().copied().collect();
     found.each(ir_objects(facts), |found, (name, ir)| {
         if !entries.contains(&name) {
+            let summary = match ir.thin {
+                true => "with a ThinLTO summary",
+                false => "without a ThinLTO summary (full LTO)",
+            };
+            let index = &facts.file_names.index;
             found.add(
                 facts.text(name),
-                if ir.thin {
-                    "bitcode with a ThinLTO summary, not in vmlinux.thinlto-index"
-                } else {
-                    "bitcode without a ThinLTO summary (full LTO), not in vmlinux.thinlto-index"
-                },
+                format!("bitcode {summary}, not in {index}"),
             );
         }
     })
@@ -155,6 +156,7 @@ fn not_ir(context: &Context, found: &mut Found) -> usize {
     let by_name: FxHashMap<Name, &Object> = facts.objects.iter().map(|o| (o.name, o)).collect();
     let mut seen = FxHashSet::default();
     let mut looked_at = 0;
+    let index = &facts.file_names.index;
     for name in listed(context).entries {
         let is_first = seen.insert(*name);
         let object = by_name.get(name).map(|object| &object.file);
@@ -163,11 +165,9 @@ fn not_ir(context: &Context, found: &mut Found) -> usize {
         }
         looked_at += 1;
         let evidence = match object {
-            _ if !is_first => "vmlinux.thinlto-index lists it twice",
-            None => "listed in vmlinux.thinlto-index, but not a member of built-in-fixup.a",
-            Some(ObjectFile::Elf(_)) => {
-                "listed in vmlinux.thinlto-index, but it holds machine code"
-            }
+            _ if !is_first => format!("{index} lists it twice"),
+            None => format!("listed in {index}, but not a member of built-in-fixup.a"),
+            Some(ObjectFile::Elf(_)) => format!("listed in {index}, but it holds machine code"),
             Some(
                 ObjectFile::Ir(_)
                 | ObjectFile::Missing
@@ -185,7 +185,11 @@ fn summary_file(facts: &Facts, object: &Object) -> String {
 }
 
 fn lists(facts: &Facts, object: &Object) -> String {
-    format!("vmlinux.thinlto-index lists {}", facts.text(object.name))
+    format!(
+        "{} lists {}",
+        facts.file_names.index,
+        facts.text(object.name)
+    )
 }
 
 fn summary_missing(context: &Context, found: &mut Found) -> usize {
@@ -230,7 +234,10 @@ fn summary_other(context: &Context, found: &mut Found) -> usize {
         if is_stub {
             found.add(
                 summary_file(facts, object),
-                "the stub for a member that is not linked, though vmlinux.thinlto-index lists the object",
+                format!(
+                    "the stub for a member that is not linked, though {} lists the object",
+                    facts.file_names.index
+                ),
             );
             return;
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use lasso::Key as _;
 
+use super::file_names::FileNames;
 use super::{
     Archive, Backend, BuildFile, Cmd, CmdFile, Code, CompileCommand, CompileCommands,
     CompileCommandsFile, ConfigEdit, Elf, ElfHeader, Export, Exported, Facts, Import,
@@ -14,16 +15,14 @@ use super::{
 };
 
 /// The files of a build tree that facts name by a text of the program.
-const BUILD_FILES: [BuildFile; 9] = [
+const BUILD_FILES: [BuildFile; 7] = [
     "",
     "Module.symvers",
     "built-in-fixup.a",
-    "builtin.order",
     "vmlinux",
     "vmlinux.a",
     "vmlinux.o",
     "vmlinux.symvers",
-    "vmlinux.thinlto-index",
 ];
 
 impl Facts {
@@ -130,6 +129,7 @@ nameless!(
     super::Names,
     Code,
     ElfHeader,
+    FileNames,
     Step,
     StepState
 );
@@ -148,7 +148,7 @@ macro_rules! structs {
 
 structs! {
     Facts {
-        kernel, config, config_edits, times_kept, steps, fixup, objects_from, vmlinux_a, linked_whole, builtin_order,
+        kernel, config, config_edits, times_kept, file_names, steps, fixup, objects_from, vmlinux_a, linked_whole, builtin_order,
         index, vmlinux_objs, head_objects, objects, exports, exports_from, export_c, vmlinux_o, vmlinux,
         modules, module_exports, compile_commands, damaged, log, names
     }
@@ -161,7 +161,7 @@ structs! {
     VmlinuxO { header, symbols, unresolved_promotions, initcall_script }
     Vmlinux { header, symbols, is_of_release, exports, initcalls }
     Exported { symbol, crc, gpl_only }
-    Cmd { c_source, command, relinked, saved, symvers, bad_symvers }
+    Cmd { c_source, command, relinked, moved, saved, symvers, bad_symvers }
     SavedFlags { object, line, flags }
     Export { symbol, crc, module, licence, namespace }
     ConfigEdit { symbol, dot_config, auto_conf }

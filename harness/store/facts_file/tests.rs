@@ -7,6 +7,7 @@ use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use rstest::rstest;
 
 use super::*;
+use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{
     Archive, Backend, Cmd, CmdFile, Code, CompileCommand, CompileCommands, CompileCommandsFile,
     ConfigEdit, Elf, ElfHeader, Export, Exported, Import, IndexedModule, Ir, Log, Module,
@@ -24,6 +25,10 @@ fn cmd(names: &NameTable) -> CmdFile {
         c_source: Some(names.get_or_intern("init/main.c")),
         command: Some(Ok(list(names, &["clang", "-O2", "-c"]).into())),
         relinked: true,
+        moved: Some((
+            names.get_or_intern("tmp"),
+            names.get_or_intern("init/main.o"),
+        )),
         saved: vec![SavedFlags {
             object: names.get_or_intern("init/main.o"),
             line: 2,
@@ -148,10 +153,11 @@ pub fn sample() -> Facts {
             auto_conf: "n".to_owned(),
         }],
         times_kept: true,
+        file_names: FileNames::default(),
         steps: [StepState::Made, StepState::Stale, StepState::Missing]
             .map(|state| Step {
-                file: "vmlinux.o",
-                from: "vmlinux.a",
+                file: "vmlinux.o".to_owned(),
+                from: "vmlinux.a".to_owned(),
                 state,
             })
             .to_vec(),

@@ -50,28 +50,58 @@ impl Roots {
     }
 }
 
+/// How a kernel writes its `.cmd` files.
+#[derive(Debug, Clone, Copy)]
+pub struct Spelling<'a> {
+    pub roots: &'a Roots,
+    /// See [`FileNames::saved_prefix`].
+    ///
+    /// [`FileNames::saved_prefix`]: crate::model::facts::file_names::FileNames::saved_prefix
+    pub saved_prefix: &'a str,
+}
+
+/// The words of the recorded commands, all of them, for a look at which files they name.
+pub(super) fn rough_words(text: &str) -> Vec<String> {
+    let commands = lines_with_prefix(text.as_bytes(), &COMMAND)
+        .filter_map(|(_, rest)| split_assignment(rest))
+        .map(|(_, command)| undo_make_escapes(command));
+    let is_between = |c: char| c.is_whitespace() || ";|&<>(){}`'\"".contains(c);
+    commands
+        .flat_map(|command| {
+            let command = String::from_utf8_lossy(&command);
+            let words = command.split(is_between).filter(|word| !word.is_empty());
+            words.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+const COMMAND: [&[u8]; 2] = [b"savedcmd_", b"cmd_"];
+
 /// Parses the content of a `.cmd` file. It never fails: lines it does not know are for make
 /// only.
 #[must_use]
-pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
-    let command = lines_with_prefix(text, &[b"savedcmd_", b"cmd_"])
+pub fn parse(text: &[u8], spelling: &Spelling, names: &NameTable) -> Cmd {
+    let roots = spelling.roots;
+    let command = lines_with_prefix(text, &COMMAND)
         .find_map(|(_, rest)| split_assignment(rest))
         .map(|(_, command)| undo_make_escapes(command));
     let command = command.map(|command| match words(&command, roots, names) {
-        Ok((words, end)) => (Ok(words), links(&command[end..])),
-        Err(why) => (Err(why), false),
+        Ok((words, end)) => (Ok(words), later(&command[end..], names)),
+        Err(why) => (Err(why), Later::default()),
     });
-    let (command, relinked) = command.unzip();
+    let (command, later) = command.unzip();
+    let later = later.unwrap_or_default();
     let mut cmd = Cmd {
         command,
-        relinked: relinked.unwrap_or_default(),
+        relinked: later.relinked,
+        moved: later.moved,
         c_source: lines_with_prefix(text, &[b"source_"])
             .filter_map(|(_, rest)| split_assignment(rest))
             .find(|(_, source)| source.ends_with(b".c"))
             .map(|(_, source)| intern(&roots.file_name(source), names)),
         ..Cmd::default()
     };
-    for (at, rest) in lines_with_prefix(text, &[b"saved_c_flags_"]) {
+    for (at, rest) in lines_with_prefix(text, &[spelling.saved_prefix.as_bytes()]) {
         let (object, flags) = split_assignment(rest).unwrap_or((rest, b""));
         cmd.saved.push(SavedFlags {
             object: intern(normalise(&String::from_utf8_lossy(object)).as_ref(), names),
@@ -94,7 +124,7 @@ pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
 /// Lines that begin with one of `prefixes`: the offset, and the rest of the line.
 fn lines_with_prefix<'a>(
     text: &'a [u8],
-    prefixes: &'static [&'static [u8]],
+    prefixes: &'a [&'a [u8]],
 ) -> impl Iterator<Item = (usize, &'a [u8])> {
     prefixes.iter().flat_map(move |prefix| {
         memmem::find_iter(text, prefix)
@@ -133,14 +163,56 @@ fn undo_make_escapes(command: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-/// Whether one of the commands links objects into an object.
-fn links(commands: &[u8]) -> bool {
-    let mut words = commands.split(u8::is_ascii_whitespace);
-    words.any(|word| word == b"-r")
+/// What the commands after the first one do.
+#[derive(Default)]
+struct Later {
+    relinked: bool,
+    moved: Option<(Name, Name)>,
+}
+
+fn later(commands: &[u8], names: &NameTable) -> Later {
+    let mut later = Later::default();
+    for command in commands.split(|byte| matches!(byte, b';' | b'&')) {
+        let mut words = command.split(u8::is_ascii_whitespace);
+        let first = words.find(|word| !word.is_empty());
+        later.relinked |= words.clone().any(|word| word == b"-r");
+        if first == Some(b"mv") {
+            let mut files = words.filter(|word| !word.is_empty() && !word.starts_with(b"-"));
+            let mut next = || {
+                let file = String::from_utf8_lossy(files.next()?);
+                Some(intern(normalise(&file).as_ref(), names))
+            };
+            later.moved = next().zip(next());
+        }
+    }
+    later
+}
+
+/// The words of the first simple command that makes a file, and the offset of its end.
+fn words(command: &[u8], roots: &Roots, names: &NameTable) -> Result<(Box<[Name]>, usize), String> {
+    /// What only prepares for the command.
+    const PREPARE: [&str; 3] = ["mkdir", "rm", "set"];
+
+    let mut start = 0;
+    loop {
+        let (words, end) = first_words(&command[start..], roots, names)?;
+        let end = start + end;
+        let is_between = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b';' | b'&');
+        let gap = command[end..].iter().take_while(|b| is_between(b)).count();
+        let program = words.first().map(|word| names.resolve(word));
+        if gap == 0 || program.is_none_or(|program| !PREPARE.contains(&program)) {
+            return Ok((words, end));
+        }
+        start = end + gap;
+    }
 }
 
 /// The words of the first simple command, and the offset of its end.
-fn words(command: &[u8], roots: &Roots, names: &NameTable) -> Result<(Box<[Name]>, usize), String> {
+fn first_words(
+    command: &[u8],
+    roots: &Roots,
+    names: &NameTable,
+) -> Result<(Box<[Name]>, usize), String> {
     let mut words: Vec<Name> = Vec::with_capacity(192);
     let end = shell_words::first_command(command, |word| {
         let word = roots.replace(word);
@@ -181,6 +253,18 @@ mod tests {
 
     const FE: &str = "savedcmd_init/main.o := clang -Wp,-MMD,init/.main.o.d -DX='\"a$$b\"' -D'H=$(pound)' -c -o init/main.o ../init/main.c ; tools/objtool init/main.o\n\nsource_init/main.o := ../init/main.c\n\ndeps_init/main.o := \\\n  include/a.h \\\n\ninit/main.o: $(deps_init/main.o)\n\n$(deps_init/main.o):\n\nsaved_c_flags_virt/x/../kvm/main.o := -DX='\"a$b\"' -D'H=#'\n#SYMVER system_state 0xf7370f56\n#SYMVER broken\n";
 
+    fn parse_usual(text: &[u8], roots: &Roots, names: &NameTable) -> Cmd {
+        let saved_prefix = "saved_c_flags_";
+        parse(
+            text,
+            &Spelling {
+                roots,
+                saved_prefix,
+            },
+            names,
+        )
+    }
+
     fn texts(names: &NameTable, words: &Words) -> Vec<String> {
         let words = words.as_ref().unwrap();
         words.iter().map(|w| names.resolve(w).to_owned()).collect()
@@ -190,7 +274,7 @@ mod tests {
     fn a_word_that_is_not_utf_8_is_read_as_far_as_it_is() {
         let names = NameTable::with_hasher(Default::default());
         let line = b"savedcmd_a.o := clang -DA=\xff1 a.c\n";
-        let cmd = parse(line, &Roots::default(), &names);
+        let cmd = parse_usual(line, &Roots::default(), &names);
         let command = texts(&names, cmd.command.as_ref().unwrap());
         assert_eq!(command, ["clang", "-DA=\u{fffd}1", "a.c"]);
     }
@@ -198,7 +282,7 @@ mod tests {
     #[test]
     fn reads_every_line_that_matters() {
         let names = NameTable::with_hasher(Default::default());
-        let cmd = parse(FE.as_bytes(), &Roots::default(), &names);
+        let cmd = parse_usual(FE.as_bytes(), &Roots::default(), &names);
 
         assert_eq!(names.resolve(&cmd.c_source.unwrap()), "../init/main.c");
         let command = texts(&names, cmd.command.as_ref().unwrap());
@@ -223,7 +307,7 @@ mod tests {
     fn an_object_from_assembly_is_not_from_c() {
         let names = NameTable::with_hasher(Default::default());
         let text = b"savedcmd_a.o := clang -c -o a.o a.S\n\nsource_a.o := a.S\n";
-        assert_eq!(parse(text, &Roots::default(), &names).c_source, None);
+        assert_eq!(parse_usual(text, &Roots::default(), &names).c_source, None);
     }
 
     #[rstest]
@@ -234,7 +318,7 @@ mod tests {
     fn a_later_link_is_seen(#[case] commands: &str, #[case] relinked: bool) {
         let names = NameTable::with_hasher(Default::default());
         let text = format!("savedcmd_a.o := {commands}\n");
-        let cmd = parse(text.as_bytes(), &Roots::default(), &names);
+        let cmd = parse_usual(text.as_bytes(), &Roots::default(), &names);
         assert_eq!(cmd.relinked, relinked);
     }
 
@@ -254,7 +338,7 @@ mod tests {
         let names = NameTable::with_hasher(Default::default());
         let roots = Roots::new(Some(b"/k/linux"), Some(b"/k/linux/out"));
         let text = b"savedcmd_a.o := cc -I/k/linux/include -I/k/linux/out/x -fmacro-prefix-map=/k/linux/= -I/k/linux-next/i";
-        let cmd = parse(text, &roots, &names);
+        let cmd = parse_usual(text, &roots, &names);
         assert_eq!(
             texts(&names, cmd.command.as_ref().unwrap()),
             [
@@ -273,7 +357,7 @@ mod tests {
             let mut text = FE.as_bytes().to_vec();
             text[flip] ^= 1 << bit;
             text.truncate(cut);
-            let _ = parse(&text, &Roots::default(), &NameTable::with_hasher(Default::default()));
+            let _ = parse_usual(&text, &Roots::default(), &NameTable::with_hasher(Default::default()));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::model::error::Error;
 use crate::model::facts::{
     Backend, CmdFile, Code, IndexedModule, Ir, Name, NameTable, Object, ObjectFile, SummaryFile,
 };
-use crate::tree::path::{cmd_file as cmd_path, native_object, normalise, stays_inside};
+use crate::tree::path::{cmd_file as cmd_path, normalise, stays_inside};
 
 /// Reads a member of the archive and, in distributed mode, what was built from it.
 ///
@@ -47,7 +47,7 @@ fn read_backend(
     object_made: Option<SystemTime>,
     names: &NameTable,
 ) -> Result<Backend, Error> {
-    let native = native_object(object);
+    let native = tree.file_names.native_object(object);
     let summary_path = format!("{object}.thinlto.bc");
     let (file, native_made) = read_object_file(tree, &native, names)?;
     let (summary, summary_made) = read_summary(tree, &summary_path, names)?;
@@ -79,7 +79,7 @@ pub(super) fn read_cmd(
     names: &NameTable,
 ) -> Result<CmdFile, Error> {
     let read = with_file(tree, &cmd_path(object), usize::MAX, |text| {
-        Box::new(cmd_file::parse(text, &tree.roots, names))
+        Box::new(cmd_file::parse(text, &tree.spelling(), names))
     })?;
     Ok(match read {
         FileRead::Missing => CmdFile::Missing,
@@ -192,7 +192,7 @@ fn read_summary(
     })
 }
 
-enum FileRead<T> {
+pub(super) enum FileRead<T> {
     Missing,
     /// Why what the tree has under that name is not read.
     Refused(String),
@@ -207,7 +207,7 @@ enum FileRead<T> {
 /// # Errors
 /// If the machine cannot read a file that is there, such as when too many files are open: that
 /// says nothing about the tree.
-fn with_file<T>(
+pub(super) fn with_file<T>(
     tree: &BuildTree,
     path: &str,
     limit: usize,

@@ -90,7 +90,11 @@ fn parse_with_all(bytes: &[u8]) {
     let _ = image::initcall_script(&text, &names);
     let _ = loader::module_tables(bytes, &names);
     let _ = archive::parse(bytes, &names);
-    let _ = cmd_file::parse(bytes, &Roots::default(), &names);
+    let spelling = cmd_file::Spelling {
+        roots: &Roots::default(),
+        saved_prefix: "saved_c_flags_",
+    };
+    let _ = cmd_file::parse(bytes, &spelling, &names);
     let _ = compile_commands::parse(bytes, &Roots::default(), &names);
     let _ = symvers::parse(&text, &names);
     let _ = symvers::export_crcs(bytes, &names);

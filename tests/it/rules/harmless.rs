@@ -2,12 +2,13 @@
 //! says anything.
 
 use klto::model::cell::LtoMode;
+use klto::model::error::Exit;
 use rstest::rstest;
 
-use crate::support::tree::Tree;
 use crate::support::tree::layout::{ARM64, LOONGARCH, RISCV, Target, X86_64};
 use crate::support::tree::recipes::{Recipes, dot_cmd, native};
 use crate::support::tree::toolchain;
+use crate::support::tree::{Tree, keys};
 
 /// Changes each back-end command.
 fn edit_commands(tree: &Tree, change: impl Fn(&str) -> String) {
@@ -35,16 +36,16 @@ fn the_index_comes_first(text: &str) -> String {
     format!("{compiler} -fthinlto-index={index} -{flags} {end}")
 }
 
-fn paths_begin_with_a_dot(text: &str) -> String {
+fn the_output_begins_with_a_dot(text: &str) -> String {
     let (begin, end) = parts(text.trim_end(), " -c -o ");
     let (output, input) = parts(end, " ");
-    format!("{begin} -c -o ./{output} ./{input}\n")
+    format!("{begin} -c -o ./{output} {input}\n")
 }
 
 #[rstest]
 #[case(X86_64, the_input_comes_before_the_output)]
 #[case(ARM64, the_index_comes_first)]
-#[case(RISCV, paths_begin_with_a_dot)]
+#[case(RISCV, the_output_begins_with_a_dot)]
 fn the_back_end_may_be_written_otherwise(
     #[case] target: &'static Target,
     #[case] change: fn(&str) -> String,
@@ -145,4 +146,253 @@ fn recordmcount_does_not_make_the_times_of_a_tree_worthless() {
     assert!(times_lost());
     tree.edit_config(|text| format!("{text}CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT=y\n"));
     assert!(!times_lost());
+}
+
+/// What the makefiles record of the list of objects, the thin link and `vmlinux.a`.
+fn record_commands(tree: &Tree, order: &str, index: &str, native: &str) {
+    for (file, command) in [
+        (order, format!("llvm-ar t built-in-fixup.a > {order}")),
+        (
+            index,
+            format!("ld.lld -r --thinlto-index-only={index} @{order}"),
+        ),
+        (
+            "vmlinux.a",
+            format!(
+                "rm -f vmlinux.a; while read -r obj; do if grep -Fqx $${{obj}} {index}; then echo $${{obj%.o}}{native}; else echo $${{obj}}; fi; done < {order} | xargs llvm-ar cDPrS --thin vmlinux.a"
+            ),
+        ),
+    ] {
+        let text = format!("savedcmd_{file} := {command}\n");
+        std::fs::write(tree.file(&dot_cmd(file)), text).unwrap();
+    }
+}
+
+fn rename_order(tree: &Tree) {
+    tree.shell("mv builtin.order built-in.list");
+    record_commands(
+        tree,
+        "built-in.list",
+        "vmlinux.thinlto-index",
+        ".thinlto-native.o",
+    );
+}
+
+fn rename_index(tree: &Tree) {
+    tree.shell("mv vmlinux.thinlto-index .indexed");
+    record_commands(tree, "builtin.order", ".indexed", ".thinlto-native.o");
+}
+
+fn rename_lists(tree: &Tree) {
+    tree.shell("mv builtin.order .objects; mv vmlinux.thinlto-index .indexed");
+    record_commands(tree, ".objects", ".indexed", ".thinlto-native.o");
+    tree.edit("..indexed.cmd", |text| text.replace('@', "@./"));
+}
+
+/// The archiver is asked for the objects where they are needed.
+fn keep_no_order(tree: &Tree) {
+    tree.remove("builtin.order");
+    for (file, command) in [
+        (
+            "vmlinux.thinlto-index",
+            "ld.lld -r --thinlto-index-only=vmlinux.thinlto-index $$(llvm-ar t built-in-fixup.a)",
+        ),
+        (
+            "vmlinux.a",
+            "sh members built-in-fixup.a vmlinux.thinlto-index | xargs llvm-ar cDPrST vmlinux.a",
+        ),
+    ] {
+        let text = format!("savedcmd_{file} := {command}\n");
+        std::fs::write(tree.file(&dot_cmd(file)), text).unwrap();
+    }
+}
+
+/// Gives each native object the name that `name` makes of its own.
+fn rename_natives(tree: &Tree, name: impl Fn(&str) -> String) {
+    let index = tree.text("vmlinux.thinlto-index");
+    let mut members = tree.members("vmlinux.a");
+    for old in index.lines().map(native) {
+        let new = name(&old);
+        let (old_cmd, new_cmd) = (dot_cmd(&old), dot_cmd(&new));
+        tree.shell(&format!("mv {old} {new}; mv {old_cmd} {new_cmd}"));
+        tree.edit(&new_cmd, |text| text.replace(&old, &new));
+        let member = members.iter_mut().find(|member| **member == old);
+        *member.unwrap() = new;
+    }
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    tree.archive("vmlinux.a", "cDPrST", &members);
+    tree.write(".vmlinux.objs", members.join("\n") + "\n");
+}
+
+fn another_suffix(native: &str) -> String {
+    native.replace(".thinlto-native.o", ".lto.o")
+}
+
+fn an_added_suffix(native: &str) -> String {
+    native.replace(".thinlto-native.o", ".o.native.o")
+}
+
+/// Each `.cmd` file that has saved flags.
+fn saved_flags(tree: &Tree) -> Vec<String> {
+    let files = tree
+        .shell("grep -rl --include='.*.cmd' '^saved_c_flags_' .")
+        .stdout;
+    files.lines().map(str::to_owned).collect()
+}
+
+fn rename_saved_lines(tree: &Tree) {
+    for file in saved_flags(tree) {
+        tree.edit(&file, |text| {
+            text.replace("\nsaved_c_flags_", "\nbe_cflags_")
+        });
+    }
+}
+
+/// Names of files and variables belong to the kernel.
+#[rstest]
+#[case::order(X86_64, rename_order)]
+#[case::index(ARM64, rename_index)]
+#[case::lists(RISCV, rename_lists)]
+#[case::no_order(RISCV, keep_no_order)]
+#[case::natives(X86_64, |tree: &Tree| rename_natives(tree, another_suffix))]
+#[case::natives_with_a_suffix_more(LOONGARCH, |tree: &Tree| rename_natives(tree, an_added_suffix))]
+#[case::saved_lines(ARM64, rename_saved_lines)]
+#[case::all(X86_64, |tree: &Tree| {
+    rename_natives(tree, another_suffix);
+    rename_saved_lines(tree);
+    rename_index(tree);
+})]
+fn a_kernel_may_name_its_files_otherwise(
+    #[case] target: &'static Target,
+    #[case] rename: fn(&Tree),
+) {
+    let tree = Tree::pristine(target, LtoMode::ThinDist);
+    let usual = tree.answer().unwrap().inspection;
+    rename(&tree);
+    let inspection = tree.answer().unwrap().inspection;
+    assert_eq!(inspection.findings, []);
+    assert_eq!(inspection.unfinished, None);
+    let counts = |inspection: &klto::model::record::Inspection| {
+        let rules = inspection.rules.iter();
+        // The list that is not kept cannot be compared.
+        let rules =
+            rules.filter(|rule| rule.key != "archive.order-file" && rule.key != "archive.stale");
+        rules
+            .map(|rule| (rule.key.clone(), rule.looked_at))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        counts(&inspection),
+        counts(&usual),
+        "the rules look at as much"
+    );
+}
+
+/// The flags of an object may be kept in a file beside it.
+#[test]
+fn flags_may_reach_the_back_end_in_another_way() {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    for file in saved_flags(&tree) {
+        tree.edit(&file, |text| {
+            let lines = text
+                .lines()
+                .filter(|line| !line.starts_with("saved_c_flags_"));
+            lines.map(|line| format!("{line}\n")).collect()
+        });
+    }
+    assert_eq!(tree.findings(), []);
+    tree.edit("lib/.ring.thinlto-native.o.cmd", |text| {
+        text.replacen(" -mcmodel=kernel", "", 1)
+    });
+    assert_eq!(keys(&tree.findings()), ["flags.saved-missing"].into());
+}
+
+#[rstest]
+#[case::order(rename_order, |tree: &Tree| tree.edit("built-in.list", |text| {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.swap(2, 3);
+    lines.join("\n") + "\n"
+}), &["archive.order-file", "archive.members"])]
+#[case::index(rename_index, |tree: &Tree| tree.edit(".indexed", |text| {
+    text.replace("lib/ring.o\n", "")
+}), &["index.not-listed", "archive.members"])]
+#[case::no_native(|tree: &Tree| rename_natives(tree, another_suffix), |tree: &Tree| {
+    tree.remove("lib/ring.lto.o");
+}, &["index.native-missing"])]
+#[case::another_native(|tree: &Tree| rename_natives(tree, another_suffix), |tree: &Tree| {
+    tree.replace("lib/ring.lto.o", "init/main.lto.o");
+}, &["symbols.lost"])]
+#[case::a_flag_less(rename_saved_lines, |tree: &Tree| {
+    tree.edit("lib/.ring.thinlto-native.o.cmd", |text| text.replacen(" -mcmodel=kernel", "", 1));
+}, &["flags.backend-lacks"])]
+#[case::no_saved_line(rename_saved_lines, |tree: &Tree| {
+    tree.edit("lib/.ring.o.cmd", |text| text.replace("\nbe_cflags_", "\n#"));
+}, &["flags.saved-missing"])]
+fn what_is_broken_is_found_under_another_name(
+    #[case] rename: fn(&Tree),
+    #[case] damage: fn(&Tree),
+    #[case] expected: &[&str],
+) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    rename(&tree);
+    damage(&tree);
+    let found = tree.findings();
+    for key in expected {
+        assert!(keys(&found).contains(key), "{key} is not in {found:#?}");
+    }
+}
+
+/// Where no command shows what a file is, nothing is said against the kernel.
+#[rstest]
+#[case::index(|tree: &Tree| { tree.shell("mv vmlinux.thinlto-index index"); })]
+#[case::natives(|tree: &Tree| rename_natives(tree, |native| {
+    let (folder, file) = native.rsplit_once('/').unwrap();
+    format!("{folder}/native-{file}").replace(".thinlto-native", "")
+}))]
+fn names_that_cannot_be_told_are_not_judged(#[case] rename: fn(&Tree)) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    rename(&tree);
+    let error = tree.answer().unwrap_err();
+    assert!(error.to_string().contains("otherwise"), "{error}");
+    assert_eq!(error.exit(), Exit::Inconclusive);
+}
+
+/// Edits the command of each back end.
+#[rstest]
+#[case::removed_first(|text: &str| {
+    let (begin, command) = parts(text, " := ");
+    format!("{begin} := rm -f native.o; {command}")
+})]
+#[case::moved_into_place(|text: &str| {
+    let (begin, end) = parts(text.trim_end(), " -c -o ");
+    let (output, input) = parts(end, " ");
+    format!("{begin} -c -o .tmp.o {input}; mv -f .tmp.o {output}\n")
+})]
+fn the_back_end_may_do_more_than_compile(#[case] change: fn(&str) -> String) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    edit_commands(&tree, change);
+    assert_eq!(tree.findings(), []);
+}
+
+/// What is moved to another place is not the native object.
+#[test]
+fn an_output_that_is_moved_elsewhere_is_found() {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    tree.edit("lib/.ring.thinlto-native.o.cmd", |text| {
+        let (begin, end) = parts(text.trim_end(), " -c -o ");
+        let (_, input) = parts(end, " ");
+        format!("{begin} -c -o .tmp.o {input}; mv .tmp.o lib/other.o\n")
+    });
+    assert_eq!(keys(&tree.findings()), ["flags.backend-command"].into());
+}
+
+#[rstest]
+#[case::with_a_dot("--whole-archive ./vmlinux.a --no-whole-archive")]
+#[case::state("--push-state --whole-archive vmlinux.a --pop-state other.a")]
+#[case::one_dash("-whole-archive vmlinux.a -no-whole-archive other.a")]
+fn the_whole_archive_may_be_asked_for_otherwise(#[case] options: &str) {
+    let tree = Tree::pristine(RISCV, LtoMode::Thin);
+    let usual = "--whole-archive vmlinux.a --no-whole-archive";
+    tree.edit(".vmlinux.o.cmd", |text| text.replace(usual, options));
+    assert_eq!(tree.findings(), []);
 }
