@@ -4,6 +4,7 @@
 fn main() {
     for folder in [
         "harness/input/arch",
+        "harness/input/harmless",
         "harness/input/mutations",
         "harness/run/scenarios",
         "harness/run/probe/miniature",

@@ -145,8 +145,8 @@ fn additions() -> PossibleValuesParser {
 /// Injected mutations and known findings.
 #[derive(Debug, Args)]
 pub struct Known {
-    /// Apply a mutation (a known mistake) to a copy of the sources first: a name, or a
-    /// file (.yaml). Repeatable. 'klto probe --mutate list' shows all names.
+    /// Apply a mutation (a known mistake) or a harmless edit to a copy of the sources first:
+    /// a name, or a file (.yaml). Repeatable. 'klto probe --mutate list' shows all names.
     #[arg(long, value_name = "NAME")]
     pub mutate: Vec<String>,
     /// Known findings (YAML), in addition to the defects of released kernels and those of

@@ -30,7 +30,7 @@ use crate::store::work_dir::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     if args.known.mutate.iter().any(|name| name == "list") {
-        print(&table(&mutation::all()?))?;
+        print(&table(&[mutation::all()?, mutation::harmless()?].concat()))?;
         return Ok(Exit::Pass);
     }
     let cells = cells(args)?;
@@ -149,12 +149,13 @@ fn command(args: &Args, kernel: &Path) -> Command {
     command
 }
 
-/// The known mistakes, and how they show.
+/// The known mistakes and how they show, and the harmless edits.
 fn table(mutations: &[Mutation]) -> String {
     let mut out = String::new();
     for mutation in mutations {
         let shows = match &mutation.unseen {
             Some(why) => format!("not seen: {why}"),
+            None if mutation.expect.is_empty() => "harmless: no rule may report it".to_owned(),
             None => format!("{} ({})", mutation.expect.join(", "), mutation.scenario),
         };
         let about = mutation.about.trim();

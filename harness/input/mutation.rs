@@ -1,6 +1,6 @@
 //! Mutations: named mistakes in the kernel's makefiles, each a small data file with the edit
-//! and the rules that must report it. `klto probe --mutate` applies them to its copy of the
-//! source tree.
+//! and the rules that must report it. Harmless edits are written in the same way, but no rule
+//! may report them. `klto probe --mutate` applies both to its copy of the source tree.
 
 use std::path::Path;
 
@@ -12,9 +12,11 @@ use crate::input::yaml;
 use crate::model::cell::LtoMode;
 use crate::model::error::Error;
 
-static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/input/mutations");
+static MISTAKES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/input/mutations");
+static HARMLESS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/harness/input/harmless");
 
-/// A mutation.
+/// A mutation, or a harmless edit: that has neither [`Mutation::expect`] nor
+/// [`Mutation::unseen`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutation {
@@ -106,17 +108,28 @@ impl Mutation {
     }
 }
 
-/// Every mutation of the table, by name.
+/// Every mistake of the table, by name.
 ///
 /// # Errors
 /// If a file of the embedded table is invalid, which a unit test rules out.
 pub fn all() -> Result<Vec<Mutation>, Error> {
-    let mut table = FILES
+    table(&MISTAKES)
+}
+
+/// Every harmless edit, by name: what a maintainer may well do.
+///
+/// # Errors
+/// As [`all`].
+pub fn harmless() -> Result<Vec<Mutation>, Error> {
+    table(&HARMLESS)
+}
+
+fn table(files: &Dir<'_>) -> Result<Vec<Mutation>, Error> {
+    let mut table = files
         .files()
         .map(|file| {
             let text = String::from_utf8_lossy(file.contents());
-            yaml::parse(&text, &Path::new("mutations").join(file.path()))
-                .map_err(|e| Error::Usage(e.to_string()))
+            yaml::parse(&text, file.path()).map_err(|e| Error::Usage(e.to_string()))
         })
         .collect::<Result<Vec<Mutation>, Error>>()?;
     table.sort_by(|a, b| a.name.cmp(&b.name));
@@ -131,7 +144,7 @@ pub fn load_all(names: &[String]) -> Result<Vec<Mutation>, Error> {
     names.iter().map(|name| load(name)).collect()
 }
 
-/// The mutation of that name. A name that ends in `.yaml` is the path of the user's own file.
+/// The mutation or harmless edit of that name. A name that ends in `.yaml` is the path of the user's own file.
 ///
 /// # Errors
 /// [`Error::Usage`] with the nearest name, if there is none.
@@ -142,7 +155,7 @@ pub fn load(name: &str) -> Result<Mutation, Error> {
             .and_then(|text| yaml::parse(&text, file))
             .map_err(|e| Error::Usage(e.to_string()));
     }
-    let table = all()?;
+    let table = [all()?, harmless()?].concat();
     match table.iter().find(|mutation| mutation.name == name) {
         Some(mutation) => Ok(mutation.clone()),
         None => Err(Error::Usage(format!(

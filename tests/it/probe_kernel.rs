@@ -1,5 +1,5 @@
-//! The probe on a real kernel source: its makefiles are clean on every architecture, and
-//! the defects of history are caught, by their keys. Needs `KLTO_KERNEL`, as
+//! The probe on a real kernel source: its makefiles are clean on every architecture, harmless
+//! edits of them too, and the defects of history are caught, by their keys. Needs `KLTO_KERNEL`, as
 //! `tests/real_kernel.rs` does.
 
 use std::collections::BTreeSet;
@@ -44,6 +44,22 @@ fn keys(cell: &Value) -> BTreeSet<String> {
     open.collect()
 }
 
+/// Harmless edits, each line in one probe: names that change in several files, and options and
+/// tools that are written otherwise.
+const TELLING: [&[&str]; 2] = [
+    &[
+        "all-renamed",
+        "thinlto-output-moved",
+        "vmlinux-o-archive-with-a-dot",
+    ],
+    &[
+        "thinlto-options-reordered",
+        "thinlto-awk",
+        "vmlinux-a-seven-at-a-time",
+        "order-not-kept",
+    ],
+];
+
 #[test]
 fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
     let Some(kernel) = kernel() else { return };
@@ -76,6 +92,12 @@ fn the_makefiles_are_clean_and_the_defects_of_history_are_caught() {
         for arch in arches(mutation) {
             is_caught(&kernel, &work, mutation, &arch);
         }
+    }
+
+    for names in TELLING {
+        let edits: Vec<Mutation> = names.iter().map(|n| mutation::load(n).unwrap()).collect();
+        let edits: Vec<&Mutation> = edits.iter().collect();
+        assert_eq!(shows_nothing(&kernel, &work, &edits, "x86_64"), Ok(()));
     }
 
     let (code, again) = probe(&kernel, &work, &[]);
@@ -200,26 +222,76 @@ fn shows_as_expected(
     }
 }
 
+/// Whether nothing is reported of a kernel with these harmless edits in it, in the modes in
+/// which they can be seen.
+fn shows_nothing(
+    kernel: &Path,
+    work: &TempDir,
+    edits: &[&Mutation],
+    arch: &str,
+) -> Result<(), String> {
+    let modes = [LtoMode::ThinDist, LtoMode::Thin].into_iter();
+    let modes = modes.filter(|mode| edits.iter().any(|edit| edit.lto.contains(mode)));
+    let modes: Vec<&str> = modes.map(LtoMode::name).collect();
+    let modes = modes.join(",");
+    let mut args = vec!["--arch", arch, "--lto", &modes, "--scenario", "build"];
+    args.extend(edits.iter().flat_map(|edit| ["--mutate", &edit.name]));
+
+    let (code, cells) = probe(kernel, work, &args);
+
+    let found: Vec<BTreeSet<String>> = cells.iter().map(keys).collect();
+    match code == Some(0) && found.iter().all(BTreeSet::is_empty) {
+        true => Ok(()),
+        false => Err(format!("exit {code:?}: {found:?}")),
+    }
+}
+
+/// Tries the entries of a table that can be seen on the architecture; gives what is wrong.
+fn try_all(
+    table: Vec<Mutation>,
+    arch: &String,
+    try_one: impl Fn(&Path, &TempDir, &Mutation) -> Result<(), String>,
+) -> Vec<String> {
+    let kernel = kernel().expect("KLTO_KERNEL names the kernel");
+    let work = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut wrong = Vec::new();
+    for mutation in table {
+        if mutation
+            .arch
+            .as_ref()
+            .is_some_and(|known| !known.contains(arch))
+        {
+            continue;
+        }
+        let shown = try_one(&kernel, &work, &mutation);
+        eprintln!("{}: {shown:?}", mutation.name);
+        wrong.extend(shown.err().map(|how| format!("{}: {how}", mutation.name)));
+    }
+    wrong
+}
+
 /// Half an hour for one architecture: `KLTO_MUTATIONS=x86_64` asks for it.
 #[test]
 fn the_whole_table_of_mutations_shows_what_it_says() {
     let Ok(arch) = std::env::var("KLTO_MUTATIONS") else {
         return;
     };
-    let kernel = kernel().expect("KLTO_KERNEL names the kernel");
-    let work = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut wrong = Vec::new();
-    for mutation in mutation::all().unwrap() {
-        if mutation
-            .arch
-            .as_ref()
-            .is_some_and(|known| !known.contains(&arch))
-        {
-            continue;
-        }
-        let shown = shows_as_expected(&kernel, &work, &mutation, &arch);
-        eprintln!("{}: {shown:?}", mutation.name);
-        wrong.extend(shown.err().map(|how| format!("{}: {how}", mutation.name)));
-    }
+    let wrong = try_all(mutation::all().unwrap(), &arch, |kernel, work, mutation| {
+        shows_as_expected(kernel, work, mutation, &arch)
+    });
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// As long again: `KLTO_HARMLESS=x86_64` asks for it.
+#[test]
+fn the_whole_table_of_harmless_edits_shows_nothing() {
+    let Ok(arch) = std::env::var("KLTO_HARMLESS") else {
+        return;
+    };
+    let wrong = try_all(
+        mutation::harmless().unwrap(),
+        &arch,
+        |kernel, work, edit| shows_nothing(kernel, work, &[edit], &arch),
+    );
     assert_eq!(wrong, Vec::<String>::new());
 }

@@ -10,9 +10,15 @@ use crate::model::cell::SCENARIOS;
 use crate::model::finding::key_matches;
 use crate::run::{rules, scenario};
 
-#[test]
-fn every_file_of_the_table_parses_and_is_named_by_its_mutation() {
-    let mut stems: Vec<String> = FILES
+#[rstest]
+#[case::mistakes(&MISTAKES, all(), 50)]
+#[case::harmless(&HARMLESS, harmless(), 40)]
+fn every_file_of_a_table_parses_and_is_named_by_its_mutation(
+    #[case] files: &Dir<'_>,
+    #[case] table: Result<Vec<Mutation>, Error>,
+    #[case] more_than: usize,
+) {
+    let mut stems: Vec<String> = files
         .files()
         .map(|file| {
             let path = file.path();
@@ -21,14 +27,14 @@ fn every_file_of_the_table_parses_and_is_named_by_its_mutation() {
         })
         .collect();
     stems.sort();
-    let table = all().unwrap();
+    let table = table.unwrap();
     let names: Vec<&str> = table.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(names, stems);
-    assert!(names.len() > 50, "{names:?}");
+    assert!(names.len() > more_than, "{names:?}");
 }
 
-/// What is wrong with one mutation, if anything is.
-fn mistakes(mutation: &Mutation) -> Vec<String> {
+/// What is wrong with one entry of a table, if anything is.
+fn wrong(mutation: &Mutation, is_harmless: bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut holds = |so: bool, what: String| {
         if !so {
@@ -47,10 +53,17 @@ fn mistakes(mutation: &Mutation) -> Vec<String> {
         ..
     } = mutation;
     holds(!about.trim().is_empty(), "says nothing".to_owned());
-    holds(
-        expect.is_empty() == unseen.is_some(),
-        "needs 'expect' or 'unseen', and not both".to_owned(),
-    );
+    if is_harmless {
+        holds(
+            expect.is_empty() && also.is_empty() && unseen.is_none(),
+            "a harmless edit has no 'expect', 'also' or 'unseen'".to_owned(),
+        );
+    } else {
+        holds(
+            expect.is_empty() == unseen.is_some(),
+            "needs 'expect' or 'unseen', and not both".to_owned(),
+        );
+    }
     holds(
         SCENARIOS.contains(&scenario.as_str()),
         format!("no scenario is named {scenario}"),
@@ -110,8 +123,37 @@ fn mistakes(mutation: &Mutation) -> Vec<String> {
 
 #[test]
 fn every_mutation_of_the_table_can_be_found_as_it_says() {
-    let found: Vec<String> = all().unwrap().iter().flat_map(mistakes).collect();
+    let found: Vec<String> = all()
+        .unwrap()
+        .iter()
+        .flat_map(|m| wrong(m, false))
+        .collect();
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn every_harmless_edit_has_nothing_to_be_found() {
+    let edits = harmless().unwrap();
+    let found: Vec<String> = edits.iter().flat_map(|m| wrong(m, true)).collect();
+    assert!(found.is_empty(), "{found:#?}");
+    for edit in edits {
+        let modes = [LtoMode::ThinDist, LtoMode::Thin];
+        assert!(
+            modes.iter().any(|mode| edit.lto.contains(mode)),
+            "{}",
+            edit.name
+        );
+    }
+}
+
+#[test]
+fn a_harmless_edit_and_a_mistake_have_different_names() {
+    let names: BTreeSet<String> = all().unwrap().into_iter().map(|m| m.name).collect();
+    let both = harmless()
+        .unwrap()
+        .into_iter()
+        .find(|edit| names.contains(&edit.name));
+    assert!(both.is_none(), "{both:?}");
 }
 
 #[rstest]
@@ -169,7 +211,7 @@ fn a_mistake_in_the_table_is_found(#[case] text: &str, #[case] says: &str) {
         .unwrap();
     let text = format!("name: m\nabout: m\n{text}\n").replace("flags.saved", rule.key);
     let mutation: Mutation = yaml::parse(&text, Path::new("m.yaml")).unwrap();
-    let found = mistakes(&mutation);
+    let found = wrong(&mutation, false);
     match says {
         "" => assert_eq!(found, [""; 0]),
         says => {
@@ -229,6 +271,8 @@ fn a_text_that_is_no_utf8_stays_as_it_is() {
 fn a_mutation_is_found_by_name_and_by_file() {
     let first = &all().unwrap()[0];
     assert_eq!(load(&first.name).unwrap().about, first.about);
+    let harmless = &harmless().unwrap()[0];
+    assert_eq!(load(&harmless.name).unwrap().about, harmless.about);
     let unknown = load("v11-flags-by-variables").unwrap_err().to_string();
     assert!(unknown.contains("'v11-flags-by-variables'"), "{unknown}");
     assert!(unknown.contains("v11-flags-by-variable"), "{unknown}");
