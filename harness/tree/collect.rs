@@ -177,6 +177,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     let config = kconfig::parse(&tree.required_text("include/config/auto.conf")?);
     let config_edits = kconfig::edits(&tree.required_text(".config")?, &config);
     let distributed = config.contains_key("CONFIG_LTO_CLANG_THIN_DIST");
+    let has_modules = config.contains_key("CONFIG_MODULES");
     let kernel = kernel_release(tree)?;
     let log = match &tree.log {
         None => None,
@@ -216,7 +217,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         },
         || {
             rayon::join(
-                || TreeFiles::read(tree, distributed, exports_from, &names),
+                || TreeFiles::read(tree, distributed, has_modules, exports_from, &names),
                 || compile_commands::read(tree, &names),
             )
         },
@@ -278,6 +279,7 @@ impl TreeFiles {
     fn read(
         tree: &BuildTree,
         distributed: bool,
+        has_modules: bool,
         exports_from: &'static str,
         names: &NameTable,
     ) -> Result<TreeFiles, Error> {
@@ -337,7 +339,11 @@ impl TreeFiles {
             }),
             vmlinux,
             linked_whole: link.map(|link| link.whole),
-            modules: read_modules(tree, names)?,
+            // An earlier configuration may have left its list of modules.
+            modules: match has_modules {
+                true => read_modules(tree, names)?,
+                false => Vec::new(),
+            },
             module_exports,
             damaged,
         })

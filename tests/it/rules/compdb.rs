@@ -338,6 +338,16 @@ fn modules_that_were_built_later_are_not_judged(#[case] later: &str) {
     assert!(!findings.iter().any(|finding| of_module(&finding.object)));
 }
 
+/// `modules.order` stays when modules are switched off in a built tree.
+#[test]
+fn modules_of_an_earlier_configuration_are_not_judged() {
+    let mut tree = Tree::pristine(X86_64, LtoMode::Thin);
+    the_target_forgets_the_modules(&mut tree);
+    assert_eq!(tree.findings().len(), 2);
+    tree.edit_config(|config| config.replace("CONFIG_MODULES=y\n", ""));
+    assert_nothing_found(&tree);
+}
+
 /// Files outside the tree say nothing about it.
 #[test]
 fn a_module_outside_of_the_tree_is_not_asked_when_it_was_built() {
