@@ -15,6 +15,7 @@ pub mod elf;
 mod file_names;
 pub mod image;
 pub mod kconfig;
+mod link;
 pub mod linked;
 pub mod loader;
 mod member;
@@ -38,6 +39,7 @@ use crate::model::facts::{
     VmlinuxO,
 };
 use crate::tree::path::{cmd_file as cmd_path, normalise, stays_inside};
+use link::{initcall_script, read_link};
 use member::read_object;
 use modules::read_modules;
 
@@ -259,6 +261,8 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     })
 }
 
+const RELEASE: &str = "include/config/kernel.release";
+
 /// The files that exist once per tree.
 struct TreeFiles {
     builtin_order: Option<Vec<Name>>,
@@ -296,7 +300,6 @@ impl TreeFiles {
         };
         let export_c = tree.bytes(".vmlinux.export.c")?;
         let mut damaged = Vec::new();
-        const RELEASE: &str = "include/config/kernel.release";
         let release = tree
             .bytes(RELEASE)?
             .filter(|_| !tree.is_older("vmlinux", RELEASE));
@@ -350,85 +353,8 @@ impl TreeFiles {
     }
 }
 
-/// What the command says that linked `vmlinux.o`.
-struct Link {
-    /// The archives that it took whole.
-    whole: Vec<Name>,
-    scripts: Vec<String>,
-}
-
-/// `None` if no command is recorded.
-fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Link>, Error> {
-    let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
-        return Ok(None);
-    };
-    let cmd = cmd_file::parse(&text, &tree.spelling(), names);
-    let Some(Ok(words)) = cmd.command else {
-        return Ok(None);
-    };
-    let mut is_whole = false;
-    let mut outside = Vec::new();
-    let mut whole = Vec::new();
-    for word in &words {
-        let word = names.resolve(word);
-        // A long option may begin with one dash.
-        let option = word.strip_prefix('-');
-        match option.map(|option| option.trim_start_matches('-')) {
-            Some("whole-archive") => is_whole = true,
-            Some("no-whole-archive") => is_whole = false,
-            Some("push-state") => outside.push(is_whole),
-            Some("pop-state") => is_whole = outside.pop().unwrap_or_default(),
-            None if is_whole => whole.push(names.get_or_intern(normalise(word))),
-            Some(_) | None => {}
-        }
-    }
-    let words = words.iter().map(|word| names.resolve(word));
-    Ok(Some(Link {
-        whole,
-        scripts: scripts(words),
-    }))
-}
-
-/// The linker scripts among a linker's arguments: `-T FILE`, `-TFILE`, `--script=FILE`.
-fn scripts<'a>(mut words: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut scripts = Vec::new();
-    while let Some(word) = words.next() {
-        let Some(option) = word.strip_prefix('-') else {
-            continue;
-        };
-        let long = option.trim_start_matches('-');
-        if option == "T" || long == "script" {
-            scripts.extend(words.next());
-        } else {
-            let short = || option.strip_prefix('T');
-            scripts.extend(long.strip_prefix("script=").or_else(short));
-        }
-    }
-    scripts.into_iter().map(str::to_owned).collect()
-}
-
-/// The calls at start in the first of the linker scripts that has any and is of this build.
-fn initcall_script(
-    tree: &BuildTree,
-    scripts: &[String],
-    names: &NameTable,
-) -> Result<Option<Vec<Vec<Name>>>, Error> {
-    for script in scripts {
-        if !stays_inside(script) || tree.is_older(script, "vmlinux.a") {
-            continue;
-        }
-        if let Some(text) = tree.bytes(script)? {
-            let calls = image::initcall_script(&String::from_utf8_lossy(&text), names);
-            if !calls.is_empty() {
-                return Ok(Some(calls));
-            }
-        }
-    }
-    Ok(None)
-}
-
 fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
-    if let Some(release) = tree.bytes("include/config/kernel.release")? {
+    if let Some(release) = tree.bytes(RELEASE)? {
         return Ok(String::from_utf8_lossy(&release).trim().to_owned());
     }
     // Before `make prepare` only the first lines of .config have it:
@@ -662,12 +588,6 @@ fn read_steps(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_linker_script_is_named_in_several_ways() {
-        let words = "ld.lld -T one -Ttwo -z T --script=three -script four five";
-        assert_eq!(scripts(words.split(' ')), ["one", "two", "three", "four"]);
-    }
 
     #[test]
     fn what_the_machine_cannot_read_is_no_damage() {

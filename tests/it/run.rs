@@ -125,15 +125,14 @@ fn what_differs_between_the_modes_is_a_finding() {
     kernel.add_to_matrix("compare: [thin, thin-dist]\n");
     let script = kernel.source().join("scripts/fake-kbuild");
     let text = fs::read_to_string(&script).unwrap();
-    let (_, body) = text.split_once("elf() {\n").unwrap();
-    let (body, _) = body.split_once("}\n").unwrap();
-    let elsewhere = body.replacen("printf '\\0\\0", "printf '\\1\\0", 1);
-    let elsewhere = format!(
-        "elf >\"$out/vmlinux\"\n\tif grep -q THIN_DIST=y \"$out/.config\"; then\n\
-         {{\n{elsewhere}}} >\"$out/vmlinux\"\n\tfi\n"
-    );
-    assert!(text.contains("elf >\"$out/vmlinux\"\n"));
-    fs::write(&script, text.replace("elf >\"$out/vmlinux\"\n", &elsewhere)).unwrap();
+    let elsewhere = "elf 2 >\"$out/vmlinux\"\n\tif grep -q THIN_DIST=y \"$out/.config\"; then\n\
+                     elf 2 1 >\"$out/vmlinux\"\n\tfi\n";
+    assert!(text.contains("elf 2 >\"$out/vmlinux\"\n"));
+    fs::write(
+        &script,
+        text.replace("elf 2 >\"$out/vmlinux\"\n", elsewhere),
+    )
+    .unwrap();
 
     let ended = finish(&mut kernel.run(&["--git-bisect"]));
 
@@ -217,7 +216,7 @@ fn a_mistake_is_made_in_a_copy_of_the_sources() {
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
 
     let text = text.replace("file: fault", "file: scripts/fake-kbuild");
-    let text = text.replace("match: \"word\"", "match: \"*) elf >\"");
+    let text = text.replace("match: \"word\"", "match: \"*) elf 1 >\"");
     let text = text.replace("replace: \"empty-object\"", "replace: \"*) : >\"");
     fs::write(&mistake, text).unwrap();
     let ended = finish(kernel.run(&[]).arg("--mutate").arg(&mistake));

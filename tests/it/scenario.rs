@@ -267,10 +267,14 @@ fn a_mode_is_configured_once() {
 /// That the steps after a failed one did not run is not a finding of its own.
 #[test]
 fn what_a_failed_make_did_not_come_to_is_not_called_stale() {
-    let fails = "\t[ ! -e \"$out/vmlinux\" ] || exit 1\n\telf >\"$out/vmlinux.o\"\n";
+    let fails = "\t[ ! -e \"$out/vmlinux\" ] || exit 1\n\telf 1 >\"$out/vmlinux.o\"\n";
     let stand = Stand::new(
         Kernel::Fake,
-        &[("scripts/fake-kbuild", "\telf >\"$out/vmlinux.o\"\n", fails)],
+        &[(
+            "scripts/fake-kbuild",
+            "\telf 1 >\"$out/vmlinux.o\"\n",
+            fails,
+        )],
     );
     let played = stand.run("- { name: f, expect: [rules] }").unwrap();
     let keys: Vec<&str> = played.findings.iter().map(|f| f.key.as_str()).collect();

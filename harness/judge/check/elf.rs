@@ -75,7 +75,7 @@ const TYPE: Rule = Rule {
     key: "elf.type",
     severity: Severity::Error,
     invariant: "every object, vmlinux.o and each module is relocatable (ET_REL), and vmlinux is not",
-    broken: "ELF files are of another type",
+    broken: "files are of another ELF type",
     why: "a program cannot be linked again, and an object cannot be started",
     fix: "delete the file and run make again; if the finding stays, look for -r in the command that links it",
 };
@@ -95,7 +95,7 @@ const RELEASE: Rule = Rule {
     invariant: "vmlinux contains the release in include/config/kernel.release",
     broken: "files are of another release",
     why: "vmlinux is of an earlier build or of another kernel: its modules are not found under the release that it runs as",
-    fix: "delete vmlinux and run make again; if the finding stays, check whether init/version-timestamp.o is made again when the release changes",
+    fix: "delete vmlinux and run make again; if the finding stays, check whether init/version-timestamp.o is rebuilt when the release changes",
 };
 
 const NO_SYMBOLS: Rule = Rule {

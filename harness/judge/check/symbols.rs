@@ -40,7 +40,7 @@ const INITCALLS: Rule = Rule {
     invariant: "vmlinux, and the linker script that vmlinux.o is linked with, have each initcall of the linked objects once, and in each level in the order of the archive",
     broken: "files have other initcalls than the objects, or another order",
     why: "a driver is not started, or before what it needs: LTO mixes the objects' code, and only the script keeps the order",
-    fix: "check scripts/generate_initcall_order.pl, which objects it is given, and when the script is made again",
+    fix: "check scripts/generate_initcall_order.pl, which objects it is given, and when the script is generated",
 };
 
 fn lost(context: &Context, found: &mut Found) -> usize {

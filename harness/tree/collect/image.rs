@@ -169,16 +169,15 @@ pub fn initcall_script(text: &str, names: &NameTable) -> Vec<Vec<Name>> {
         };
         Some((level, format!("__initcall__{call}{level}")))
     });
-    let mut levels: Vec<Vec<Name>> = Vec::new();
-    let mut last = None;
+    let mut levels: Vec<(&str, Vec<Name>)> = Vec::new();
     for (level, call) in calls {
-        if last.replace(level) != Some(level) {
-            levels.push(Vec::new());
+        let call = names.get_or_intern(call);
+        match levels.last_mut() {
+            Some((last, of_level)) if *last == level => of_level.push(call),
+            _ => levels.push((level, vec![call])),
         }
-        let of_level = levels.last_mut().expect("a level has been pushed");
-        of_level.push(names.get_or_intern(call));
     }
-    levels
+    levels.into_iter().map(|(_, of_level)| of_level).collect()
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ broken! {
         at "vmlinux.a" saying "lacks 1: virt/kvm/vcpu.o";
     one_name_is_not_matched: LOONGARCH ThinDist => ["archive.bitcode"]
         at "virt/kvm/vcpu.o" saying "vmlinux.a, member 8: bitcode, expected virt/kvm/vcpu.thinlto-native.o";
-    an_object_of_an_lto_build_stays_after_the_switch: ARM64 None => ["archive.bitcode", "symbols.initcalls"]
+    an_object_of_an_lto_build_stays_after_the_switch: ARM64 None => ["archive.bitcode"]
         at "kernel/sched/core.o" saying "holds bitcode in a build without LTO";
     lto_is_turned_off_after_its_options: RISCV Thin => ["archive.no-bitcode"]
         at "built-in-fixup.a" saying "objects compiled from C holds bitcode";

@@ -78,12 +78,7 @@ fn one_object_loses_the_target_on_a_cross_build(tree: &mut Tree) {
 
 fn the_compiler_was_upgraded_below_the_tree(tree: &mut Tree) {
     let version = version_number(&clang_version());
-    tree.edit_config(|text| {
-        text.replace(
-            &format!("CONFIG_CLANG_VERSION={version}"),
-            "CONFIG_CLANG_VERSION=190107",
-        )
-    });
+    tree.edit_config(|text| text.replace(&format!("_VERSION={version}"), "_VERSION=190107"));
 }
 
 fn one_object_is_of_another_compiler(tree: &mut Tree) {

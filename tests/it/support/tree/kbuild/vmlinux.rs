@@ -109,16 +109,14 @@ impl Kbuild {
         const SCRIPT: &str = ".tmp_initcalls.lds";
         let mut args = self.ldflags();
         args.extend(["-r", "-o", "vmlinux.o"].map(str::to_owned));
-        if self.lto() {
-            let calls = (self.recipes.initcalls)(INITCALLS.to_vec());
-            let lines = calls
-                .iter()
-                .map(|call| format!("\t\t*(.initcall6.init..{call}) ;\n"));
-            let lines: String = lines.collect();
-            let script = format!("SECTIONS {{\n\t.initcall6.init : {{\n{lines}\t}}\n}}\n");
-            write(&self.out.join(SCRIPT), &script);
-            args.extend(["-T", SCRIPT].map(str::to_owned));
-        }
+        let calls = (self.recipes.initcalls)(INITCALLS.to_vec());
+        let lines = calls
+            .iter()
+            .map(|call| format!("\t\t*(.initcall6.init..{call}) ;\n"));
+        let lines: String = lines.collect();
+        let script = format!("SECTIONS {{\n\t.initcall6.init : {{\n{lines}\t}}\n}}\n");
+        write(&self.out.join(SCRIPT), &script);
+        args.extend(["-T", SCRIPT].map(str::to_owned));
         args.extend(
             ["--whole-archive", self.recipes.linked, "--no-whole-archive"].map(str::to_owned),
         );

@@ -1,0 +1,95 @@
+//! Reads how `vmlinux.o` was linked: from which archives, and in which order the calls at start.
+//! Called by `collect`.
+
+use super::{BuildTree, cmd_file, image};
+use crate::model::error::Error;
+use crate::model::facts::{Name, NameTable};
+use crate::tree::path::{normalise, stays_inside};
+
+/// What the command says that linked `vmlinux.o`.
+pub(super) struct Link {
+    /// The archives that it took whole.
+    pub(super) whole: Vec<Name>,
+    pub(super) scripts: Vec<String>,
+}
+
+/// `None` if no command is recorded.
+pub(super) fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Link>, Error> {
+    let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
+        return Ok(None);
+    };
+    let cmd = cmd_file::parse(&text, &tree.spelling(), names);
+    let Some(Ok(words)) = cmd.command else {
+        return Ok(None);
+    };
+    let mut is_whole = false;
+    let mut outside = Vec::new();
+    let mut whole = Vec::new();
+    for word in &words {
+        let word = names.resolve(word);
+        // A long option may begin with one dash.
+        let option = word.strip_prefix('-');
+        match option.map(|option| option.trim_start_matches('-')) {
+            Some("whole-archive") => is_whole = true,
+            Some("no-whole-archive") => is_whole = false,
+            Some("push-state") => outside.push(is_whole),
+            Some("pop-state") => is_whole = outside.pop().unwrap_or_default(),
+            None if is_whole => whole.push(names.get_or_intern(normalise(word))),
+            Some(_) | None => {}
+        }
+    }
+    let words = words.iter().map(|word| names.resolve(word));
+    Ok(Some(Link {
+        whole,
+        scripts: scripts(words),
+    }))
+}
+
+/// The linker scripts among a linker's arguments: `-T FILE`, `-TFILE`, `--script=FILE`.
+fn scripts<'a>(mut words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut scripts = Vec::new();
+    while let Some(word) = words.next() {
+        let Some(option) = word.strip_prefix('-') else {
+            continue;
+        };
+        let long = option.trim_start_matches('-');
+        if option == "T" || long == "script" {
+            scripts.extend(words.next());
+        } else {
+            let short = || option.strip_prefix('T');
+            scripts.extend(long.strip_prefix("script=").or_else(short));
+        }
+    }
+    scripts.into_iter().map(str::to_owned).collect()
+}
+
+/// The calls at start in the first of the linker scripts that has any and is of this build.
+pub(super) fn initcall_script(
+    tree: &BuildTree,
+    scripts: &[String],
+    names: &NameTable,
+) -> Result<Option<Vec<Vec<Name>>>, Error> {
+    for script in scripts {
+        if !stays_inside(script) || tree.is_older(script, "vmlinux.a") {
+            continue;
+        }
+        if let Some(text) = tree.bytes(script)? {
+            let calls = image::initcall_script(&String::from_utf8_lossy(&text), names);
+            if !calls.is_empty() {
+                return Ok(Some(calls));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linker_script_is_named_in_several_ways() {
+        let words = "ld.lld -T one -Ttwo -z T --script=three -script four five";
+        assert_eq!(scripts(words.split(' ')), ["one", "two", "three", "four"]);
+    }
+}
