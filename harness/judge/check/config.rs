@@ -53,7 +53,7 @@ const LINKER: Rule = Rule {
     key: "config.linker",
     severity: Severity::Error,
     invariant: "with LTO, ld.lld is of the compiler's version: CONFIG_LLD_VERSION is CONFIG_CLANG_VERSION",
-    broken: "kernels are linked by another LLVM than they are compiled by",
+    broken: "kernels are compiled and linked by two versions of LLVM",
     why: "the linker reads the compiler's bitcode, decides what is imported and, in-process, generates the code: two versions of LLVM make one kernel",
     fix: "name all tools by one LLVM=, and check for LD= on make's command line or in the environment",
 };
