@@ -392,7 +392,8 @@ fn backend_command(context: &Context, found: &mut Found) -> usize {
     })
 }
 
-/// What a command that reads this object's IR and index and writes `output` would have, and `options` do not.
+/// What a command that reads this object's IR and index and writes `output` would have, and
+/// `options` do not.
 fn first_unmet(facts: &Facts, options: &[Name], object: &str, output: &str) -> Option<String> {
     let same = |path: &str, expected: &str| normalise(path) == expected;
     let inputs = inputs(facts, options);

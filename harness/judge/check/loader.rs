@@ -52,7 +52,7 @@ const NAMESPACE: Rule = Rule {
     key: "loader.namespace",
     severity: Severity::Error,
     invariant: "a module that uses a symbol of a namespace imports the namespace",
-    broken: "modules use symbols of a namespace that they do not import",
+    broken: "modules use symbols of a namespace without importing it",
     why: "the module loader refuses the module",
     fix: "add MODULE_IMPORT_NS to the module, or delete its .ko file and run make again if it is there",
 };
