@@ -306,8 +306,8 @@ pub struct VmlinuxO {
     pub symbols: usize,
     /// Undefined `….llvm.<hash>` references that are left.
     pub unresolved_promotions: Vec<Name>,
-    /// The calls at start in the linker script that its command names with `-T`, as
-    /// [`Ir::initcalls`], level by level; `None` where there is no such script.
+    /// The calls at start in the linker scripts that its command names, as [`Ir::initcalls`], level
+    /// by level; `None` where the scripts are not known.
     pub initcall_script: Option<Vec<Vec<Name>>>,
 }
 

@@ -311,8 +311,8 @@ impl TreeFiles {
             image::read_vmlinux_o(data, names)
         })?;
         let link = read_link(tree, names)?;
-        let script = match &link {
-            Some(link) => initcall_script(tree, &link.scripts, names)?,
+        let script = match link.as_ref().and_then(|link| link.scripts.as_ref()) {
+            Some(scripts) => initcall_script(tree, scripts, names)?,
             None => None,
         };
         let all = read_symvers(tree, "Module.symvers", names, &mut damaged)?;

@@ -238,7 +238,8 @@ fn fixup_members(facts: &Facts) -> &[Name] {
 fn duplicate(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
     let mut looked_at = 0;
-    for (file, archive) in whole(facts) {
+    // Without the paths of a thin archive, several members have one name.
+    for (file, archive) in whole(facts).filter(|(_, archive)| archive.thin) {
         let mut seen = FxHashSet::default();
         looked_at += found.each(archive.members.iter().enumerate(), |found, (at, member)| {
             if !seen.insert(*member) {

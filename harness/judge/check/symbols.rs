@@ -3,6 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, row};
+use crate::model::cell::LtoMode;
 use crate::model::facts::{Elf, Facts, Name, ObjectFile, PROMOTED};
 use crate::model::finding::{Rule, Severity};
 
@@ -148,10 +149,11 @@ fn initcalls(context: &Context, found: &mut Found) -> usize {
     let Some(order) = order_of_initcalls(facts) else {
         return 0;
     };
-    let script = facts
-        .vmlinux_o
-        .as_ref()
-        .and_then(|o| o.initcall_script.as_ref());
+    // Without LTO the order of the objects is enough.
+    let needs_script = |calls: &&Vec<_>| context.subject.mode != LtoMode::None || !calls.is_empty();
+    let vmlinux_o = facts.vmlinux_o.as_ref();
+    let script = vmlinux_o.and_then(|o| o.initcall_script.as_ref());
+    let script = script.filter(needs_script);
     let kernel = facts.vmlinux.as_ref().filter(|_| facts.reached("vmlinux"));
     let kernel = kernel.filter(|vmlinux| vmlinux.symbols > 0);
     let files = [

@@ -10,7 +10,8 @@ use crate::tree::path::{normalise, stays_inside};
 pub(super) struct Link {
     /// The archives that it took whole.
     pub(super) whole: Vec<Name>,
-    pub(super) scripts: Vec<String>,
+    /// `None` where the command reads its arguments from a file.
+    pub(super) scripts: Option<Vec<String>>,
 }
 
 /// `None` if no command is recorded.
@@ -45,10 +46,14 @@ pub(super) fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Li
     }))
 }
 
-/// The linker scripts among a linker's arguments: `-T FILE`, `-TFILE`, `--script=FILE`.
-fn scripts<'a>(mut words: impl Iterator<Item = &'a str>) -> Vec<String> {
+/// The linker scripts among a linker's arguments: `-T FILE`, `-TFILE`, `--script=FILE`. `None`
+/// where more arguments are in a file.
+fn scripts<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Vec<String>> {
     let mut scripts = Vec::new();
     while let Some(word) = words.next() {
+        if word.starts_with('@') {
+            return None;
+        }
         let Some(option) = word.strip_prefix('-') else {
             continue;
         };
@@ -60,27 +65,30 @@ fn scripts<'a>(mut words: impl Iterator<Item = &'a str>) -> Vec<String> {
             scripts.extend(long.strip_prefix("script=").or_else(short));
         }
     }
-    scripts.into_iter().map(str::to_owned).collect()
+    Some(scripts.into_iter().map(str::to_owned).collect())
 }
 
-/// The calls at start in the first of the linker scripts that has any and is of this build.
+/// The calls at start in the linker scripts; `None` where one of them is not there, or not of
+/// this build.
 pub(super) fn initcall_script(
     tree: &BuildTree,
     scripts: &[String],
     names: &NameTable,
 ) -> Result<Option<Vec<Vec<Name>>>, Error> {
+    let mut calls = Vec::new();
     for script in scripts {
         if !stays_inside(script) || tree.is_older(script, "vmlinux.a") {
-            continue;
+            return Ok(None);
         }
-        if let Some(text) = tree.bytes(script)? {
-            let calls = image::initcall_script(&String::from_utf8_lossy(&text), names);
-            if !calls.is_empty() {
-                return Ok(Some(calls));
-            }
-        }
+        let Some(text) = tree.bytes(script)? else {
+            return Ok(None);
+        };
+        calls.append(&mut image::initcall_script(
+            &String::from_utf8_lossy(&text),
+            names,
+        ));
     }
-    Ok(None)
+    Ok(Some(calls))
 }
 
 #[cfg(test)]
@@ -90,6 +98,8 @@ mod tests {
     #[test]
     fn a_linker_script_is_named_in_several_ways() {
         let words = "ld.lld -T one -Ttwo -z T --script=three -script four five";
-        assert_eq!(scripts(words.split(' ')), ["one", "two", "three", "four"]);
+        let expected = ["one", "two", "three", "four"].map(str::to_owned);
+        assert_eq!(scripts(words.split(' ')), Some(expected.to_vec()));
+        assert_eq!(scripts("ld.lld -T one @more".split(' ')), None);
     }
 }

@@ -22,6 +22,10 @@ broken! {
         at "init/main.thinlto-native.o" saying "refers to 'ring_step.llvm.";
     the_script_lost_an_initcall: X86_64 ThinDist => ["symbols.initcalls"]
         at "vmlinux.o" saying "its linker script lacks 1 initcalls, '__initcall__kmod_core__1_2_schedule_hint6' first";
+    vmlinux_o_is_linked_without_the_script: ARM64 ThinDist => ["symbols.initcalls"]
+        at "vmlinux.o" saying "its linker script lacks 3 initcalls, '__initcall__kmod_core__1_2_schedule_hint6' first";
+    the_script_is_empty: RISCV Thin => ["symbols.initcalls"]
+        at "vmlinux.o" saying "its linker script lacks 3 initcalls";
     the_script_has_another_order: ARM64 Thin => ["symbols.initcalls"]
         at "vmlinux" saying "it has '__initcall__kmod_core__1_2_schedule_hint6' before '__initcall__kmod_early__1_2_early_map6'";
     the_script_names_an_initcall_twice: RISCV Thin => ["symbols.initcalls"]
@@ -38,6 +42,25 @@ fn the_script_lost_an_initcall(tree: &mut Tree) {
         let kept = text.lines().filter(|line| !line.contains("schedule_hint"));
         kept.map(|line| format!("{line}\n")).collect()
     });
+}
+
+/// The condition around the script is that of another mode.
+fn vmlinux_o_is_linked_without_the_script(tree: &mut Tree) {
+    tree.edit(".vmlinux.o.cmd", |text| {
+        text.replace(" -T .tmp_initcalls.lds", "")
+    });
+}
+
+fn the_script_is_empty(tree: &mut Tree) {
+    tree.write(".tmp_initcalls.lds", "SECTIONS {\n}\n");
+}
+
+/// Without LTO the makefiles have no such script.
+#[test]
+fn a_kernel_without_lto_needs_no_script() {
+    let mut tree = Tree::pristine(ARM64, LtoMode::None);
+    vmlinux_o_is_linked_without_the_script(&mut tree);
+    assert_eq!(tree.findings(), []);
 }
 
 /// The script is made from a list that is not in the order of the archive.
