@@ -134,6 +134,16 @@ impl Facts {
         self.fixup.as_ref().is_some_and(|a| a.damaged.is_none())
     }
 
+    /// The modules that were built with this vmlinux: those of an earlier build stay where only
+    /// vmlinux is made.
+    #[must_use]
+    pub fn built_modules(&self) -> &[Module] {
+        match self.module_exports {
+            Some(_) => &self.modules,
+            None => &[],
+        }
+    }
+
     /// Whether what modpost wrote is of this build: it runs between `vmlinux.o` and
     /// `vmlinux`, and where make stopped there, an earlier build's is still to be seen.
     #[must_use]

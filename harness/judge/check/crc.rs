@@ -160,8 +160,7 @@ fn modules(facts: &Facts) -> impl Iterator<Item = Linked<'_>> {
     for export in facts.module_exports.iter().flatten() {
         exports.entry(export.module).or_default().push(export);
     }
-    let modules = facts.module_exports.as_ref().map(|_| &facts.modules);
-    modules.into_iter().flatten().map(move |module| {
+    facts.built_modules().iter().map(move |module| {
         let objects = module
             .objects
             .iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Context, Family, Found, Unit, row};
 use crate::model::arch::{ElfIdent, Endian};
-use crate::model::facts::{Cmd, Code, Elf, ElfHeader, Facts, Module, Name, ObjectFile};
+use crate::model::facts::{Cmd, Code, Elf, ElfHeader, Facts, Name, ObjectFile};
 use crate::model::finding::{Rule, Severity};
 use crate::tree::clang_options::{inputs, program};
 
@@ -144,7 +144,7 @@ impl<'a> File<'a> {
 
 /// The files that are there: each built-in object before its native one, then the modules.
 fn files(facts: &Facts) -> impl Iterator<Item = File<'_>> {
-    let modules = modules(facts).map(|module| File {
+    let modules = facts.built_modules().iter().map(|module| File {
         name: module.name,
         suffix: ".ko",
         content: &module.file,
@@ -191,13 +191,6 @@ fn linked(facts: &Facts) -> impl Iterator<Item = (&'static str, ElfHeader, usize
         .map(|k| ("vmlinux", k.header, k.symbols));
     let both = object.into_iter().chain(kernel);
     both.filter(|(file, ..)| facts.reached(file))
-}
-
-/// Loadable modules are linked to machine code in every mode.
-fn modules(facts: &Facts) -> impl Iterator<Item = &Module> {
-    // Those of an earlier build stay where only vmlinux is made.
-    let of_this_build = facts.module_exports.as_ref().map(|_| &facts.modules);
-    of_this_build.into_iter().flatten()
 }
 
 fn empty(context: &Context, found: &mut Found) -> usize {
@@ -363,7 +356,10 @@ fn kind(context: &Context, found: &mut Found) -> usize {
     }
     let built_in = facts.objects.iter();
     let built_in = built_in.map(|object| (object.name, object.file.code(), &object.cmd));
-    let of_modules = modules(facts).flat_map(|module| &module.objects);
+    let of_modules = facts
+        .built_modules()
+        .iter()
+        .flat_map(|module| &module.objects);
     let of_modules = of_modules.map(|object| (object.name, object.code, &object.cmd));
     let compiled = built_in.chain(of_modules).filter_map(|(name, code, cmd)| {
         let (makes, because) = compiles_to(facts, cmd.read()?)?;

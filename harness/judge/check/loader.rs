@@ -95,12 +95,9 @@ fn tables(facts: &Facts) -> impl Iterator<Item = (String, Listed<'_>, &[Exported
 
 /// The modules that were linked with this vmlinux.
 fn modules(facts: &Facts) -> impl Iterator<Item = &Module> {
-    let of_this_build = facts
-        .module_exports
-        .as_ref()
-        .filter(|_| facts.modpost_ran());
-    let modules = of_this_build.into_iter().flat_map(|_| &facts.modules);
-    modules.filter(|module| matches!(module.file, ObjectFile::Elf(_)))
+    let built = facts.built_modules().iter();
+    let built = built.filter(|_| facts.modpost_ran());
+    built.filter(|module| matches!(module.file, ObjectFile::Elf(_)))
 }
 
 fn ko(facts: &Facts, module: &Module) -> String {
