@@ -38,7 +38,7 @@ const EMPTY: Rule = Rule {
 const DAMAGED: Rule = Rule {
     key: "elf.damaged",
     severity: Severity::Error,
-    invariant: "every object file is a whole ELF or bitcode file",
+    invariant: "every object file is a whole ELF or bitcode file, and a bitcode module has the content that its own hash was made of",
     broken: "files are damaged or of an unknown format",
     why: "an interrupted or failed step left a truncated or foreign file",
     fix: "delete the object and run make again; if the finding stays, check the command in its .cmd file",

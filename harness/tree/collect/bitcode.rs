@@ -11,6 +11,7 @@ mod bits;
 mod bitstream;
 mod container;
 mod error;
+mod hash;
 mod symtab;
 #[cfg(test)]
 mod writer;
@@ -18,6 +19,8 @@ mod writer;
 use bitstream::{BlockInfo, Body, Entry};
 use container::Container;
 pub use error::{BitOffset, BitcodeError};
+pub use hash::ModuleHash;
+use hash::{Hashed, read_hash};
 pub use symtab::{IrSymbol, SymbolTable, Symbols};
 
 type Result<T> = std::result::Result<T, BitcodeError>;
@@ -41,6 +44,8 @@ mod record {
     pub(super) const MODULE_VERSION: u64 = 1;
     pub(super) const MODULE_TRIPLE: u64 = 2;
     pub(super) const MODULE_DATALAYOUT: u64 = 3;
+    /// Global variables, functions, comdats, aliases and ifuncs: their names come first.
+    pub(super) const NAMED: [u64; 5] = [7, 8, 12, 14, 15];
     pub(super) const MODULE_SOURCE_FILENAME: u64 = 16;
     pub(super) const MODULE_HASH: u64 = 17;
     pub(super) const MODULE_STRTAB_ENTRY: u64 = 1;
@@ -57,9 +62,6 @@ mod record {
 const VERSION_WITH_STRTAB: u64 = 2;
 /// The summary flag of an index that a lazy, unused archive member gets.
 const FLAG_SKIP_MODULE: u64 = 0x2;
-
-/// A module's hash: the SHA-1 of its bitcode, as five big-endian words.
-pub type ModuleHash = [u32; 5];
 
 /// What an IR object says about itself. With more than one module block, as in a split LTO
 /// unit, the strings are the first one's. A string that the file lacks is empty; one that is not
@@ -125,19 +127,23 @@ pub fn is_bitcode(bytes: &[u8]) -> bool {
 pub fn read_object(bytes: &[u8]) -> Result<IrObject<'_>> {
     let mut container = Container::open(bytes)?;
     let mut object = IrObject::default();
+    let mut hashed = Hashed::default();
     while let Some(block) = container.next()? {
         let body = block.open(&container.info)?;
         if block.id == block::IDENTIFICATION {
             read_identification(body, &mut object)?;
         } else {
             let info = container.info.clone();
-            let version = read_module(body, info, &mut object)?;
+            let version = read_module(body, info, &mut object, &mut hashed)?;
             container.lacks_strtab = version >= VERSION_WITH_STRTAB;
         }
     }
     if let (Some(symtab), Some(strtab)) = (container.symtab, container.strtab) {
         object.symbols = SymbolTable::read(symtab, strtab)?
             .filter(|symbols| symbols.modules() == object.module_blocks);
+    }
+    if let Some(recorded) = object.hash {
+        hashed.check(recorded, container.strtab.unwrap_or_default())?;
     }
     Ok(object)
 }
@@ -180,8 +186,16 @@ fn read_identification(mut body: Body, object: &mut IrObject) -> Result<()> {
 
 /// Reads a module block's own records, and returns the version of its layout. `info` holds what
 /// applies to blocks nested in this one.
-fn read_module(mut body: Body, mut info: BlockInfo, object: &mut IrObject) -> Result<u64> {
+fn read_module<'a>(
+    mut body: Body<'a, '_>,
+    mut info: BlockInfo,
+    object: &mut IrObject,
+    hashed: &mut Hashed<'a>,
+) -> Result<u64> {
     let first = object.module_blocks == 0;
+    if object.hash.is_none() {
+        hashed.names.clear();
+    }
     object.module_blocks += 1;
     let mut version = 0;
     while let Some(entry) = body.next()? {
@@ -199,7 +213,14 @@ fn read_module(mut body: Body, mut info: BlockInfo, object: &mut IrObject) -> Re
                 object.source_file = text(body.operands()?);
             }
             Entry::Record(record::MODULE_HASH) if object.hash.is_none() => {
+                let (at, words) = (body.offset(), body.words_before());
                 object.hash = Some(read_hash(&mut body)?);
+                hashed.content = Some((at, words));
+            }
+            Entry::Record(code) if record::NAMED.contains(&code) && object.hash.is_none() => {
+                if let [offset, size, ..] = *body.operands()? {
+                    hashed.names.push((offset, size));
+                }
             }
             Entry::Block(nested) => match nested.id {
                 block::BLOCKINFO => info.read(nested)?,
@@ -293,21 +314,6 @@ fn read_combined(mut body: Body, index: &mut SummaryIndex) -> Result<()> {
     Ok(())
 }
 
-fn read_hash(body: &mut Body) -> Result<ModuleHash> {
-    let at = body.offset();
-    let operands = body.operands()?;
-    let malformed = || BitcodeError::Hash {
-        at,
-        found: operands.iter().take(8).copied().collect(),
-    };
-    let operands: &[u64; 5] = operands.try_into().map_err(|_| malformed())?;
-    let mut hash = [0; 5];
-    for (word, operand) in hash.iter_mut().zip(operands) {
-        *word = u32::try_from(*operand).map_err(|_| malformed())?;
-    }
-    Ok(hash)
-}
-
 /// A string of one byte an operand. LLVM writes a byte from 0x80 on as a negative number in some
 /// records, and keeps the low eight bits when it reads.
 fn text(operands: &[u64]) -> String {
@@ -338,7 +344,7 @@ mod tests {
         assert_eq!(object.triple, "riscv64-unknown-linux-gnu");
         assert_eq!(object.data_layout, "e-m:e-p:64:64");
         assert_eq!(object.source_file, "init/main.c");
-        assert_eq!(object.hash, Some(HASH_WORDS));
+        assert!(object.hash.is_some());
         assert_eq!(
             (object.thin_summary, object.full_lto_summary),
             (true, false)
@@ -413,7 +419,7 @@ mod tests {
         file.block(8, 3, |module| {
             module.text(2, "x86_64-unknown-linux-gnu");
             module.block(20, 4, |_| {});
-            module.record(17, &HASH);
+            module.module_hash("");
         });
         file.block(8, 3, |module| {
             module
@@ -424,7 +430,7 @@ mod tests {
         let object = read_object(&file.bytes).unwrap();
         assert_eq!(object.triple, "x86_64-unknown-linux-gnu");
         assert_eq!(object.source_file, "");
-        assert_eq!(object.hash, Some(HASH_WORDS));
+        assert!(object.hash.is_some());
         assert_eq!((object.thin_summary, object.full_lto_summary), (true, true));
         assert_eq!((object.module_blocks, object.symbols), (2, None));
     }

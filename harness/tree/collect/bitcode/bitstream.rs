@@ -94,6 +94,8 @@ impl<'a> Block<'a> {
             width: self.width,
             inherited: info.0.get(&self.id),
             own: Abbreviations::default(),
+            start: self.body,
+            entry: self.body.offset(),
             unread: Unread::Nothing,
             operands: Vec::new(),
         })
@@ -146,6 +148,9 @@ pub(super) struct Body<'a, 'i> {
     width: u32,
     inherited: Option<&'i Abbreviations>,
     own: Abbreviations,
+    start: Bits<'a>,
+    /// Where the current entry begins.
+    entry: BitOffset,
     unread: Unread,
     /// One buffer for the operands of every record.
     operands: Vec<u64>,
@@ -155,6 +160,13 @@ impl<'a> Body<'a, '_> {
     /// Where the next bit is read.
     pub(super) fn offset(&self) -> BitOffset {
         self.bits.offset()
+    }
+
+    /// The whole 32-bit words of the block before the current entry.
+    pub(super) fn words_before(&self) -> &'a [u8] {
+        let words = (self.entry.0 - self.start.offset().0) / 32;
+        let bytes = self.start.rest();
+        bytes.get(..words as usize * 4).unwrap_or(bytes)
     }
 
     /// The next record or nested block; none at the end of this one.
@@ -174,6 +186,7 @@ impl<'a> Body<'a, '_> {
         self.walk(u64::MAX, |_| ())?;
         loop {
             let at = self.bits.offset();
+            self.entry = at;
             match self.bits.fixed(self.width)? {
                 END_BLOCK => return Ok(None),
                 ENTER_SUBBLOCK => {

@@ -84,6 +84,8 @@ pub enum BitcodeError {
     },
     #[error("expected a module hash of 5 words at {at}, found {found:x?}")]
     Hash { at: BitOffset, found: Vec<u64> },
+    #[error("the module hash at {at} is not the SHA-1 of the module: its content was changed")]
+    OtherContent { at: BitOffset },
     #[error("expected a module path before the module hash at {at}, found none")]
     HashOfNothing { at: BitOffset },
     #[error("expected a module block, found the end of the bitcode")]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "sample files are small")]
 
+use sha1::{Digest as _, Sha1};
+
 pub(super) const MAGIC: [u8; 4] = *b"BC\xC0\xDE";
 
 /// The parts of an abbreviation as they are written.
@@ -21,6 +23,8 @@ pub(super) struct Writer {
     pub(super) bytes: Vec<u8>,
     bits: usize,
     width: u32,
+    /// Where the current block's body begins.
+    start: usize,
 }
 
 impl Writer {
@@ -30,6 +34,7 @@ impl Writer {
             bytes: Vec::new(),
             bits: 0,
             width: 2,
+            start: 0,
         }
     }
 
@@ -77,10 +82,11 @@ impl Writer {
         self.id(1).vbr(8, id).vbr(4, u64::from(width)).align();
         self.fixed(32, 0);
         let start = self.bytes.len();
-        let outer = std::mem::replace(&mut self.width, width);
+        let outer = (self.width, self.start);
+        (self.width, self.start) = (width, start);
         body(self);
         self.id(0).align();
-        self.width = outer;
+        (self.width, self.start) = outer;
         let words = ((self.bytes.len() - start) / 4) as u32;
         self.bytes[start - 4..start].copy_from_slice(&words.to_le_bytes());
         self
@@ -92,6 +98,18 @@ impl Writer {
             self.vbr(6, *operand);
         }
         self
+    }
+
+    /// The record with the hash of a module whose symbols have these names.
+    pub(super) fn module_hash(&mut self, names: &str) -> &mut Self {
+        let written = self.bits / 32 * 4;
+        let digest = Sha1::new()
+            .chain_update(names)
+            .chain_update(&self.bytes[self.start..written])
+            .finalize();
+        let words = digest.as_chunks::<4>().0.iter();
+        let words: Vec<u64> = words.map(|word| u32::from_be_bytes(*word).into()).collect();
+        self.record(17, &words)
     }
 
     pub(super) fn text(&mut self, code: u64, text: &str) -> &mut Self {
@@ -197,14 +215,14 @@ pub(super) fn ir_object() -> Vec<u8> {
             Op::Fixed(3),
         ]);
         module.id(5).vbr(6, 1000).fixed(3, 5);
-        module.record(8, &[0, 12, 1, u64::MAX, 7, 100, 200, 300, 400, 500, 600]);
+        module.record(8, &[0, 4, 1, u64::MAX, 7, 100, 200, 300, 400, 500, 600]);
         module.block(20, 4, |summary| {
             summary
                 .record(20, &[1])
                 .record(1, &[1, 2])
                 .record(7, &[2, 2, 1]);
         });
-        module.record(17, &HASH);
+        module.module_hash("main");
     });
     file.blob_block(25, &symbol_table(3, 1, &[(0, 4, 1 << 10), (4, 6, 1 << 3)]));
     file.blob_block(23, b"mainprintk");
