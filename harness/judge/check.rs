@@ -111,6 +111,8 @@ pub enum Unit {
     References,
     Steps,
     Symbols,
+    /// Programs of LLVM.
+    Tools,
 }
 
 impl Unit {
@@ -131,6 +133,7 @@ impl Unit {
             Unit::References => "references",
             Unit::Steps => "build steps",
             Unit::Symbols => "symbols",
+            Unit::Tools => "tools",
         }
     }
 }

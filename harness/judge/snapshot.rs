@@ -98,18 +98,22 @@ fn config_text(facts: &Facts) -> String {
 /// The toolchain in one line, as snapshots name it.
 #[must_use]
 pub fn toolchain(facts: &Facts) -> String {
+    let of_config = match facts.config("CONFIG_LLD_VERSION") {
+        "0" | "n" => facts.config("CONFIG_LD_VERSION"),
+        lld => lld,
+    };
+    // Only the linker itself says which revision it is of.
+    let of_vmlinux = facts.vmlinux.as_ref().and_then(|vmlinux| vmlinux.linker);
     format!(
         "cc {}, ld {}",
         facts.config("CONFIG_CC_VERSION_TEXT").trim_matches('"'),
-        match facts.config("CONFIG_LLD_VERSION") {
-            "0" | "n" => facts.config("CONFIG_LD_VERSION"),
-            lld => lld,
-        }
+        of_vmlinux.map_or(of_config, |linker| facts.text(linker)),
     )
 }
 
 fn toolchain_text(facts: &Facts) -> String {
     let mut lines = vec![toolchain(facts)];
+    lines.extend(facts.tools.iter().map(|tool| facts.text(*tool).to_owned()));
     for (producer, count) in counted(facts, |file| match file {
         ObjectFile::Ir(ir) => Some(facts.text(ir.producer).to_owned()),
         _ => None,

@@ -5,7 +5,7 @@
 //! four bytes, and [`Facts::text`] gives the text back. A tree of 30,000
 //! objects so fits into a few hundred megabytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rustc_hash::FxBuildHasher;
@@ -52,6 +52,13 @@ pub struct Facts {
     pub vmlinux_a: Option<Archive>,
     /// The archives that the command in `.vmlinux.o.cmd` links whole into `vmlinux.o`.
     pub linked_whole: Option<Vec<Name>>,
+    /// The members of the archives of which `vmlinux.o` takes only what it needs, in the order of
+    /// that command; `None` where one of them cannot be read.
+    pub library_members: Option<Vec<Name>>,
+    /// The archives by way of which kbuild makes the one of all built-in objects.
+    pub directory_archives: Vec<DirectoryArchive>,
+    /// LLVM's tools as the commands of the whole build name them, such as `llvm-ar-22`.
+    pub tools: Vec<Name>,
     /// [`FileNames::order`]; distributed mode only.
     pub builtin_order: Option<Vec<Name>>,
     /// [`FileNames::index`]; distributed mode only.
@@ -220,6 +227,16 @@ pub struct Archive {
     pub members: Vec<Name>,
 }
 
+/// The archive of one directory, with the objects below it: `lib/built-in.a`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DirectoryArchive {
+    pub name: Name,
+    /// How many members it has.
+    pub members: usize,
+    /// Those that it names again.
+    pub repeated: Vec<Name>,
+}
+
 /// A built-in object and everything the build keeps beside it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Object {
@@ -327,6 +344,8 @@ pub struct Vmlinux {
     pub header: ElfHeader,
     /// How many symbols it has; none after `strip`.
     pub symbols: usize,
+    /// What the linker says of itself in `.comment`, such as `Debian LLD 22.1.8`.
+    pub linker: Option<Name>,
     /// Whether the bytes of `linux_banner` or `init_uts_ns` have [`Facts::kernel`] in them; `None`
     /// where `include/config/kernel.release` is newer.
     pub is_of_release: Option<bool>,
@@ -547,6 +566,8 @@ pub struct Log {
     pub messages: Vec<(usize, String)>,
     /// Warnings by kind: `-Wunused-variable`, or the tool that warns.
     pub warnings: BTreeMap<String, usize>,
+    /// LLVM's tools that are named in commands and read the kernel's objects: `llvm-nm-22`.
+    pub tools: BTreeSet<String>,
     /// Messages left out because there were too many to keep.
     pub left_out: usize,
 }

@@ -2,7 +2,7 @@
 //! with a checksum.
 //!
 //! ```text
-//! klto facts, format 3, by klto 0.1.0, job 5d41402abc4b2a76b9719d911017c592
+//! klto facts, format 4, by klto 0.1.0, job 5d41402abc4b2a76b9719d911017c592
 //! ```
 //!
 //! The line up to the version stays the same for all formats to come. The frame contains
@@ -14,7 +14,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use crate::model::facts::Facts;
 
 /// The format that this klto writes, and the only one it reads.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 const MAGIC: &str = "klto facts, format ";
 /// No header is longer.

@@ -22,26 +22,27 @@ mod member;
 mod modules;
 pub mod shell_words;
 pub mod symvers;
+mod tools;
+mod tree_files;
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use object::ReadCache;
 use rayon::prelude::*;
+use rustc_hash::FxHashSet;
 
 use crate::model::error::Error;
 use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{
-    Archive, Export, Facts, Goal, Module, Name, NameTable, Object, Step, StepState, Vmlinux,
-    VmlinuxO,
+    Archive, DirectoryArchive, Facts, Goal, Name, NameTable, Object, Step, StepState,
 };
-use crate::tree::path::{cmd_file as cmd_path, normalise, stays_inside};
-use link::{initcall_script, read_link};
+use crate::tree::path::{cmd_file as cmd_path, stays_inside};
 use member::read_object;
-use modules::read_modules;
+use tree_files::{TreeFiles, exports_from};
 
 /// The build tree to read, and what belongs to it.
 #[derive(Debug, Clone)]
@@ -210,6 +211,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         ..tree.clone()
     };
     let exports_from = exports_from(tree);
+    let directory_archives = read_directory_archives(tree, &members, &names);
     let (objects, (around, compile_commands)) = rayon::join(
         || {
             members
@@ -249,6 +251,9 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         vmlinux_o: around.vmlinux_o,
         vmlinux: around.vmlinux,
         linked_whole: around.linked_whole,
+        library_members: around.library_members,
+        directory_archives: directory_archives?,
+        tools: tools::read(tree, log.as_ref(), &names)?,
         modules: around.modules,
         module_exports: around.module_exports,
         compile_commands,
@@ -262,96 +267,6 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
 }
 
 const RELEASE: &str = "include/config/kernel.release";
-
-/// The files that exist once per tree.
-struct TreeFiles {
-    builtin_order: Option<Vec<Name>>,
-    index: Option<Vec<Name>>,
-    vmlinux_objs: Option<Vec<Name>>,
-    head_objects: Option<Vec<Name>>,
-    exports: Option<Vec<Export>>,
-    export_c: Option<Vec<(Name, u32)>>,
-    vmlinux_o: Option<VmlinuxO>,
-    vmlinux: Option<Vmlinux>,
-    linked_whole: Option<Vec<Name>>,
-    modules: Vec<Module>,
-    module_exports: Option<Vec<Export>>,
-    damaged: Vec<(&'static str, String)>,
-}
-
-impl TreeFiles {
-    fn read(
-        tree: &BuildTree,
-        distributed: bool,
-        has_modules: bool,
-        exports_from: &'static str,
-        names: &NameTable,
-    ) -> Result<TreeFiles, Error> {
-        let only_distributed = |file: &str| {
-            if distributed {
-                read_list(&tree.build, file, names)
-            } else {
-                Ok(None)
-            }
-        };
-        let head_objects = match &tree.source {
-            Some(source) => read_list(source, "scripts/head-object-list.txt", names)?,
-            None => None,
-        };
-        let export_c = tree.bytes(".vmlinux.export.c")?;
-        let mut damaged = Vec::new();
-        let release = tree
-            .bytes(RELEASE)?
-            .filter(|_| !tree.is_older("vmlinux", RELEASE));
-        let release = release.map(|text| String::from_utf8_lossy(&text).trim().to_owned());
-        let vmlinux = read_linked(tree, "vmlinux", &mut damaged, |data| {
-            image::read_vmlinux(data, release.as_deref(), names)
-        })?;
-        let vmlinux_o = read_linked(tree, "vmlinux.o", &mut damaged, |data| {
-            image::read_vmlinux_o(data, names)
-        })?;
-        let link = read_link(tree, names)?;
-        let script = match link.as_ref().and_then(|link| link.scripts.as_ref()) {
-            Some(scripts) => initcall_script(tree, scripts, names)?,
-            None => None,
-        };
-        let all = read_symvers(tree, "Module.symvers", names, &mut damaged)?;
-        let (exports, module_exports) = match exports_from {
-            VMLINUX_SYMVERS => {
-                let with_modules = all.filter(|_| is_of_this_build(tree, "Module.symvers"));
-                (
-                    read_symvers(tree, VMLINUX_SYMVERS, names, &mut damaged)?,
-                    with_modules,
-                )
-            }
-            _ => split_exports(all, names),
-        };
-        Ok(TreeFiles {
-            builtin_order: match &tree.file_names.order {
-                Some(order) => only_distributed(order)?,
-                None => None,
-            },
-            index: only_distributed(&tree.file_names.index)?,
-            vmlinux_objs: read_list(&tree.build, ".vmlinux.objs", names)?,
-            head_objects,
-            exports,
-            export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
-            vmlinux_o: vmlinux_o.map(|read| VmlinuxO {
-                initcall_script: script,
-                ..read
-            }),
-            vmlinux,
-            linked_whole: link.map(|link| link.whole),
-            // An earlier configuration may have left its list of modules.
-            modules: match has_modules {
-                true => read_modules(tree, names)?,
-                false => Vec::new(),
-            },
-            module_exports,
-            damaged,
-        })
-    }
-}
 
 fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
     if let Some(release) = tree.bytes(RELEASE)? {
@@ -389,11 +304,13 @@ fn times_kept(tree: &BuildTree, members: &[Name], names: &NameTable) -> bool {
 }
 
 fn read_archive(tree: &BuildTree, file: &str, names: &NameTable) -> Result<Option<Archive>, Error> {
-    Ok(tree.bytes(file)?.map(|bytes| archive::parse(&bytes, names)))
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    let bytes = tree.bytes(file)?;
+    Ok(bytes.map(|bytes| archive::parse(&bytes, folder, names)))
 }
 
 fn unique_members(archive: &Archive) -> Vec<Name> {
-    let mut seen = rustc_hash::FxHashSet::default();
+    let mut seen = FxHashSet::default();
     archive
         .members
         .iter()
@@ -402,74 +319,48 @@ fn unique_members(archive: &Archive) -> Vec<Name> {
         .collect()
 }
 
+/// The archives of the directories that the objects are in, and of those above: kbuild makes one
+/// archive of all by way of them.
+fn read_directory_archives(
+    tree: &BuildTree,
+    objects: &[Name],
+    names: &NameTable,
+) -> Result<Vec<DirectoryArchive>, Error> {
+    /// No file has a longer path, and none of a kernel is as deep.
+    const LONGEST: usize = 4096;
+    const DEEPEST: usize = 64;
+
+    let objects = objects.iter().map(|name| names.resolve(name));
+    let objects = objects.filter(|object| stays_inside(object) && object.len() < LONGEST);
+    let folders: BTreeSet<&Path> = objects
+        .flat_map(|object| Path::new(object).ancestors().skip(1).take(DEEPEST))
+        .collect();
+    let archives: Vec<Option<DirectoryArchive>> = folders
+        .into_par_iter()
+        .map(|folder| {
+            let file = folder.join("built-in.a").to_string_lossy().into_owned();
+            let Some(archive) = read_archive(tree, &file, names)? else {
+                return Ok(None);
+            };
+            let mut seen = FxHashSet::default();
+            let members = archive.members.iter().copied();
+            Ok(Some(DirectoryArchive {
+                name: names.get_or_intern(&file),
+                members: archive.members.len(),
+                repeated: members.filter(|member| !seen.insert(*member)).collect(),
+            }))
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(archives.into_iter().flatten().collect())
+}
+
 /// Drops native objects that an earlier build left, of objects that the index no longer
 /// lists: nothing uses them.
 fn leave_out_unlisted(objects: &mut [Object], index: &[Name]) {
-    let listed: rustc_hash::FxHashSet<Name> = index.iter().copied().collect();
+    let listed: FxHashSet<Name> = index.iter().copied().collect();
     for object in objects.iter_mut().filter(|o| !listed.contains(&o.name)) {
         object.backend = None;
     }
-}
-
-/// A file with one path per line; `#` starts a comment.
-fn read_list(dir: &Path, file: &str, names: &NameTable) -> Result<Option<Vec<Name>>, Error> {
-    let path = dir.join(file);
-    let text = match read_file(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(path, "read")(e)),
-    };
-    Ok(Some(
-        String::from_utf8_lossy(&text)
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(|line| names.get_or_intern(normalise(line).as_ref()))
-            .collect(),
-    ))
-}
-
-fn read_symvers(
-    tree: &BuildTree,
-    file: &'static str,
-    names: &NameTable,
-    damaged: &mut Vec<(&'static str, String)>,
-) -> Result<Option<Vec<Export>>, Error> {
-    let Some(text) = tree.bytes(file)? else {
-        return Ok(None);
-    };
-    let exports = symvers::parse(&String::from_utf8_lossy(&text), names);
-    Ok(keep_or_note(exports, file, damaged))
-}
-
-const VMLINUX_SYMVERS: &str = "vmlinux.symvers";
-
-/// The file that modpost wrote for this vmlinux.
-fn exports_from(tree: &BuildTree) -> &'static str {
-    if !is_of_this_build(tree, VMLINUX_SYMVERS) && is_of_this_build(tree, "Module.symvers") {
-        "Module.symvers"
-    } else {
-        VMLINUX_SYMVERS
-    }
-}
-
-/// Whether modpost wrote the file after this `vmlinux.o` was linked.
-fn is_of_this_build(tree: &BuildTree, symvers: &str) -> bool {
-    tree.modified(symvers).is_some() && !tree.is_older(symvers, "vmlinux.o")
-}
-
-/// What vmlinux exports, and everything that is exported.
-fn split_exports(
-    all: Option<Vec<Export>>,
-    names: &NameTable,
-) -> (Option<Vec<Export>>, Option<Vec<Export>>) {
-    let Some(all) = all else {
-        return (None, None);
-    };
-    let (vmlinux, modules) = all
-        .into_iter()
-        .partition(|export| names.resolve(&export.module) == "vmlinux");
-    (Some(vmlinux), Some(modules))
 }
 
 /// Opens a regular file: reading a FIFO or a device in its place would never end.
@@ -487,65 +378,6 @@ fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut content = Vec::new();
     open_file(path)?.read_to_end(&mut content)?;
     Ok(content)
-}
-
-/// Reads parts of a large ELF file; `None` if there is none.
-fn read_linked<T>(
-    tree: &BuildTree,
-    file: &'static str,
-    damaged: &mut Vec<(&'static str, String)>,
-    read: impl FnOnce(&ReadCache<Watched>) -> Result<T, String>,
-) -> Result<Option<T>, Error> {
-    let path = tree.build.join(file);
-    match open_file(&path) {
-        Ok(opened) => {
-            let cache = ReadCache::new(Watched {
-                file: opened,
-                failure: None,
-            });
-            let content = read(&cache);
-            match cache.into_inner().failure {
-                Some(failure) => Err(Error::io(path, "read")(failure)),
-                None => Ok(keep_or_note(content, file, damaged)),
-            }
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io(path, "read")(e)),
-    }
-}
-
-/// A file, and how the machine failed to read it: a parser would take that for damage.
-struct Watched {
-    file: File,
-    failure: Option<std::io::Error>,
-}
-
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.file.read(buffer);
-        if let Err(error) = &read
-            && let Some(code) = error.raw_os_error()
-            && error.kind() != ErrorKind::Interrupted
-        {
-            self.failure = Some(std::io::Error::from_raw_os_error(code));
-        }
-        read
-    }
-}
-
-impl Seek for Watched {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        self.file.seek(to)
-    }
-}
-
-/// What could be read; otherwise nothing, and a note with the reason.
-fn keep_or_note<T>(
-    read: Result<T, String>,
-    file: &'static str,
-    damaged: &mut Vec<(&'static str, String)>,
-) -> Option<T> {
-    read.map_err(|why| damaged.push((file, why))).ok()
 }
 
 fn read_steps(
@@ -583,21 +415,4 @@ fn read_steps(
             },
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_machine_cannot_read_is_no_damage() {
-        // Nothing is mapped at its first byte.
-        let file = File::open("/proc/self/mem").unwrap();
-        let mut watched = Watched {
-            file,
-            failure: None,
-        };
-        assert!(watched.read(&mut [0; 4]).is_err());
-        assert_eq!(watched.failure.unwrap().raw_os_error(), Some(5));
-    }
 }

@@ -202,7 +202,7 @@ fn an_archive_lists_what_llvm_ar_lists(
 ) {
     let tree = Tree::pristine(ARM64, mode);
     let table = NameTable::with_hasher(Default::default());
-    let read = archive::parse(&tree.read(file), &table);
+    let read = archive::parse(&tree.read(file), std::path::Path::new(""), &table);
     let members: Vec<String> = read
         .members
         .iter()

@@ -8,6 +8,7 @@ mod diff;
 mod docs;
 mod embedded;
 mod english;
+mod flips;
 mod git_bisect;
 mod jobs;
 mod ktap_kunit;

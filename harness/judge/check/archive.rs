@@ -78,8 +78,8 @@ const NONDETERMINISTIC: Rule = Rule {
 const DUPLICATE: Rule = Rule {
     key: "archive.duplicate",
     severity: Severity::Error,
-    invariant: "an archive names each member once",
-    broken: "members are in the archive more than once",
+    invariant: "each archive names a member once, those of the directories too",
+    broken: "members are in an archive more than once",
     why: "its symbols are defined twice, or its initcalls run twice",
     fix: "check which directories list the object; q, unlike r, appends without checking",
 };
@@ -159,8 +159,8 @@ const NOT_LINKED: Rule = Rule {
 const OBJS_FILE: Rule = Rule {
     key: "archive.objs-file",
     severity: Severity::Error,
-    invariant: ".vmlinux.objs lists the members of vmlinux.a, in its order",
-    broken: "lists differ from the members of vmlinux.a",
+    invariant: ".vmlinux.objs lists the members of vmlinux.a, in its order, then those of the libraries that vmlinux.o is linked with, and nothing else",
+    broken: "lists differ from the members of vmlinux.a and of the libraries",
     why: "modpost looks for the CRCs of exported symbols beside the objects of that list",
     fix: "check the rule for .vmlinux.objs in scripts/Makefile.modpost, and its prerequisites",
 };
@@ -238,19 +238,35 @@ fn fixup_members(facts: &Facts) -> &[Name] {
 fn duplicate(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
     let mut looked_at = 0;
+    let mut named_again: Vec<(Name, Vec<String>)> = Vec::new();
+    let mut note = |member: Name, evidence: String| match named_again
+        .iter_mut()
+        .find(|(known, _)| *known == member)
+    {
+        Some((_, archives)) => archives.push(evidence),
+        None => named_again.push((member, vec![evidence])),
+    };
+    for archive in &facts.directory_archives {
+        looked_at += archive.members;
+        for member in &archive.repeated {
+            note(
+                *member,
+                format!("more than once in {}", facts.text(archive.name)),
+            );
+        }
+    }
     // Without the paths of a thin archive, several members have one name.
     for (file, archive) in whole(facts).filter(|(_, archive)| archive.thin) {
         let mut seen = FxHashSet::default();
-        looked_at += found.each(archive.members.iter().enumerate(), |found, (at, member)| {
+        looked_at += archive.members.len();
+        for (at, member) in archive.members.iter().enumerate() {
             if !seen.insert(*member) {
-                let evidence = format!("{file}: again as member {}", at + 1);
-                found.add(facts.text(*member), evidence);
+                note(*member, format!("{file}: again as member {}", at + 1));
             }
-        });
-        // What is made from the archive repeats it.
-        if !found.findings.is_empty() {
-            break;
         }
+    }
+    for (member, archives) in named_again {
+        found.add(facts.text(member), archives.join("; "));
     }
     looked_at
 }
@@ -465,10 +481,13 @@ fn not_linked(context: &Context, found: &mut Found) -> usize {
 fn objs_file(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
     match (&facts.vmlinux_objs, vmlinux_a(facts)) {
-        (Some(objs), Some(archive)) if facts.modpost_ran() => {
-            // After the members come the objects of KBUILD_VMLINUX_LIBS.
-            let listed = &objs[..objs.len().min(archive.members.len())];
-            compare_lists(facts, ".vmlinux.objs", listed, &archive.members, found)
+        (Some(objs), Some(archive)) if facts.modpost_ran() && archive.damaged.is_none() => {
+            let members = &archive.members;
+            let (listed, expected) = match &facts.library_members {
+                Some(libraries) => (&objs[..], [&members[..], libraries].concat()),
+                None => (&objs[..objs.len().min(members.len())], members.clone()),
+            };
+            compare_lists(facts, ".vmlinux.objs", listed, &expected, found)
         }
         _ => 0,
     }

@@ -18,6 +18,7 @@ pub const FAMILY: Family = Family {
         }),
         row(&EDITED, Unit::ConfigSymbols, edited),
         row(&LINKER, Unit::ConfigSymbols, linker),
+        row(&TOOLS, Unit::Tools, tools),
     ],
     applies: |_| true,
 };
@@ -56,6 +57,15 @@ const LINKER: Rule = Rule {
     broken: "kernels are compiled and linked by two versions of LLVM",
     why: "the linker reads the compiler's bitcode, decides what is imported and, in-process, generates the code: two versions of LLVM make one kernel",
     fix: "name all tools by one LLVM=, and check for LD= on make's command line or in the environment",
+};
+
+const TOOLS: Rule = Rule {
+    key: "config.tools",
+    severity: Severity::Warning,
+    invariant: "with LTO, the tools of LLVM that the build's commands name are of the compiler's major version, where their names tell one",
+    broken: "tools are of another version of LLVM than the compiler",
+    why: "an older llvm-nm, llvm-ar or llvm-objcopy may not read the compiler's bitcode, or drops what it does not know",
+    fix: "name all tools by one LLVM=, and check for AR=, NM=, OBJCOPY= and the like on make's command line or in the environment",
 };
 
 /// A configuration (symbols with `CONFIG_`), and what was asked for.
@@ -150,6 +160,25 @@ fn linker(context: &Context, found: &mut Found) -> usize {
         found.add("CONFIG_LLD_VERSION", evidence);
     }
     1
+}
+
+fn tools(context: &Context, found: &mut Found) -> usize {
+    let facts = context.facts();
+    let clang: u32 = facts.config("CONFIG_CLANG_VERSION").parse().unwrap_or(0);
+    if context.subject.mode == LtoMode::None || clang == 0 {
+        return 0;
+    }
+    let compiler = clang / 10_000;
+    let versioned = facts.tools.iter().filter_map(|tool| {
+        let name = facts.text(*tool);
+        let (_, version) = name.rsplit_once('-')?;
+        Some((name, version.parse::<u32>().ok()?))
+    });
+    found.each(versioned, |found, (name, version)| {
+        if version != compiler {
+            found.add(name, format!("CONFIG_CLANG_VERSION is {clang}"));
+        }
+    })
 }
 
 fn symbols(config: &Config, found: &mut Found) -> usize {

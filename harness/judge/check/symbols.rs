@@ -3,8 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, row};
-use crate::model::cell::LtoMode;
-use crate::model::facts::{Elf, Facts, Name, ObjectFile, PROMOTED};
+use crate::model::facts::{Code, Elf, Facts, Name, Object, ObjectFile, PROMOTED};
 use crate::model::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
@@ -149,8 +148,10 @@ fn initcalls(context: &Context, found: &mut Found) -> usize {
     let Some(order) = order_of_initcalls(facts) else {
         return 0;
     };
-    // Without LTO the order of the objects is enough.
-    let needs_script = |calls: &&Vec<_>| context.subject.mode != LtoMode::None || !calls.is_empty();
+    // Where no object is bitcode, the order of the objects is enough.
+    let is_bitcode = |object: &Object| object.file.code() == Some(Code::Bitcode);
+    let has_bitcode = facts.objects.iter().any(is_bitcode);
+    let needs_script = |calls: &&Vec<_>| has_bitcode || !calls.is_empty();
     let vmlinux_o = facts.vmlinux_o.as_ref();
     let script = vmlinux_o.and_then(|o| o.initcall_script.as_ref());
     let script = script.filter(needs_script);
@@ -202,7 +203,10 @@ fn initcall_difference(
     let lost = order.keys().filter(|call| !seen.contains(call));
     let lost: std::collections::BTreeSet<&str> = lost.map(|call| facts.text(*call)).collect();
     if let Some(first) = lost.first() {
-        return Some(format!("lacks {} initcalls, '{first}' first", lost.len()));
+        return Some(match lost.len() {
+            1 => format!("lacks '{first}'"),
+            several => format!("lacks {several} initcalls, '{first}' first"),
+        });
     }
     let known = |calls: &[Name]| -> Vec<(Name, usize)> {
         let known = calls

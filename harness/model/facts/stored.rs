@@ -2,15 +2,15 @@
 //! and every name as the number of its text. What is read back may be damaged, so that each
 //! name is checked before anything asks for its text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lasso::Key as _;
 
 use super::file_names::FileNames;
 use super::{
     Archive, Backend, BuildFile, Cmd, CmdFile, Code, CompileCommand, CompileCommands,
-    CompileCommandsFile, ConfigEdit, Elf, ElfHeader, Export, Exported, Facts, Import,
-    IndexedModule, Ir, Log, Module, ModuleObject, ModuleTables, Name, Object, ObjectFile,
+    CompileCommandsFile, ConfigEdit, DirectoryArchive, Elf, ElfHeader, Export, Exported, Facts,
+    Import, IndexedModule, Ir, Log, Module, ModuleObject, ModuleTables, Name, Object, ObjectFile,
     SavedFlags, Step, StepState, SummaryFile, Vmlinux, VmlinuxO,
 };
 
@@ -126,6 +126,7 @@ nameless!(
     BuildFile,
     BTreeMap<String, String>,
     BTreeMap<String, usize>,
+    BTreeSet<String>,
     super::Names,
     Code,
     ElfHeader,
@@ -148,18 +149,19 @@ macro_rules! structs {
 
 structs! {
     Facts {
-        kernel, config, config_edits, times_kept, file_names, steps, fixup, objects_from, vmlinux_a, linked_whole, builtin_order,
+        kernel, config, config_edits, times_kept, file_names, steps, fixup, objects_from, vmlinux_a, linked_whole, library_members, directory_archives, tools, builtin_order,
         index, vmlinux_objs, head_objects, objects, exports, exports_from, export_c, vmlinux_o, vmlinux,
         modules, module_exports, compile_commands, damaged, log, names
     }
     Archive { thin, nondeterministic, damaged, members }
+    DirectoryArchive { name, members, repeated }
     Object { name, file, cmd, backend }
     Backend { native, file, cmd, summary, stale }
     Ir { triple, producer, hash, thin, summaries, defined, initcalls }
     IndexedModule { name, hash, summaries }
     Elf { header, defined, hidden_undefined, initcalls }
     VmlinuxO { header, symbols, unresolved_promotions, initcall_script }
-    Vmlinux { header, symbols, is_of_release, exports, initcalls }
+    Vmlinux { header, symbols, linker, is_of_release, exports, initcalls }
     Exported { symbol, crc, gpl_only }
     Cmd { c_source, command, relinked, moved, saved, symvers, bad_symvers }
     SavedFlags { object, line, flags }
@@ -171,7 +173,7 @@ structs! {
     Import { symbol, weak }
     CompileCommands { entries, stale, stale_modules }
     CompileCommand { source, instead }
-    Log { messages, warnings, left_out }
+    Log { messages, warnings, tools, left_out }
 }
 
 impl EachName for ObjectFile {

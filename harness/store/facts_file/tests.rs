@@ -1,6 +1,6 @@
 //! What is written is read back; what is damaged is an error, wherever the damage is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lasso::Key as _;
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
@@ -10,9 +10,9 @@ use super::*;
 use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{
     Archive, Backend, Cmd, CmdFile, Code, CompileCommand, CompileCommands, CompileCommandsFile,
-    ConfigEdit, Elf, ElfHeader, Export, Exported, Import, IndexedModule, Ir, Log, Module,
-    ModuleObject, ModuleTables, Name, NameTable, Object, ObjectFile, SavedFlags, Step, StepState,
-    SummaryFile, Vmlinux, VmlinuxO,
+    ConfigEdit, DirectoryArchive, Elf, ElfHeader, Export, Exported, Import, IndexedModule, Ir, Log,
+    Module, ModuleObject, ModuleTables, Name, NameTable, Object, ObjectFile, SavedFlags, Step,
+    StepState, SummaryFile, Vmlinux, VmlinuxO,
 };
 
 fn list(names: &NameTable, texts: &[&str]) -> Vec<Name> {
@@ -165,6 +165,13 @@ pub fn sample() -> Facts {
         objects_from: "built-in-fixup.a",
         vmlinux_a: Some(archive()),
         linked_whole: Some(list(&["vmlinux.a"])),
+        library_members: Some(list(&["lib/ring.o"])),
+        directory_archives: vec![DirectoryArchive {
+            name: name("lib/built-in.a"),
+            members: 2,
+            repeated: list(&["lib/ring.o"]),
+        }],
+        tools: list(&["llvm-ar-22"]),
         builtin_order: Some(list(&["init/main.o"])),
         index: Some(list(&["init/main.o"])),
         vmlinux_objs: Some(list(&["init/main.o"])),
@@ -182,6 +189,7 @@ pub fn sample() -> Facts {
         vmlinux: Some(Vmlinux {
             header: header(),
             symbols: 4,
+            linker: Some(name("LLD 22")),
             is_of_release: Some(true),
             exports: vec![exported()],
             initcalls: vec![list(&["__initcall__kmod_a__1_2_b6"])],
@@ -217,6 +225,7 @@ pub fn sample() -> Facts {
         log: Some(Log {
             messages: vec![(3, "warning: x".to_owned())],
             warnings: BTreeMap::from([("-Wunused".to_owned(), 1)]),
+            tools: BTreeSet::from(["llvm-nm-22".to_owned()]),
             left_out: 2,
         }),
         names: names.into_reader(),
@@ -242,7 +251,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn the_format_is_the_one_that_its_number_stands_for() {
     let hash = blake3::hash(&content()).to_hex();
-    assert_eq!((FORMAT, &hash[..16]), (3, "eb3c06a1f962487f"));
+    assert_eq!((FORMAT, &hash[..16]), (4, "506ec5f919c15d38"));
 }
 
 #[test]
@@ -266,15 +275,15 @@ fn a_file_that_is_cut_off_is_an_error_at_every_length() {
 #[rstest]
 #[case::nothing_of_ours(b"\x7fELF and more that is no facts", BadFacts::NotFacts)]
 #[case::newer(
-    b"klto facts, format 4, by klto 3.1.4, in a way to come\nx",
-    BadFacts::OtherFormat { format: 4, klto: "3.1.4, in a way to come".to_owned() }
+    b"klto facts, format 5, by klto 3.1.4, in a way to come\nx",
+    BadFacts::OtherFormat { format: 5, klto: "3.1.4, in a way to come".to_owned() }
 )]
 #[case::no_number(
     b"klto facts, format x, by klto 3.1.4, job a\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 #[case::no_job(
-    b"klto facts, format 3, by klto 3.1.4\n",
+    b"klto facts, format 4, by klto 3.1.4\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 fn a_file_that_is_something_else_says_what(#[case] bytes: &[u8], #[case] expected: BadFacts) {

@@ -1,14 +1,17 @@
 //! Reads the member list of an `ar` archive through the `object` crate, thin or
 //! not, without reading the members. Called by `collect`.
 
+use std::path::Path;
+
 use object::read::archive::ArchiveFile;
 
 use crate::model::facts::{Archive, NameTable};
 use crate::tree::path::normalise;
 
-/// Parses an archive; damage is part of the result, with the members before it.
+/// Parses an archive in a folder; damage is part of the result, with the members before it. A thin
+/// archive names its members from where it is.
 #[must_use]
-pub fn parse(bytes: &[u8], names: &NameTable) -> Archive {
+pub fn parse(bytes: &[u8], folder: &Path, names: &NameTable) -> Archive {
     let mut archive = Archive {
         thin: false,
         nondeterministic: None,
@@ -46,9 +49,12 @@ pub fn parse(bytes: &[u8], names: &NameTable) -> Archive {
                 format!("{name}: {field} is {}", value.unwrap_or_default())
             });
         }
-        archive
-            .members
-            .push(names.get_or_intern(normalise(&name).as_ref()));
+        let from_top = match archive.thin {
+            true => folder.join(&*name).to_string_lossy().into_owned(),
+            false => name.into_owned(),
+        };
+        let member = names.get_or_intern(normalise(&from_top).as_ref());
+        archive.members.push(member);
     }
     archive
 }
@@ -81,7 +87,7 @@ mod tests {
     #[test]
     fn lists_the_members_of_a_thin_archive_normalised() {
         let names = NameTable::with_hasher(Default::default());
-        let archive = parse(&thin("644"), &names);
+        let archive = parse(&thin("644"), Path::new(""), &names);
         let members: Vec<_> = archive.members.iter().map(|m| names.resolve(m)).collect();
         assert_eq!(members, ["init/main.o", "lib/a.o"]);
         assert!(archive.thin);
@@ -89,9 +95,17 @@ mod tests {
     }
 
     #[test]
+    fn a_thin_archive_names_its_members_from_its_folder() {
+        let names = NameTable::with_hasher(Default::default());
+        let archive = parse(&thin("644"), Path::new("arch/x86"), &names);
+        let members: Vec<_> = archive.members.iter().map(|m| names.resolve(m)).collect();
+        assert_eq!(members, ["arch/x86/init/main.o", "arch/x86/lib/a.o"]);
+    }
+
+    #[test]
     fn a_header_that_depends_on_the_machine_is_named() {
         let names = NameTable::with_hasher(Default::default());
-        let archive = parse(&thin("600"), &names);
+        let archive = parse(&thin("600"), Path::new(""), &names);
         assert_eq!(
             archive.nondeterministic.as_deref(),
             Some("init/main.o: mode is 384")
@@ -102,10 +116,10 @@ mod tests {
     fn a_cut_archive_is_damaged() {
         let names = NameTable::with_hasher(Default::default());
         let bytes = thin("644");
-        let archive = parse(&bytes[..bytes.len() - 20], &names);
+        let archive = parse(&bytes[..bytes.len() - 20], Path::new(""), &names);
         assert_eq!(archive.members.len(), 1);
         assert!(archive.damaged.is_some());
-        assert!(parse(b"", &names).damaged.is_some());
+        assert!(parse(b"", Path::new(""), &names).damaged.is_some());
     }
 
     proptest! {
@@ -115,7 +129,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = byte;
             bytes.truncate(cut);
-            let _ = parse(&bytes, &NameTable::with_hasher(Default::default()));
+            let _ = parse(&bytes, Path::new("lib"), &NameTable::with_hasher(Default::default()));
         }
     }
 }

@@ -107,6 +107,7 @@ fn read_vmlinux_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>
     Ok(Vmlinux {
         header: header(file.elf_header(), endian),
         symbols: file.elf_symbol_table().len(),
+        linker: linker(&file, names),
         is_of_release: release
             .map(|release| versions.iter().any(|bytes| names_release(bytes, release))),
         exports: loader::exports(&file, names)?,
@@ -124,6 +125,20 @@ fn is_level_mark(symbol: &[u8]) -> bool {
         let level = level.strip_prefix(b"initcall");
         level.is_some_and(|level| level.iter().all(u8::is_ascii_alphanumeric))
     })
+}
+
+/// What LLD writes into `.comment` of what it links.
+fn linker<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    file: &ElfFile<'data, H, R>,
+    names: &NameTable,
+) -> Option<Name> {
+    let sections = file.elf_section_table();
+    let (_, section) = sections.section_by_name(file.endian(), b".comment")?;
+    let comments = section.data(file.endian(), file.data()).ok()?;
+    let linker = comments
+        .split(|byte| *byte == 0)
+        .find_map(|comment| comment.strip_prefix(b"Linker: "))?;
+    Some(names.get_or_intern(String::from_utf8_lossy(linker)))
 }
 
 /// Whether text says that it is of a release: `Linux version 7.2.13 (…`, or the whole of a field

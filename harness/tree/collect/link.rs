@@ -1,7 +1,7 @@
 //! Reads how `vmlinux.o` was linked: from which archives, and in which order the calls at start.
 //! Called by `collect`.
 
-use super::{BuildTree, cmd_file, image};
+use super::{BuildTree, cmd_file, image, read_archive};
 use crate::model::error::Error;
 use crate::model::facts::{Name, NameTable};
 use crate::tree::path::{normalise, stays_inside};
@@ -10,6 +10,8 @@ use crate::tree::path::{normalise, stays_inside};
 pub(super) struct Link {
     /// The archives that it took whole.
     pub(super) whole: Vec<Name>,
+    /// Those of the build tree of which it took only what it needed.
+    libraries: Vec<String>,
     /// `None` where the command reads its arguments from a file.
     pub(super) scripts: Option<Vec<String>>,
 }
@@ -25,7 +27,7 @@ pub(super) fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Li
     };
     let mut is_whole = false;
     let mut outside = Vec::new();
-    let mut whole = Vec::new();
+    let (mut whole, mut libraries) = (Vec::new(), Vec::new());
     for word in &words {
         let word = names.resolve(word);
         // A long option may begin with one dash.
@@ -36,14 +38,33 @@ pub(super) fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Li
             Some("push-state") => outside.push(is_whole),
             Some("pop-state") => is_whole = outside.pop().unwrap_or_default(),
             None if is_whole => whole.push(names.get_or_intern(normalise(word))),
+            None if word.ends_with(".a") => libraries.push(normalise(word).into_owned()),
             Some(_) | None => {}
         }
     }
     let words = words.iter().map(|word| names.resolve(word));
     Ok(Some(Link {
         whole,
+        libraries,
         scripts: scripts(words),
     }))
+}
+
+/// The members of the archives of which the link took only what it needed, in its order. Those
+/// outside the build tree, such as libgcc.a, are the compiler's. `None` where one cannot be read.
+pub(super) fn library_members(
+    tree: &BuildTree,
+    link: &Link,
+    names: &NameTable,
+) -> Result<Option<Vec<Name>>, Error> {
+    let mut members = Vec::new();
+    for library in link.libraries.iter().filter(|file| stays_inside(file)) {
+        match read_archive(tree, library, names)? {
+            Some(archive) if archive.damaged.is_none() => members.extend(archive.members),
+            Some(_) | None => return Ok(None),
+        }
+    }
+    Ok(Some(members))
 }
 
 /// The linker scripts among a linker's arguments: `-T FILE`, `-TFILE`, `--script=FILE`. `None`

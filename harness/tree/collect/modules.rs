@@ -2,7 +2,8 @@
 //! elsewhere. Called by `collect`.
 
 use super::member::{parse_object, read_cmd, read_code};
-use super::{BuildTree, loader, read_list};
+use super::tree_files::read_list;
+use super::{BuildTree, loader};
 use crate::model::error::Error;
 use crate::model::facts::{Module, ModuleObject, ModuleTables, NameTable, ObjectFile};
 use crate::tree::path::stays_inside;

@@ -60,6 +60,32 @@ broken! {
         at "vmlinux.o" saying ".vmlinux.o.cmd links built-in-fixup.a whole, expected vmlinux.a";
     modpost_lists_another_archive: X86_64 ThinDist => ["archive.objs-file"]
         at ".vmlinux.objs" saying "lacks 6: init/main.thinlto-native.o";
+    the_list_for_modpost_has_an_object_too_many: ARM64 Thin => ["archive.objs-file"]
+        at ".vmlinux.objs" saying "has 1 too many: lib/other.o";
+    the_list_for_modpost_lacks_the_library: RISCV ThinDist => ["archive.objs-file"]
+        at ".vmlinux.objs" saying "lacks 1: lib/ring.o";
+    a_directory_appends_an_object_twice: LOONGARCH ThinDist => ["archive.duplicate"]
+        at "init/main.o" saying "more than once in built-in.a";
+}
+
+fn the_list_for_modpost_has_an_object_too_many(tree: &mut Tree) {
+    tree.edit(".vmlinux.objs", |text| format!("{text}lib/other.o\n"));
+}
+
+/// modpost finds no CRCs of what the linker takes from there.
+fn the_list_for_modpost_lacks_the_library(tree: &mut Tree) {
+    tree.edit(".vmlinux.o.cmd", |text| {
+        let libraries = "--no-whole-archive --start-group ./lib/lib.a --end-group";
+        text.replace("--no-whole-archive", libraries)
+    });
+}
+
+/// The archiver of the whole kernel drops it, for now.
+fn a_directory_appends_an_object_twice(tree: &mut Tree) {
+    let members = tree.members("built-in.a");
+    let mut twice: Vec<&str> = members.iter().map(String::as_str).collect();
+    twice.push("init/main.o");
+    tree.archive("built-in.a", "cDPqST", &twice);
 }
 
 /// make was killed between two lines of a recipe.

@@ -18,6 +18,23 @@ broken! {
         at "CONFIG_HZ" saying ".config has 1000, the build has 250";
     the_linker_is_of_another_version: RISCV ThinDist => ["config.linker"]
         at "CONFIG_LLD_VERSION" saying "190107, CONFIG_CLANG_VERSION is 22";
+    a_command_names_a_linker_of_another_version: ARM64 ThinDist => ["config.tools"]
+        at "ld.lld-19" saying "CONFIG_CLANG_VERSION is 22";
+    nm_is_of_another_version: LOONGARCH Thin => ["config.tools"]
+        at "llvm-nm-19" saying "CONFIG_CLANG_VERSION is 22";
+}
+
+/// `make LLVM=-22 LD=ld.lld-19` in a configured tree.
+fn a_command_names_a_linker_of_another_version(tree: &mut Tree) {
+    tree.edit(".vmlinux.o.cmd", |text| {
+        let (before, after) = text.split_once("ld.lld").unwrap();
+        format!("{before}ld.lld-19{}", &after[after.find(' ').unwrap()..])
+    });
+}
+
+/// No command of nm is recorded; the log shows it where make is verbose, and what klto gave make.
+fn nm_is_of_another_version(tree: &mut Tree) {
+    tree.add_to_log("+ env LC_ALL=C make LLVM=-22 NM=llvm-nm-19 vmlinux");
 }
 
 fn two_modes_after_a_merge_of_config_fragments(tree: &mut Tree) {

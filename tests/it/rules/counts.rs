@@ -16,6 +16,7 @@ use crate::support::tree::recipes::Recipes;
     "symbol: 1 configuration symbols",
     "edited: 11 configuration symbols",
     "linker: 1 configuration symbols",
+    "tools: 1 tools",
 ])]
 #[case::triple(ARM64, Thin, "triple", &["target: 6 objects", "producer: 6 objects"])]
 #[case::flags(X86_64, ThinDist, "flags", &[
@@ -70,7 +71,7 @@ use crate::support::tree::recipes::Recipes;
     "empty: 2 archives",
     "not-thin: 2 archives",
     "nondeterministic: 2 archives",
-    "duplicate: 20 archive members",
+    "duplicate: 28 archive members",
     "member-missing: 10 archive members",
     "unrecorded: 10 archive members",
     "order-file: 10 list entries",
@@ -87,7 +88,7 @@ use crate::support::tree::recipes::Recipes;
     "empty: 2 archives",
     "not-thin: 2 archives",
     "nondeterministic: 2 archives",
-    "duplicate: 20 archive members",
+    "duplicate: 28 archive members",
     "member-missing: 10 archive members",
     "unrecorded: 10 archive members",
     "order-file: 0 list entries",

@@ -1,6 +1,7 @@
 //! Whatever the files contain, klto finishes without a panic: real files, cut and
 //! flipped at random.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use klto::model::cell::LtoMode;
@@ -89,7 +90,7 @@ fn parse_with_all(bytes: &[u8]) {
     let _ = image::read_vmlinux_o(bytes, &names);
     let _ = image::initcall_script(&text, &names);
     let _ = loader::module_tables(bytes, &names);
-    let _ = archive::parse(bytes, &names);
+    let _ = archive::parse(bytes, Path::new("lib"), &names);
     let spelling = cmd_file::Spelling {
         roots: &Roots::default(),
         saved_prefix: "saved_c_flags_",

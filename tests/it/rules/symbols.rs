@@ -21,7 +21,7 @@ broken! {
     the_back_end_names_promoted_locals_otherwise: LOONGARCH ThinDist => ["symbols.promotion-unresolved"]
         at "init/main.thinlto-native.o" saying "refers to 'ring_step.llvm.";
     the_script_lost_an_initcall: X86_64 ThinDist => ["symbols.initcalls"]
-        at "vmlinux.o" saying "its linker script lacks 1 initcalls, '__initcall__kmod_core__1_2_schedule_hint6' first";
+        at "vmlinux.o" saying "its linker script lacks '__initcall__kmod_core__1_2_schedule_hint6'";
     vmlinux_o_is_linked_without_the_script: ARM64 ThinDist => ["symbols.initcalls"]
         at "vmlinux.o" saying "its linker script lacks 3 initcalls, '__initcall__kmod_core__1_2_schedule_hint6' first";
     the_script_is_empty: RISCV Thin => ["symbols.initcalls"]
@@ -31,7 +31,7 @@ broken! {
     the_script_names_an_initcall_twice: RISCV Thin => ["symbols.initcalls"]
         at "vmlinux.o" saying "its linker script has '__initcall__kmod_ring__1_2_ring_next6' twice";
     vmlinux_lost_an_initcall: LOONGARCH None => ["symbols.initcalls"]
-        at "vmlinux" saying "it lacks 1 initcalls, '__initcall__kmod_ring__1_2_ring_next6' first";
+        at "vmlinux" saying "it lacks '__initcall__kmod_ring__1_2_ring_next6'";
     one_back_end_does_not_rename_promoted_locals: ARM64 ThinDist => ["symbols.promotion-unresolved"]
         at "init/main.thinlto-native.o" saying "refers to 'ring_step', which no object defines";
 }

@@ -13,7 +13,7 @@ broken! {
         at "lib/ring.o" saying "'x86_64-pc-linux-gnu'";
     one_object_loses_the_target_on_a_cross_build: ARM64 Thin => ["triple.target"]
         at "virt/kvm/vcpu.o" saying "'x86_64-pc-linux-gnu', expected 'aarch64-unknown-linux-gnu'";
-    the_compiler_was_upgraded_below_the_tree: RISCV Thin => ["triple.producer"]
+    the_compiler_was_upgraded_below_the_tree: RISCV Thin => ["triple.producer", "config.tools"]
         at "lib/ring.o" saying "the configured compiler is 'LLVM19.1.7'";
     one_object_is_of_another_compiler: LOONGARCH ThinDist => ["triple.producer"]
         at "kernel/sched/core.o" saying "written by 'LLVM22.9.9'";

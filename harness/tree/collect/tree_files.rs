@@ -1,0 +1,251 @@
+//! Reads the files that exist once per tree: lists, exports, `vmlinux.o` and `vmlinux`. Called by
+//! `collect`.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use object::ReadCache;
+
+use super::link::{initcall_script, library_members, read_link};
+use super::modules::read_modules;
+use super::{BuildTree, RELEASE, image, open_file, read_file, symvers};
+use crate::model::error::Error;
+use crate::model::facts::{Export, Module, Name, NameTable, Vmlinux, VmlinuxO};
+use crate::tree::path::normalise;
+
+/// The files that exist once per tree.
+pub(super) struct TreeFiles {
+    pub(super) builtin_order: Option<Vec<Name>>,
+    pub(super) index: Option<Vec<Name>>,
+    pub(super) vmlinux_objs: Option<Vec<Name>>,
+    pub(super) head_objects: Option<Vec<Name>>,
+    pub(super) exports: Option<Vec<Export>>,
+    pub(super) export_c: Option<Vec<(Name, u32)>>,
+    pub(super) vmlinux_o: Option<VmlinuxO>,
+    pub(super) vmlinux: Option<Vmlinux>,
+    pub(super) linked_whole: Option<Vec<Name>>,
+    pub(super) library_members: Option<Vec<Name>>,
+    pub(super) modules: Vec<Module>,
+    pub(super) module_exports: Option<Vec<Export>>,
+    pub(super) damaged: Vec<(&'static str, String)>,
+}
+
+impl TreeFiles {
+    pub(super) fn read(
+        tree: &BuildTree,
+        distributed: bool,
+        has_modules: bool,
+        exports_from: &'static str,
+        names: &NameTable,
+    ) -> Result<TreeFiles, Error> {
+        let only_distributed = |file: &str| {
+            if distributed {
+                read_list(&tree.build, file, names)
+            } else {
+                Ok(None)
+            }
+        };
+        let head_objects = match &tree.source {
+            Some(source) => read_list(source, "scripts/head-object-list.txt", names)?,
+            None => None,
+        };
+        let export_c = tree.bytes(".vmlinux.export.c")?;
+        let mut damaged = Vec::new();
+        let release = tree
+            .bytes(RELEASE)?
+            .filter(|_| !tree.is_older("vmlinux", RELEASE));
+        let release = release.map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+        let vmlinux = read_linked(tree, "vmlinux", &mut damaged, |data| {
+            image::read_vmlinux(data, release.as_deref(), names)
+        })?;
+        let vmlinux_o = read_linked(tree, "vmlinux.o", &mut damaged, |data| {
+            image::read_vmlinux_o(data, names)
+        })?;
+        let link = read_link(tree, names)?;
+        let script = match link.as_ref().and_then(|link| link.scripts.as_ref()) {
+            Some(scripts) => initcall_script(tree, scripts, names)?,
+            None => None,
+        };
+        let all = read_symvers(tree, "Module.symvers", names, &mut damaged)?;
+        let (exports, module_exports) = match exports_from {
+            VMLINUX_SYMVERS => {
+                let with_modules = all.filter(|_| is_of_this_build(tree, "Module.symvers"));
+                (
+                    read_symvers(tree, VMLINUX_SYMVERS, names, &mut damaged)?,
+                    with_modules,
+                )
+            }
+            _ => split_exports(all, names),
+        };
+        Ok(TreeFiles {
+            builtin_order: match &tree.file_names.order {
+                Some(order) => only_distributed(order)?,
+                None => None,
+            },
+            index: only_distributed(&tree.file_names.index)?,
+            vmlinux_objs: read_list(&tree.build, ".vmlinux.objs", names)?,
+            head_objects,
+            exports,
+            export_c: export_c.map(|text| symvers::export_crcs(&text, names)),
+            vmlinux_o: vmlinux_o.map(|read| VmlinuxO {
+                initcall_script: script,
+                ..read
+            }),
+            vmlinux,
+            library_members: match &link {
+                Some(link) => library_members(tree, link, names)?,
+                None => None,
+            },
+            linked_whole: link.map(|link| link.whole),
+            // An earlier configuration may have left its list of modules.
+            modules: match has_modules {
+                true => read_modules(tree, names)?,
+                false => Vec::new(),
+            },
+            module_exports,
+            damaged,
+        })
+    }
+}
+
+/// A file with one path per line; `#` starts a comment.
+pub(super) fn read_list(
+    dir: &Path,
+    file: &str,
+    names: &NameTable,
+) -> Result<Option<Vec<Name>>, Error> {
+    let path = dir.join(file);
+    let text = match read_file(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(path, "read")(e)),
+    };
+    Ok(Some(
+        String::from_utf8_lossy(&text)
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| names.get_or_intern(normalise(line).as_ref()))
+            .collect(),
+    ))
+}
+
+fn read_symvers(
+    tree: &BuildTree,
+    file: &'static str,
+    names: &NameTable,
+    damaged: &mut Vec<(&'static str, String)>,
+) -> Result<Option<Vec<Export>>, Error> {
+    let Some(text) = tree.bytes(file)? else {
+        return Ok(None);
+    };
+    let exports = symvers::parse(&String::from_utf8_lossy(&text), names);
+    Ok(keep_or_note(exports, file, damaged))
+}
+
+const VMLINUX_SYMVERS: &str = "vmlinux.symvers";
+
+/// The file that modpost wrote for this vmlinux.
+pub(super) fn exports_from(tree: &BuildTree) -> &'static str {
+    if !is_of_this_build(tree, VMLINUX_SYMVERS) && is_of_this_build(tree, "Module.symvers") {
+        "Module.symvers"
+    } else {
+        VMLINUX_SYMVERS
+    }
+}
+
+/// Whether modpost wrote the file after this `vmlinux.o` was linked.
+fn is_of_this_build(tree: &BuildTree, symvers: &str) -> bool {
+    tree.modified(symvers).is_some() && !tree.is_older(symvers, "vmlinux.o")
+}
+
+/// What vmlinux exports, and everything that is exported.
+fn split_exports(
+    all: Option<Vec<Export>>,
+    names: &NameTable,
+) -> (Option<Vec<Export>>, Option<Vec<Export>>) {
+    let Some(all) = all else {
+        return (None, None);
+    };
+    let (vmlinux, modules) = all
+        .into_iter()
+        .partition(|export| names.resolve(&export.module) == "vmlinux");
+    (Some(vmlinux), Some(modules))
+}
+
+/// Reads parts of a large ELF file; `None` if there is none.
+fn read_linked<T>(
+    tree: &BuildTree,
+    file: &'static str,
+    damaged: &mut Vec<(&'static str, String)>,
+    read: impl FnOnce(&ReadCache<Watched>) -> Result<T, String>,
+) -> Result<Option<T>, Error> {
+    let path = tree.build.join(file);
+    match open_file(&path) {
+        Ok(opened) => {
+            let cache = ReadCache::new(Watched {
+                file: opened,
+                failure: None,
+            });
+            let content = read(&cache);
+            match cache.into_inner().failure {
+                Some(failure) => Err(Error::io(path, "read")(failure)),
+                None => Ok(keep_or_note(content, file, damaged)),
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, "read")(e)),
+    }
+}
+
+/// A file, and how the machine failed to read it: a parser would take that for damage.
+struct Watched {
+    file: File,
+    failure: Option<std::io::Error>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer);
+        if let Err(error) = &read
+            && let Some(code) = error.raw_os_error()
+            && error.kind() != ErrorKind::Interrupted
+        {
+            self.failure = Some(std::io::Error::from_raw_os_error(code));
+        }
+        read
+    }
+}
+
+impl Seek for Watched {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// What could be read; otherwise nothing, and a note with the reason.
+fn keep_or_note<T>(
+    read: Result<T, String>,
+    file: &'static str,
+    damaged: &mut Vec<(&'static str, String)>,
+) -> Option<T> {
+    read.map_err(|why| damaged.push((file, why))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_cannot_read_is_no_damage() {
+        // Nothing is mapped at its first byte.
+        let file = File::open("/proc/self/mem").unwrap();
+        let mut watched = Watched {
+            file,
+            failure: None,
+        };
+        assert!(watched.read(&mut [0; 4]).is_err());
+        assert_eq!(watched.failure.unwrap().raw_os_error(), Some(5));
+    }
+}
