@@ -199,6 +199,10 @@ pub struct Diff {
     pub first: PathBuf,
     /// The O= directory of another build of the same architecture.
     pub second: PathBuf,
+    /// The output of make for the first tree, and again for the second, to compare warnings
+    /// [default: DIR.log beside each tree, as 'klto run' writes it].
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
     /// How much sizes may differ (YAML: 'function-bytes', 'function-percent',
     /// 'total-percent').
     #[arg(long, value_name = "FILE")]

@@ -12,7 +12,7 @@ use crate::model::cell::LtoMode;
 use crate::model::facts::Facts;
 use crate::model::facts::linked::Linked;
 use crate::model::finding::{Finding, Rule};
-use crate::model::record::Identity;
+use crate::model::record::{Identity, NotCompared};
 use cause::Causes;
 
 /// One of the two trees.
@@ -62,6 +62,8 @@ pub struct Compared {
     pub config: Vec<String>,
     /// In the order of the rules.
     pub differences: Vec<Difference>,
+    /// Rules that had nothing to compare.
+    pub not_compared: Vec<NotCompared>,
     pub sizes: Sizes,
 }
 
@@ -118,22 +120,28 @@ pub fn compare(a: &Side, b: &Side, tolerances: &Tolerances) -> Compared {
         sizes: &sizes,
         tolerances,
     };
-    let differences = rules::TABLE
-        .iter()
-        .flat_map(|(rule, find)| {
-            find(&pair).into_iter().map(|found| Difference {
+    let mut differences = Vec::new();
+    let mut not_compared = Vec::new();
+    for (rule, find) in rules::TABLE {
+        match find(&pair) {
+            Ok(found) => differences.extend(found.into_iter().map(|found| Difference {
                 rule,
                 item: found.item,
                 how: found.how,
                 cause: found.cause,
-            })
-        })
-        .collect();
+            })),
+            Err(why) => not_compared.push(NotCompared {
+                key: rule.key.to_owned(),
+                why,
+            }),
+        }
+    }
     Compared {
         identities: [a, b].map(|side| side.identity.clone()),
         optimised_alike,
         config: rules::config(a, b),
         differences,
+        not_compared,
         sizes,
     }
 }

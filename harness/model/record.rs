@@ -425,8 +425,19 @@ pub struct ComparisonRecord {
     /// Wall time.
     pub seconds: f64,
     pub findings: Vec<FindingRecord>,
+    /// Rules that had nothing to compare.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<NotCompared>,
     /// Why the two were not compared, if they were not.
     pub skipped: Option<SkipReason>,
+}
+
+/// A rule that had nothing to compare.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCompared {
+    pub key: String,
+    /// What was missing, and where.
+    pub why: String,
 }
 
 /// How one part of a snapshot differs: a unified diff, accepted text first.

@@ -9,7 +9,7 @@ use super::text::{BOLD, GREEN, RED, YELLOW};
 use super::{Format, json, printable};
 use crate::judge::diff::{Compared, Difference, SizeChange, groups, rules::rules};
 use crate::model::finding::{Severity, counted};
-use crate::model::record::{FORMAT, Identity};
+use crate::model::record::{FORMAT, Identity, NotCompared};
 
 /// Functions shown of the table, unless all are asked for.
 const ROWS: usize = 10;
@@ -78,11 +78,18 @@ fn text(names: &[String; 2], compared: &Compared, all: bool) -> String {
         let _ = writeln!(out, "  why: {}\n  fix: {}", group.rule.why, group.rule.fix);
     }
     out.push_str(&sizes(compared, all));
+    let not_compared = &compared.not_compared;
+    if !not_compared.is_empty() {
+        let _ = writeln!(out, "\n{BOLD}not judged{BOLD:#}:");
+    }
+    for NotCompared { key, why } in not_compared {
+        let _ = writeln!(out, "    {key}: {}", printable(why));
+    }
     let _ = match compared.differences.len() {
         0 => writeln!(
             out,
             "\n{GREEN}ok{GREEN:#}: the two are equal by {}",
-            counted(rules().len(), "rules")
+            counted(rules().len() - not_compared.len(), "rules")
         ),
         n => writeln!(
             out,
@@ -147,6 +154,7 @@ struct Trees<'a> {
     optimised_alike: bool,
     config: &'a [String],
     differences: Vec<DifferenceJson<'a>>,
+    not_compared: &'a [NotCompared],
     totals: Vec<GrownJson<'a>>,
     sections: Vec<GrownJson<'a>>,
     functions: Vec<GrownJson<'a>>,
@@ -190,6 +198,7 @@ fn json(names: &[String; 2], compared: &Compared) -> String {
         optimised_alike: compared.optimised_alike,
         config: &compared.config,
         differences: compared.differences.iter().map(difference_json).collect(),
+        not_compared: &compared.not_compared,
         totals: compared.sizes.totals.iter().map(grown_json).collect(),
         sections: compared.sizes.sections.iter().map(grown_json).collect(),
         functions: compared.sizes.functions.iter().map(grown_json).collect(),
@@ -232,15 +241,17 @@ fn ktap(compared: &Compared) -> String {
     for (n, rule) in rules().enumerate() {
         let of_rule = |d: &&Difference| d.rule.key == rule.key;
         let mut differences = compared.differences.iter().filter(of_rule).peekable();
-        let result = match differences.peek() {
-            Some(_) => "not ok",
-            None => "ok",
+        let not_compared = compared.not_compared.iter().find(|n| n.key == rule.key);
+        let (result, skip) = match (differences.peek(), not_compared) {
+            (Some(_), _) => ("not ok", String::new()),
+            (None, None) => ("ok", String::new()),
+            (None, Some(n)) => ("ok", format!(" # SKIP {}", printable(&n.why))),
         };
         for difference in differences {
             let line = format!("{}: {}", difference.item, difference.how);
             let _ = writeln!(out, "# {}", printable(&line));
         }
-        let _ = writeln!(out, "{result} {} {}", n + 1, rule.key);
+        let _ = writeln!(out, "{result} {} {}{skip}", n + 1, rule.key);
     }
     out
 }

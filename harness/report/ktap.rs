@@ -169,6 +169,9 @@ fn comparison(record: &ComparisonRecord, rules: &Rules) -> Test {
     if let Some(reason) = &record.skipped {
         test.verdict = Verdict::Skip(reason.to_string());
     }
+    let not_compared = record.not_compared.iter();
+    test.diagnostics
+        .extend(not_compared.map(|n| format!("not judged: {}: {}", n.key, n.why)));
     test
 }
 

@@ -15,7 +15,7 @@ use self::findings::{write_allowed, write_findings};
 use super::{Options, Reporter, by_rule, printable};
 use crate::model::finding::counted;
 use crate::model::record::{
-    CellRecord, Inspection, Outcome, Reproduce, RuleCount, RuleText, RunRecord,
+    CellRecord, Inspection, NotCompared, Outcome, Reproduce, RuleCount, RuleText, RunRecord,
 };
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -256,6 +256,11 @@ fn write_not_judged(out: &mut String, run: &RunRecord, options: Options) {
             let told = comparison.skipped.iter().filter(|s| !s.is_expected());
             let with = comparison.with;
             skipped.extend(told.map(|reason| format!("{name}: comparison with {with}: {reason}")));
+            let rules = comparison.not_compared.iter();
+            skipped.extend(rules.map(|NotCompared { key, why }| {
+                let why = printable(why);
+                format!("{name}: comparison with {with}: {}: {why}", printable(key))
+            }));
         }
     }
     let mut lines = match (skipped.len(), options.all) {

@@ -12,7 +12,7 @@ use klto::judge::diff::Compared;
 use klto::model::cell::LtoMode;
 use klto::model::error::Error;
 use klto::model::tolerances::Tolerances;
-use klto::run::pair::{compare_trees, usual_tolerances};
+use klto::run::pair::{BuiltTree, compare_trees, usual_tolerances};
 use rstest::rstest;
 
 /// Sizes do not matter.
@@ -33,7 +33,12 @@ fn compare(a: &Tree, b: &Tree) -> Compared {
 }
 
 fn compare_with(a: &Tree, b: &Tree, tolerances: &Tolerances) -> Compared {
-    compare_trees([&a.path(), &b.path()], tolerances).unwrap()
+    compare_or_fail(a, b, tolerances).unwrap()
+}
+
+fn compare_or_fail(a: &Tree, b: &Tree, tolerances: &Tolerances) -> Result<Compared, Error> {
+    let [a, b] = [a, b].map(|tree| BuiltTree::with_log_beside(&tree.path()));
+    compare_trees([&a, &b], tolerances)
 }
 
 fn keys(compared: &Compared) -> BTreeSet<&str> {
@@ -54,6 +59,7 @@ fn the_modes_of_one_kernel_are_equal(
     let distributed = Tree::pristine(target, LtoMode::ThinDist);
     let compared = compare(&thin, &distributed);
     assert_eq!(compared.differences, []);
+    assert_eq!(compared.not_compared, []);
     assert_eq!(compared.config, [""; 0], "but for the mode itself");
     assert!(compared.sizes.compared > 5, "{:?}", compared.sizes);
     assert!(compared.sizes.promoted > 0, "ring_step() is promoted");
@@ -165,6 +171,22 @@ fn with_plain_ring_step() -> Tree {
 #[case::initcall(
     |tree: &mut Tree| objcopy(tree, "vmlinux", "--add-symbol=__initcall__kmod_a__1_2_three6=.text:24,local"),
     "diff.initcalls", "level 6: a three6", "is only in the second tree"
+)]
+#[case::section_mismatch(
+    |tree: &mut Tree| tree.add_to_log("WARNING: modpost: vmlinux: section mismatch in reference: a+0x12 (section: .text) -> b (section: .init.text)"),
+    "diff.warnings", "vmlinux: a -> b", "only in the log of the second tree, line "
+)]
+#[case::objtool(
+    |tree: &mut Tree| tree.add_to_log("vmlinux.o: warning: objtool: f+0x1: unreachable instruction"),
+    "diff.warnings", "f: unreachable instruction", "vmlinux.o: warning: objtool: f+0x1: unreachable instruction"
+)]
+#[case::link_of_a_module(
+    |tree: &mut Tree| tree.edit("drivers/m/.m.ko.cmd", |text| text.replace("-z noexecstack", "-z execstack")),
+    "diff.module-link", "drivers/m/m.ko", "-z noexecstack only in the first tree, -z execstack only in the second tree"
+)]
+#[case::link_of_its_objects(
+    |tree: &mut Tree| tree.edit("drivers/m/.m.o.cmd", |text| text.replace("-mllvm -import-instr-limit=5", "")),
+    "diff.module-link", "drivers/m/m.o", "-mllvm -import-instr-limit=5 only in the first tree"
 )]
 fn a_difference_breaks_only_its_rule(
     #[case] change: fn(&mut Tree),
@@ -386,11 +408,11 @@ fn half_a_tree_cannot_be_compared(#[case] file: &str, #[case] says: &str) {
         Tree::pristine(ARM64, LtoMode::Thin),
     );
     b.remove(file);
-    let error = compare_trees([&a.path(), &b.path()], &STRICT).unwrap_err();
+    let error = compare_or_fail(&a, &b, &STRICT).unwrap_err();
     assert!(matches!(error, Error::Unfinished { .. }));
     assert!(error.to_string().contains(says), "{error}");
     b.shell(&format!("head -c 100 /dev/zero >{file}"));
-    let error = compare_trees([&a.path(), &b.path()], &STRICT).unwrap_err();
+    let error = compare_or_fail(&a, &b, &STRICT).unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
     assert_eq!(error.exit().code(), 125);
 }
@@ -424,4 +446,164 @@ fn every_format_says_the_same() {
         "{text}"
     );
     assert!(text.ends_with("\ndifferent: 1 difference\n"), "{text}");
+}
+
+const MISMATCH: &str = "WARNING: modpost: vmlinux: section mismatch in reference: x_console+0x8 (section: .data) -> x_setup (section: .init.text)";
+
+#[test]
+fn a_mismatch_of_a_promoted_name_is_reported_with_its_cause() {
+    let [plain, promoted] = [(); 2].map(|()| Tree::pristine(X86_64, LtoMode::ThinDist));
+    promoted.add_to_log(&MISMATCH.replace("x_console", "x_console.llvm.123456"));
+    let compared = compare(&plain, &promoted);
+    assert_eq!(
+        first(&compared).0,
+        "vmlinux: x_console -> x_setup",
+        "{compared:#?}"
+    );
+    let cause = compared.differences[0].cause.as_deref().unwrap_or_default();
+    assert!(
+        cause.starts_with("the name is promoted in that build: modpost"),
+        "{compared:#?}"
+    );
+
+    plain.add_to_log(MISMATCH);
+    assert_eq!(compare(&plain, &promoted).differences, []);
+
+    plain.add_to_log(&MISMATCH.replace("x_console", "plain"));
+    let compared = compare(&plain, &promoted);
+    assert_eq!(compared.differences[0].cause, None, "{compared:#?}");
+}
+
+/// modpost does not check sections such as `.data.x`, which only in-process LTO makes.
+#[rstest]
+#[case::data_out_of_process(LtoMode::ThinDist, ".data", true)]
+#[case::data_in_process(LtoMode::Thin, ".data", false)]
+#[case::code(LtoMode::ThinDist, ".text", false)]
+fn a_mismatch_of_data_that_only_in_process_lto_hides_is_reported_with_its_cause(
+    #[case] mode: LtoMode,
+    #[case] section: &str,
+    #[case] has_cause: bool,
+) {
+    let (thin, other) = (
+        Tree::pristine(X86_64, LtoMode::Thin),
+        Tree::pristine(X86_64, mode),
+    );
+    other.add_to_log(&MISMATCH.replace(".data", section));
+    let compared = compare(&thin, &other);
+    let cause = compared.differences[0].cause.as_deref();
+    assert_eq!(
+        cause.is_some_and(|cause| cause.starts_with("in-process LTO gives each variable")),
+        has_cause,
+        "{compared:#?}"
+    );
+}
+
+/// Without LTO objtool reads each object, and functions are inlined elsewhere.
+#[test]
+fn warnings_of_a_build_without_lto_are_compared_without_their_functions() {
+    let plain = Tree::pristine(X86_64, LtoMode::None);
+    let thin = Tree::pristine(X86_64, LtoMode::Thin);
+    plain.add_to_log("lib/a.o: warning: objtool: f+0x1: call to g() with UACCESS enabled");
+    thin.add_to_log("vmlinux.o: warning: objtool: h+0x9: call to g() with UACCESS enabled");
+    plain.add_to_log(&MISMATCH.replace("x_console", "f"));
+    thin.add_to_log(&MISMATCH.replace("x_console", "h"));
+    let compared = compare_with(&plain, &thin, &LOOSE);
+    assert_eq!(compared.differences, []);
+    assert_eq!(compared.not_compared, []);
+}
+
+/// A rule that had nothing to compare is named, and is not counted.
+#[test]
+fn without_logs_and_modules_nothing_is_said_of_them() {
+    let [a, b] = [(); 2].map(|()| Tree::pristine(X86_64, LtoMode::Thin));
+    for tree in [&a, &b] {
+        tree.remove("modules.order");
+    }
+    let log = b.file("../build.log");
+    std::fs::write(&log, "  CC      a.o\n").unwrap();
+    let report = |format: &str| {
+        let trees = [&a, &b].map(|tree| tree.path().into_os_string());
+        let ended = finish(klto(["diff", "--format", format]).args(trees));
+        assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+        ended.stdout
+    };
+    let text = report("text");
+    assert!(
+        text.ends_with(
+            "\nnot judged:\n\
+             \x20   diff.warnings: the log of the second tree does not show that vmlinux.o was linked\n\
+             \x20   diff.module-link: neither tree has linked modules\n\
+             \nok: the two are equal by 8 rules\n"
+        ),
+        "{text}"
+    );
+    std::fs::remove_file(log).unwrap();
+    let ktap = report("ktap");
+    assert!(
+        ktap.contains(
+            "\nok 9 diff.warnings # SKIP there is no build log of the second tree\n\
+             ok 10 diff.module-link # SKIP neither tree has linked modules\n"
+        ),
+        "{ktap}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
+    assert_eq!(json["not_compared"][1]["key"], "diff.module-link");
+}
+
+/// What make has not linked again is of another build.
+#[test]
+fn a_module_that_is_not_linked_yet_is_not_compared() {
+    let [a, b] = [(); 2].map(|()| Tree::pristine(X86_64, LtoMode::Thin));
+    b.edit("drivers/m/.m.ko.cmd", |text| {
+        text.replace("-z noexecstack", "")
+    });
+    b.remove("drivers/m/m.ko");
+    let compared = compare(&a, &b);
+    assert_eq!(compared.differences, []);
+    let [rule] = &*compared.not_compared else {
+        panic!("{compared:#?}");
+    };
+    assert_eq!(rule.key, "diff.module-link");
+    assert_eq!(rule.why, "the second tree has no linked modules");
+}
+
+#[test]
+fn a_log_that_is_not_kept_whole_is_not_compared() {
+    let [a, b] = [(); 2].map(|()| Tree::pristine(X86_64, LtoMode::Thin));
+    a.add_to_log(&"note: x\n".repeat(20_001));
+    a.add_to_log(MISMATCH);
+    let compared = compare(&a, &b);
+    assert_eq!(compared.differences, []);
+    let why = &compared.not_compared[0].why;
+    assert_eq!(
+        why,
+        "the log of the first tree has more messages than klto keeps"
+    );
+}
+
+#[test]
+fn logs_that_are_named_are_the_ones_that_are_compared() {
+    let [a, b] = [(); 2].map(|()| Tree::pristine(X86_64, LtoMode::Thin));
+    let [first, second] = ["first.log", "second.log"].map(|name| a.file(name));
+    std::fs::write(&first, format!("{}\n{MISMATCH}\n", a.log())).unwrap();
+    std::fs::write(&second, b.log()).unwrap();
+    let diff = |logs: &[&std::path::Path]| {
+        let mut command = klto(["diff"]);
+        command.args([a.path(), b.path()]);
+        for log in logs {
+            command.arg("--log").arg(log);
+        }
+        finish(&mut command)
+    };
+    assert_eq!(diff(&[]).code, Some(0));
+    let named = diff(&[&first, &second]);
+    assert_eq!(named.code, Some(1));
+    assert!(
+        named.stdout.contains("only in the log of the first tree"),
+        "{}",
+        named.stdout
+    );
+    let one = diff(&[&first]);
+    assert_eq!(one.code, Some(2));
+    assert!(one.stderr.contains("pass --log twice"), "{}", one.stderr);
 }

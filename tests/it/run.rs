@@ -149,6 +149,37 @@ fn what_differs_between_the_modes_is_a_finding() {
     );
 }
 
+/// The logs of both builds are compared too.
+#[test]
+fn a_warning_of_one_mode_is_a_finding() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\n");
+    let script = kernel.source().join("scripts/fake-kbuild");
+    let text = fs::read_to_string(&script).unwrap();
+    let link = "elf 1 >\"$out/vmlinux.o\"\n";
+    let warns = "echo '  LD      vmlinux.o'\n\tif grep -q THIN_DIST=y \"$out/.config\"; then\n\
+                 echo 'vmlinux.o: warning: objtool: f+0x1: unreachable instruction'\n\tfi\n";
+    assert!(text.contains(link));
+    fs::write(&script, text.replace(link, &format!("{link}{warns}"))).unwrap();
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    let compared = &kernel.report()["cells"][0]["comparisons"][0];
+    let finding = &compared["findings"][0];
+    assert_eq!(
+        (ended.code, &finding["key"], &finding["object"]),
+        (
+            Some(1),
+            &"diff.warnings".into(),
+            &"f: unreachable instruction".into()
+        ),
+        "{compared:#}"
+    );
+    let not_compared = serde_json::json!([{ "key": "diff.module-link", "why": "neither tree has linked modules" }]);
+    assert_eq!(compared["not_compared"], not_compared);
+}
+
 #[test]
 fn a_mode_that_is_switched_to_is_built_from_nothing() {
     let kernel = FakeKernel::new();

@@ -1,5 +1,8 @@
 //! What must be equal in two build trees, one function a rule, all in one [`TABLE`].
 
+mod module_link;
+mod warnings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
@@ -86,19 +89,21 @@ pub const SIZES: Rule = Rule {
     fix: "compare the commands of the function's object in both trees; allow for a known change with 'tolerances:' in the matrix",
 };
 
-/// A rule's function.
-type Find = fn(&Pair) -> Vec<Found>;
+/// A rule's function: the differences, or why there was nothing to compare.
+type Find = fn(&Pair) -> Result<Vec<Found>, String>;
 
 /// Every rule, in the order of reporting.
-pub(super) const TABLE: [(&Rule, Find); 8] = [
-    (&EXPORTS, exports),
-    (&SYMBOLS, symbols),
-    (&INITCALLS, initcalls),
-    (&SECTIONS, sections),
-    (&RELOCATIONS, relocations),
-    (&ENTRY, entry),
-    (&MODINFO, modinfo),
-    (&SIZES, size),
+pub(super) const TABLE: [(&Rule, Find); 10] = [
+    (&EXPORTS, |pair| Ok(exports(pair))),
+    (&SYMBOLS, |pair| Ok(symbols(pair))),
+    (&INITCALLS, |pair| Ok(initcalls(pair))),
+    (&SECTIONS, |pair| Ok(sections(pair))),
+    (&RELOCATIONS, |pair| Ok(relocations(pair))),
+    (&ENTRY, |pair| Ok(entry(pair))),
+    (&MODINFO, |pair| Ok(modinfo(pair))),
+    (&SIZES, |pair| Ok(size(pair))),
+    (&warnings::WARNINGS, warnings::warnings),
+    (&module_link::MODULE_LINK, module_link::module_link),
 ];
 
 /// Every rule.
@@ -134,6 +139,7 @@ impl Found {
     }
 }
 
+const WHICH: [&str; 2] = ["first", "second"];
 const ONLY: [&str; 2] = ["is only in the first tree", "is only in the second tree"];
 
 /// What is in only one of two sorted sets, and in which.

@@ -20,6 +20,12 @@ pub struct Linked {
     pub entry: String,
     /// Parameters and other information of built-in modules: `modules.builtin.modinfo`.
     pub modinfo: BTreeSet<Box<str>>,
+    /// The linker's options, without inputs and output, for each file that a module was linked
+    /// to: `foo.ko`, and `foo.o` if that was linked too.
+    pub module_links: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
+    /// Whether the build log shows that `vmlinux.o` was linked: if not, it is the log of a build
+    /// that had less to do, and lacks warnings.
+    pub link_in_log: bool,
 }
 
 /// The symbols of one name: more than one, where several files have a static one. ThinLTO

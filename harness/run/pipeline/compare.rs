@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::pair::compare_trees;
+use super::super::pair::{BuiltTree, compare_trees};
 use super::{AtWork, FinishedTree};
 use crate::judge::diff::Difference;
 use crate::model::error::Error;
@@ -28,6 +28,7 @@ pub(super) fn compare(work: &AtWork<'_>, record: &mut CellRecord) -> Result<(), 
                 job: String::new(),
                 seconds: 0.0,
                 findings: Vec::new(),
+                not_compared: Vec::new(),
                 skipped: Some(SkipReason::NoTree {
                     mode: comparison.mode,
                 }),
@@ -45,10 +46,13 @@ fn compare_with(
 ) -> Result<ComparisonRecord, Error> {
     let started = Instant::now();
     let _lock = work.lock(&other.place, Sharing::Shared)?;
-    let (own, others) = (work.place.build(), other.place.build());
+    let [own, others] = [work.place, &other.place].map(|place| BuiltTree {
+        dir: place.build(),
+        log: Some(place.log()).filter(|log| log.is_file()),
+    });
     let trees = match is_first {
-        true => [&*own, &*others],
-        false => [&*others, &*own],
+        true => [&own, &others],
+        false => [&others, &own],
     };
     let compared = compare_trees(trees, work.context.tolerances)?;
     let findings = compared
@@ -59,6 +63,7 @@ fn compare_with(
         with: other.cell.lto,
         job: other.key.clone(),
         findings: findings.map(Into::into).collect(),
+        not_compared: compared.not_compared,
         skipped: None,
         seconds: started.elapsed().as_secs_f64(),
     })

@@ -99,13 +99,7 @@ fn split_once(line: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 /// # Errors
 /// [`Error::Usage`] where it cannot be read.
 pub fn read(tree: &BuildTree, path: &Path) -> Result<Log, Error> {
-    let text = std::fs::read(path).map_err(|e| {
-        Error::Usage(format!(
-            "cannot read the build log {}: {e}\n  pass a file with the output of make, or drop --log",
-            path.display()
-        ))
-    })?;
-    let mut log = parse(&text);
+    let mut log = parse(&read_text(path)?);
     let link = std::fs::read_link(tree.build.join("source")).ok();
     let folders = [Some(&tree.build), tree.source.as_ref(), link.as_ref()];
     let named = folders.into_iter().flatten().cloned();
@@ -121,6 +115,44 @@ pub fn read(tree: &BuildTree, path: &Path) -> Result<Log, Error> {
     folders.sort_by_key(|dir| std::cmp::Reverse(dir.len()));
     forget_folders(&mut log, &folders);
     Ok(log)
+}
+
+fn read_text(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|e| {
+        Error::Usage(format!(
+            "cannot read the build log {}: {e}\n  pass a file with the output of make, or drop --log",
+            path.display()
+        ))
+    })
+}
+
+/// Whether the tree has a log, and it shows that `vmlinux.o` was linked.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn has_link(tree: &BuildTree) -> Result<bool, Error> {
+    match &tree.log {
+        Some(path) => Ok(shows_link(&read_text(path)?)),
+        None => Ok(false),
+    }
+}
+
+/// Whether a line is `  LD      vmlinux.o`, or the command itself.
+fn shows_link(text: &[u8]) -> bool {
+    const OUTPUT: &[u8] = b"vmlinux.o";
+
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.any(|line| {
+        let mut words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let mut before: &[u8] = b"";
+        memchr::memmem::find(line, OUTPUT).is_some()
+            && words.any(|word| {
+                let before = std::mem::replace(&mut before, word);
+                word == OUTPUT && (before == b"LD" || before == b"-o")
+            })
+    })
 }
 
 /// Names files in messages from the top of the tree: another machine has other `folders`,
@@ -270,6 +302,18 @@ mod tests {
                 (5, "make[1]: Leaving directory '/x'".to_owned())
             ]
         );
+    }
+
+    #[rstest]
+    #[case::short("  LD      vmlinux.o\n", true)]
+    #[case::verbose("# LD      vmlinux.o\n  ld.lld -r -o vmlinux.o x.a\n", true)]
+    #[case::command("ld.lld -r  -o vmlinux.o x.a\n", true)]
+    #[case::after_a_time("02:00:00   LD      vmlinux.o\r\n", true)]
+    #[case::modpost("  MODPOST vmlinux.symvers\nscripts/mod/modpost vmlinux.o\n", false)]
+    #[case::another("  LD      lib/vmlinux.o\n  LD      vmlinux.old\n", false)]
+    #[case::objtool("  LD  x\nvmlinux.o: warning: objtool: x\n", false)]
+    fn a_link_is_seen_in_the_log(#[case] log: &str, #[case] expected: bool) {
+        assert_eq!(shows_link(log.as_bytes()), expected);
     }
 
     #[test]

@@ -121,6 +121,32 @@ pub fn parse(text: &[u8], spelling: &Spelling, names: &NameTable) -> Cmd {
     cmd
 }
 
+/// The words of the recorded command that links objects into one (`ld -r`), which may follow the
+/// compiler's; `None` if there is none, or a shell would refuse it.
+pub(super) fn link_words(text: &[u8], roots: &Roots) -> Option<Vec<String>> {
+    let mut commands = lines_with_prefix(text, &COMMAND);
+    let (_, command) = commands.find_map(|(_, rest)| split_assignment(rest))?;
+    let command = undo_make_escapes(command);
+    let link = simple_commands(&command).find(|command| is_link(command))?;
+    let mut words = Vec::new();
+    shell_words::first_command(link, |word| {
+        words.push(String::from_utf8_lossy(&roots.replace(word)).into_owned());
+    })
+    .ok()?;
+    Some(words)
+}
+
+/// The commands of a list, as long as no quotes hide a separator.
+fn simple_commands(commands: &[u8]) -> impl Iterator<Item = &[u8]> {
+    commands.split(|byte| matches!(byte, b';' | b'&'))
+}
+
+fn is_link(command: &[u8]) -> bool {
+    command
+        .split(u8::is_ascii_whitespace)
+        .any(|word| word == b"-r")
+}
+
 /// Lines that begin with one of `prefixes`: the offset, and the rest of the line.
 fn lines_with_prefix<'a>(
     text: &'a [u8],
@@ -172,10 +198,10 @@ struct Later {
 
 fn later(commands: &[u8], names: &NameTable) -> Later {
     let mut later = Later::default();
-    for command in commands.split(|byte| matches!(byte, b';' | b'&')) {
+    for command in simple_commands(commands) {
         let mut words = command.split(u8::is_ascii_whitespace);
         let first = words.find(|word| !word.is_empty());
-        later.relinked |= words.clone().any(|word| word == b"-r");
+        later.relinked |= is_link(command);
         if first == Some(b"mv") {
             let mut files = words.filter(|word| !word.is_empty() && !word.starts_with(b"-"));
             let mut next = || {
@@ -320,6 +346,24 @@ mod tests {
         let text = format!("savedcmd_a.o := {commands}\n");
         let cmd = parse_usual(text.as_bytes(), &Roots::default(), &names);
         assert_eq!(cmd.relinked, relinked);
+    }
+
+    #[rstest]
+    #[case::only(
+        "ld.lld -r -m elf -T '/k/a b' -o a.o @a.mod",
+        "ld.lld|-r|-m|elf|-T|$(srctree)/a b|-o|a.o|@a.mod"
+    )]
+    #[case::again(
+        "cc -c -o a.o a.c ; ld.lld -z x -r -o .tmp_a.o a.o; mv .tmp_a.o a.o ; objtool a.o",
+        "ld.lld|-z|x|-r|-o|.tmp_a.o|a.o"
+    )]
+    #[case::none("cc -c -o a.o a.c ; objtool a.o", "")]
+    #[case::refused("ld.lld -r 'a.o", "")]
+    fn the_words_of_a_link_are_found(#[case] commands: &str, #[case] expected: &str) {
+        let text = format!("savedcmd_a.o := {commands}\n");
+        let roots = Roots::new(Some(b"/k"), None);
+        let words = link_words(text.as_bytes(), &roots).unwrap_or_default();
+        assert_eq!(words.join("|"), expected);
     }
 
     #[rstest]

@@ -1,6 +1,7 @@
 //! Reads what the linker made: symbols, sizes and relocations of `vmlinux.o`; sections,
-//! initcalls and the entry of `vmlinux`. Called by `collect`.
+//! initcalls and the entry of `vmlinux`; how modules were linked. Called by `collect`.
 
+mod module_links;
 mod promoted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,17 +14,18 @@ use object::read::elf::{FileHeader, Rela as _, SectionHeader, Sym};
 use object::{Endianness, SectionIndex};
 use rustc_hash::FxHashMap;
 
-use super::BuildTree;
 use super::elf::is_32;
+use super::{BuildTree, build_log};
 use crate::model::error::Error;
 use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
 use crate::model::facts::{Facts, PROMOTED};
 
-/// Reads `vmlinux.o`, `vmlinux` and `modules.builtin.modinfo` of the tree that has these facts.
+/// Reads `vmlinux.o`, `vmlinux`, `modules.builtin.modinfo`, the links of modules and the build log
+/// of the tree that has these facts.
 ///
 /// # Errors
-/// [`Error::NotABuildTree`] if one of the first two is missing or damaged,
-/// [`Error::Io`] if one cannot be read.
+/// [`Error::Unfinished`] if one of the first two is missing or damaged,
+/// [`Error::Io`] if one cannot be read, [`Error::Usage`] if the log cannot.
 pub fn read(tree: &BuildTree, facts: &Facts) -> Result<Linked, Error> {
     let required = |file: &str| {
         tree.bytes(file)?.ok_or_else(|| Error::Unfinished {
@@ -50,6 +52,8 @@ pub fn read(tree: &BuildTree, facts: &Facts) -> Result<Linked, Error> {
             .map(|entry| String::from_utf8_lossy(entry).into())
             .collect();
     }
+    linked.module_links = module_links::read(tree, facts)?;
+    linked.link_in_log = build_log::has_link(tree)?;
     Ok(linked)
 }
 

@@ -7,8 +7,8 @@ use klto::model::cell::LtoMode;
 use klto::model::finding::Severity;
 use klto::model::record::{
     Baseline, CellRecord, ComparisonRecord, Cost, Counts, Difference, FORMAT, FindingRecord,
-    Identity, Inspection, Reproduce, RuleCount, RuleText, RunRecord, ScenarioRecord, Skip,
-    SkipReason,
+    Identity, Inspection, NotCompared, Reproduce, RuleCount, RuleText, RunRecord, ScenarioRecord,
+    Skip, SkipReason,
 };
 
 const KERNEL: &str = "7.2.13";
@@ -202,11 +202,19 @@ fn scenario(name: &str, findings: Vec<FindingRecord>, skipped: Vec<Skip>) -> Sce
 }
 
 fn comparison(findings: Vec<FindingRecord>, skipped: Option<SkipReason>) -> ComparisonRecord {
+    let not_compared = NotCompared {
+        key: "diff.module-link".to_owned(),
+        why: "neither tree has linked modules".to_owned(),
+    };
     ComparisonRecord {
         with: LtoMode::ThinDist,
         job: "f00d".to_owned(),
         seconds: 1.5,
         findings,
+        not_compared: match skipped {
+            Some(_) => Vec::new(),
+            None => vec![not_compared],
+        },
         skipped,
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::layout::{Language, MODULE, Place, Unit};
 use super::super::recipes::{Back, Front, dot_cmd, escape_for_make, escape_single_quotes, native};
-use super::super::toolchain::{CLANG, LLD, run, shell};
+use super::super::toolchain::{CLANG, shell};
 use super::{Kbuild, remove, write};
 
 impl Kbuild {
@@ -162,7 +162,7 @@ impl Kbuild {
         args.push(format!("{MODULE}.o"));
         args.extend(objects);
         self.say(&format!("  LD [M]  {MODULE}.o"));
-        self.done(run(out, LLD, &args))?;
+        self.link(&format!("{MODULE}.o"), &args)?;
         write(&out.join("modules.order"), &format!("{MODULE}.o\n"));
         Ok(())
     }

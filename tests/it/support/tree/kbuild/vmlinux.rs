@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::super::layout::{Export, INITCALLS, MODULE, Place};
-use super::super::recipes::native;
+use super::super::recipes::{dot_cmd, native};
 use super::super::toolchain::{AR, CLANG, LLD, run};
 use super::{Kbuild, remove, write};
 
@@ -120,10 +120,15 @@ impl Kbuild {
         args.extend(
             ["--whole-archive", self.recipes.linked, "--no-whole-archive"].map(str::to_owned),
         );
-        let command = format!("savedcmd_vmlinux.o := {LLD} {}\n", args.join(" "));
-        write(&self.out.join(".vmlinux.o.cmd"), &command);
         self.say("  LD      vmlinux.o");
-        self.done(run(&self.out, LLD, &args)).map(|_| ())
+        self.link("vmlinux.o", &args)
+    }
+
+    /// Links a file, whose command is recorded.
+    pub(super) fn link(&self, file: &str, args: &[String]) -> Result<(), String> {
+        let command = format!("savedcmd_{file} := {LLD} {}\n", args.join(" "));
+        write(&self.out.join(dot_cmd(file)), &command);
+        self.done(run(&self.out, LLD, args)).map(|_| ())
     }
 
     /// What `scripts/mod/modpost.c` does about exported symbols.
@@ -233,8 +238,9 @@ impl Kbuild {
             format!("{MODULE}.mod.o"),
         );
         let mut args = self.ldflags();
-        args.extend(["-r".to_owned(), "-o".to_owned(), ko, own, generated]);
-        self.done(run(out, LLD, &args)).map(|_| ())
+        args.extend(["-r", "-o"].map(str::to_owned));
+        args.extend([ko.clone(), own, generated]);
+        self.link(&ko, &args)
     }
 
     pub(super) fn vmlinux(&self) -> Result<(), String> {
