@@ -14,6 +14,7 @@ pub mod compile_commands;
 pub mod elf;
 mod file_names;
 pub mod image;
+mod initcalls;
 pub mod kconfig;
 mod link;
 pub mod linked;

@@ -172,6 +172,14 @@ fn with_plain_ring_step() -> Tree {
     |tree: &mut Tree| objcopy(tree, "vmlinux", "--add-symbol=__initcall__kmod_a__1_2_three6=.text:24,local"),
     "diff.initcalls", "level 6: a three6", "is only in the second tree"
 )]
+#[case::initcall_of_rootfs(
+    |tree: &mut Tree| {
+        for symbol in ["__initcallrootfs_start=.text:20", "__initcall__kmod_a__1_2_threerootfs=.text:24,local"] {
+            objcopy(tree, "vmlinux", &format!("--add-symbol={symbol}"));
+        }
+    },
+    "diff.initcalls", "level rootfs: a threerootfs", "is only in the second tree"
+)]
 #[case::section_mismatch(
     |tree: &mut Tree| tree.add_to_log("WARNING: modpost: vmlinux: section mismatch in reference: a+0x12 (section: .text) -> b (section: .init.text)"),
     "diff.warnings", "vmlinux: a -> b", "only in the log of the second tree, line "

@@ -79,7 +79,8 @@ impl SectionKind {
 /// A call at start.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Initcall {
-    /// As `__initcall<level>_start` has it; `early` before the first of them.
+    /// As `__initcall<level>_start` has it, `6s` in the second half of `6`; `early` before the first
+    /// of them.
     pub level: Box<str>,
     /// Module and function, with the suffix that kbuild gives the level: `main foo_init6`.
     pub call: Box<str>,

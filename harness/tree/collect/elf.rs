@@ -4,7 +4,7 @@ use object::elf::{ET_REL, FileHeader32, FileHeader64, STV_HIDDEN};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef, StringTable};
 
-use super::image::INITCALL;
+use super::initcalls::INITCALL;
 use crate::model::facts::{Elf, ElfHeader, NameTable, ObjectFile};
 
 /// The first bytes of every ELF file.

@@ -1,20 +1,15 @@
 //! Reads `vmlinux.o` and `vmlinux`: whether each is the kernel of this build tree, and the tables
 //! that rules look at. Called by `collect`.
 
-use std::collections::BTreeMap;
-
 use memchr::memmem;
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef, SymbolIndex};
 
 use super::elf::{header, is_32, symbol_names};
+use super::initcalls::Initcalls;
 use super::loader;
 use crate::model::facts::{Name, NameTable, PROMOTED, Vmlinux, VmlinuxO};
-
-/// How kernels that were made for LTO, and all from 5.11 on, name the calls at start
-/// (`___initcall_name` in `include/linux/init.h`).
-pub(super) const INITCALL: &str = "__initcall__kmod_";
 
 /// Reads `vmlinux.o`; the linker script is another file.
 ///
@@ -81,29 +76,18 @@ fn read_vmlinux_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>
     let file = ElfFile::<H, R>::parse(data)?;
     let (endian, names_of) = (file.endian(), symbol_names(&file)?);
     let mut versions = Vec::new();
-    let mut levels = BTreeMap::new();
-    let mut calls = Vec::new();
+    let mut calls = Initcalls::default();
     for (index, symbol) in file.elf_symbol_table().enumerate() {
         let name = symbol.name(endian, names_of)?;
         let address: u64 = symbol.st_value(endian).into();
-        if name.starts_with(INITCALL.as_bytes()) {
-            calls.push((address, name));
-        } else if is_level_mark(name) {
-            levels.insert(address, name);
-        } else if matches!(name, b"linux_banner" | b"init_uts_ns") {
+        calls.take(name, address);
+        if matches!(name, b"linux_banner" | b"init_uts_ns") {
             versions.push(bytes_of(&file, index).unwrap_or_default());
         }
     }
-    calls.sort_unstable();
-    let mut initcalls: BTreeMap<(Option<u64>, bool), Vec<Name>> = BTreeMap::new();
-    for (address, name) in calls {
-        let level = levels.range(..=address).next_back();
-        // `INIT_CALLS_LEVEL` of `vmlinux.lds.h` has those of `6s` after those of `6`.
-        let is_sync = name.ends_with(b"s");
-        let of_level = initcalls.entry((level.map(|(address, _)| *address), is_sync));
-        let name = names.get_or_intern(String::from_utf8_lossy(name));
-        of_level.or_default().push(name);
-    }
+    let intern = |name: &&[u8]| names.get_or_intern(String::from_utf8_lossy(name));
+    let levels = calls.by_level().into_iter();
+    let initcalls = levels.map(|level| level.calls.iter().map(intern).collect());
     Ok(Vmlinux {
         header: header(file.elf_header(), endian),
         symbols: file.elf_symbol_table().len(),
@@ -111,19 +95,7 @@ fn read_vmlinux_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>
         is_of_release: release
             .map(|release| versions.iter().any(|bytes| names_release(bytes, release))),
         exports: loader::exports(&file, names)?,
-        initcalls: initcalls.into_values().collect(),
-    })
-}
-
-/// Whether a symbol begins the calls of a level: `__initcall6_start`, `__con_initcall_start`.
-fn is_level_mark(symbol: &[u8]) -> bool {
-    let middle = symbol
-        .strip_prefix(b"__")
-        .and_then(|s| s.strip_suffix(b"_start"));
-    middle.is_some_and(|middle| {
-        let level = middle.strip_prefix(b"con_").unwrap_or(middle);
-        let level = level.strip_prefix(b"initcall");
-        level.is_some_and(|level| level.iter().all(u8::is_ascii_alphanumeric))
+        initcalls: initcalls.collect(),
     })
 }
 
@@ -199,18 +171,6 @@ pub fn initcall_script(text: &str, names: &NameTable) -> Vec<Vec<Name>> {
 mod tests {
     use super::*;
     use rstest::rstest;
-
-    #[rstest]
-    #[case(b"__initcall_start", true)]
-    #[case(b"__initcall6_start", true)]
-    #[case(b"__initcallrootfs_start", true)]
-    #[case(b"__con_initcall_start", true)]
-    #[case(b"__initcall_end", false)]
-    #[case(b"__initcall__kmod_x__1_2_f_start", false)]
-    #[case(b"__start_initcall", false)]
-    fn levels_have_their_marks(#[case] symbol: &[u8], #[case] expected: bool) {
-        assert_eq!(is_level_mark(symbol), expected);
-    }
 
     #[rstest]
     #[case::banner(b"Linux version 7.2.0 (a@b)", true)]

@@ -4,7 +4,7 @@
 mod module_links;
 mod promoted;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use object::elf::{
     FileHeader32, FileHeader64, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_RELA,
@@ -15,6 +15,7 @@ use object::{Endianness, SectionIndex};
 use rustc_hash::FxHashMap;
 
 use super::elf::is_32;
+use super::initcalls::{INITCALL, Initcalls, Level};
 use super::{BuildTree, build_log};
 use crate::model::error::Error;
 use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
@@ -202,52 +203,38 @@ fn read_kernel_as<H: FileHeader<Endian = Endianness>>(
     let symbols = sections.symbols(endian, bytes, SHT_SYMTAB)?;
     let entry: u64 = header.e_entry(endian).into();
     let mut at_entry: BTreeSet<(bool, &[u8])> = BTreeSet::new();
-    let mut levels: BTreeMap<u64, String> = BTreeMap::new();
-    let mut calls: Vec<(u64, String)> = Vec::new();
+    let mut calls = Initcalls::default();
     for symbol in symbols.iter() {
         let name = symbol.name(endian, symbols.strings())?;
         let address: u64 = symbol.st_value(endian).into();
         if address == entry && !name.is_empty() && !symbol.is_undefined(endian) {
             at_entry.insert((symbol.is_local(), name));
         }
-        let Ok(name) = std::str::from_utf8(name) else {
-            continue;
-        };
-        if let Some(level) = level(name) {
-            levels.insert(address, level.to_owned());
-        } else if let Some(call) = call(name) {
-            calls.push((address, call));
-        }
+        calls.take(name, address);
     }
     linked.entry = match at_entry.first() {
         Some((_, name)) => String::from_utf8_lossy(name).into_owned(),
         None => format!("{entry:#x}"),
     };
-    calls.sort();
     linked.initcalls = calls
-        .into_iter()
-        .map(|(address, call)| Initcall {
-            level: levels
-                .range(..=address)
-                .next_back()
-                .map_or("early", |(_, level)| level)
-                .into(),
-            call: call.into(),
+        .by_level()
+        .iter()
+        .flat_map(|Level { name, calls }| {
+            let calls = calls.iter().filter_map(|symbol| call(symbol));
+            calls.map(|call| Initcall {
+                level: name.as_str().into(),
+                call: call.into(),
+            })
         })
         .collect();
     Ok(())
 }
 
-/// `6` of `__initcall6_start`.
-fn level(symbol: &str) -> Option<&str> {
-    let level = symbol.strip_prefix("__initcall")?.strip_suffix("_start")?;
-    (!level.is_empty() && level.bytes().all(|b| b.is_ascii_digit())).then_some(level)
-}
-
 /// `main foo_init6` of `__initcall__kmod_main__123_45_foo_init6`: without the counter and the
 /// line, which change with the code above.
-fn call(symbol: &str) -> Option<String> {
-    let (module, rest) = symbol.strip_prefix("__initcall__kmod_")?.split_once("__")?;
+fn call(symbol: &[u8]) -> Option<String> {
+    let symbol = std::str::from_utf8(symbol).ok()?;
+    let (module, rest) = symbol.strip_prefix(INITCALL)?.split_once("__")?;
     let (_, rest) = rest.split_once('_')?;
     let (line, function) = rest.split_once('_')?;
     line.bytes()
@@ -266,16 +253,7 @@ mod tests {
     #[case("__initcall6_start", None)]
     #[case("__initcall__kmod_x", None)]
     fn an_initcall_is_named_without_numbers(#[case] symbol: &str, #[case] name: Option<&str>) {
-        assert_eq!(call(symbol).as_deref(), name);
-    }
-
-    #[rstest]
-    #[case("__initcall6_start", Some("6"))]
-    #[case("__initcall_start", None)]
-    #[case("__initcall_end", None)]
-    #[case("__initcall__kmod_x__1_2_f_start", None)]
-    fn levels_have_their_marks(#[case] symbol: &str, #[case] name: Option<&str>) {
-        assert_eq!(level(symbol), name);
+        assert_eq!(call(symbol.as_bytes()).as_deref(), name);
     }
 
     /// This test program itself: a real ELF file, with symbols and relocations.

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use super::image::INITCALL;
+use super::initcalls::INITCALL;
 use super::{BuildTree, bitcode, cmd_file, elf};
 use crate::model::error::Error;
 use crate::model::facts::{
