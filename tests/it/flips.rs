@@ -37,25 +37,25 @@ const KINDS: [Kind; 20] = [
         name: "native object",
         files: |tree| tree.indexed.iter().map(|object| native(object)).collect(),
         ask: |_, _| ELF.to_owned(),
-        unseen: None,
+        unseen: Some(OF_ELF),
     },
     Kind {
         name: "object of assembly",
         files: |tree| tree.others.clone(),
         ask: |_, _| ELF.to_owned(),
-        unseen: None,
+        unseen: Some(OF_ELF),
     },
     Kind {
         name: "vmlinux.o",
         files: |_| vec!["vmlinux.o".to_owned()],
         ask: |tree, _| tree.modpost(),
-        unseen: None,
+        unseen: Some(OF_ELF),
     },
     Kind {
         name: "vmlinux",
         files: |_| vec!["vmlinux".to_owned()],
         ask: |_, _| ELF_LINKED.to_owned(),
-        unseen: None,
+        unseen: Some(OF_ELF),
     },
     Kind {
         name: ".cmd file of an object",
@@ -137,7 +137,7 @@ const KINDS: [Kind; 20] = [
              echo $?; grep -v '^# Linux' \"$OUT\"; rm -f \"$OUT.old\""
                 .to_owned()
         },
-        unseen: None,
+        unseen: Some("the lines of symbols that are not set"),
     },
     Kind {
         name: "auto.conf",
@@ -157,6 +157,8 @@ const KINDS: [Kind; 20] = [
     },
 ];
 
+/// What klto does not see in an ELF file.
+const OF_ELF: &str = "what no table lists of symbols and sections, and code, data and relocations";
 /// What a linker makes of an object, code aside.
 const ELF: &str = "ld.lld-22 -r -o \"$OUT\" \"$F\" 2>&1; echo $?; \
     llvm-nm-22 \"$OUT\" 2>&1; llvm-readelf-22 -h -S \"$OUT\" 2>&1";
@@ -176,7 +178,7 @@ fn cmd(object: &str) -> String {
     klto::tree::path::cmd_file(object)
 }
 
-/// The build tree of a distributed x86_64 kernel.
+/// The build tree of a distributed kernel for `x86_64`.
 struct Tree {
     build: PathBuf,
     /// Objects that the index lists, and the other built-in ones.
@@ -302,7 +304,7 @@ impl Numbers {
     fn below(&mut self, limit: usize) -> usize {
         let next = self.0.wrapping_mul(6_364_136_223_846_793_005);
         self.0 = next.wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % limit
+        usize::try_from(self.0 >> 33).unwrap() % limit
     }
 }
 
@@ -321,10 +323,11 @@ pub fn are_seen(build: &Path, flips: usize) {
         let files = (kind.files)(&tree);
         for _ in 0..flips {
             let file = &files[numbers.below(files.len())];
-            let size = std::fs::metadata(tree.build.join(file)).unwrap().len();
-            let (at, by) = (numbers.below(size as usize), 1 + numbers.below(255));
-            let flip = |content: &mut Vec<u8>| content[at] ^= by as u8;
-            let changed = Changed::new(tree.build.join(file), flip);
+            let path = tree.build.join(file);
+            let size = std::fs::read(&path).unwrap().len();
+            let (at, by) = (numbers.below(size), 1 + numbers.below(255));
+            let by = u8::try_from(by).unwrap();
+            let changed = Changed::new(path, |content| content[at] ^= by);
             if !tree.is_ok() {
                 seen += 1;
                 continue;
@@ -353,7 +356,8 @@ pub fn are_seen(build: &Path, flips: usize) {
     assert_eq!(missed, Vec::<String>::new());
 }
 
-/// Minutes, and with `--release` fewer: `KLTO_FLIPS=DIR` asks for 60 flips in each kind of file of a distributed x86_64 build.
+/// Minutes, and with `--release` fewer: `KLTO_FLIPS=DIR` asks for 60 flips in each kind of file of
+/// a distributed `x86_64` build.
 #[test]
 fn no_flip_that_changes_an_answer_is_ok() {
     let Some(build) = std::env::var_os("KLTO_FLIPS") else {

@@ -13,6 +13,7 @@ use klto::tree::collect::bitcode;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::flips;
 use crate::support::kept;
 use crate::support::real::{kernel, klto};
 
@@ -102,7 +103,9 @@ fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
             .contains("\nok 2 ")
     );
 
-    every_object_reads_as_llvm_reads_it(&build_dir(&work, "x86_64/tiny/thin-dist/llvm-22"));
+    let distributed = build_dir(&work, "x86_64/tiny/thin-dist/llvm-22");
+    every_object_reads_as_llvm_reads_it(&distributed);
+    flips::are_seen(&distributed, 2);
     for cell in ["x86_64/tiny/thin-dist/llvm-22", "x86_64/tiny/thin/llvm-22"] {
         kept_facts_say_the_same(&build_dir(&work, cell));
     }

@@ -120,6 +120,28 @@ fn objects(names: &NameTable) -> Vec<Object> {
     assembled.chain(compiled).collect()
 }
 
+fn module(names: &NameTable, exported: Exported) -> Module {
+    let name = |text: &str| names.get_or_intern(text);
+    Module {
+        name: name("drivers/foo"),
+        objects: vec![ModuleObject {
+            name: name("drivers/foo.o"),
+            code: Some(Code::Bitcode),
+            cmd: cmd(names),
+        }],
+        file: elf(names),
+        tables: ModuleTables {
+            imports: vec![Import {
+                symbol: name("ring"),
+                weak: true,
+            }],
+            versions: vec![(name("ring"), 1)],
+            exports: vec![exported],
+            modinfo: vec![(name("license"), name("GPL"))],
+        },
+    }
+}
+
 /// Facts with something in every field, and every kind of file.
 pub fn sample() -> Facts {
     let names = NameTable::with_hasher(Default::default());
@@ -194,24 +216,7 @@ pub fn sample() -> Facts {
             exports: vec![exported()],
             initcalls: vec![list(&["__initcall__kmod_a__1_2_b6"])],
         }),
-        modules: vec![Module {
-            name: name("drivers/foo"),
-            objects: vec![ModuleObject {
-                name: name("drivers/foo.o"),
-                code: Some(Code::Bitcode),
-                cmd: cmd(&names),
-            }],
-            file: elf(&names),
-            tables: ModuleTables {
-                imports: vec![Import {
-                    symbol: name("ring"),
-                    weak: true,
-                }],
-                versions: vec![(name("ring"), 1)],
-                exports: vec![exported()],
-                modinfo: vec![(name("license"), name("GPL"))],
-            },
-        }],
+        modules: vec![module(&names, exported())],
         module_exports: Some(vec![export()]),
         compile_commands: CompileCommandsFile::Read(CompileCommands {
             entries: vec![CompileCommand {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use object::archive::Header;
 use object::read::archive::ArchiveFile;
 
 use crate::model::facts::{Archive, NameTable};
@@ -35,6 +36,11 @@ pub fn parse(bytes: &[u8], folder: &Path, names: &NameTable) -> Archive {
             }
         };
         let name = String::from_utf8_lossy(member.name());
+        if !member.header().is_none_or(is_whole) {
+            let members = archive.members.len();
+            archive.damaged = Some(format!("malformed header, after {members} members"));
+            break;
+        }
         if archive.nondeterministic.is_none() {
             // `ar D` writes zeroes, and 644 as the mode (octal).
             let field = [
@@ -57,6 +63,19 @@ pub fn parse(bytes: &[u8], folder: &Path, names: &NameTable) -> Archive {
         archive.members.push(member);
     }
     archive
+}
+
+/// Whether the numbers of a header are numbers, as LLVM's reader wants them.
+fn is_whole(header: &Header) -> bool {
+    let is_number = |field: &[u8]| field.trim_ascii_end().iter().all(u8::is_ascii_digit);
+    let numbers: [&[u8]; 5] = [
+        &header.date,
+        &header.uid,
+        &header.gid,
+        &header.mode,
+        &header.size,
+    ];
+    header.terminator == *b"`\n" && numbers.into_iter().all(is_number)
 }
 
 #[cfg(test)]
@@ -110,6 +129,23 @@ mod tests {
             archive.nondeterministic.as_deref(),
             Some("init/main.o: mode is 384")
         );
+    }
+
+    #[test]
+    fn a_byte_that_is_no_digit_damages_a_header() {
+        let names = NameTable::with_hasher(Default::default());
+        let bytes = thin("644");
+        for field in [b"4711 ", b"644  "] {
+            let at = bytes
+                .windows(5)
+                .rposition(|window| window == field)
+                .unwrap();
+            let mut changed = bytes.clone();
+            changed[at + 6] = b'x';
+            let archive = parse(&changed, Path::new(""), &names);
+            let damaged = Some("malformed header, after 1 members".to_owned());
+            assert_eq!(archive.damaged, damaged);
+        }
     }
 
     #[test]

@@ -145,11 +145,20 @@ fn bytes_of<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
 }
 
 /// The calls at start in each level of a linker script of `scripts/generate_initcall_order.pl`, as symbols:
-/// `*(.initcall6.init..kmod_main__12_34_foo)` stands for `__initcall__kmod_main__12_34_foo6`.
+/// `*(.initcall6.init..kmod_main__12_34_foo)` stands for `__initcall__kmod_main__12_34_foo6`, in the
+/// output section `.initcall6.init`, which is where the script of vmlinux looks for it.
 pub fn initcall_script(text: &str, names: &NameTable) -> Vec<Vec<Name>> {
+    let mut output = None;
     let calls = text.lines().filter_map(|line| {
-        let section = line.trim().strip_prefix("*(.")?.split_once(')')?.0;
+        let line = line.trim();
+        if let Some(start) = line.strip_suffix('{') {
+            output = start.trim_end().strip_suffix(':').map(str::trim_end);
+        }
+        let section = line.strip_prefix("*(.")?.split_once(')')?.0;
         let (section, call) = section.split_once(".init..")?;
+        if output.is_some_and(|output| output != format!(".{section}.init")) {
+            return None;
+        }
         let level = match section {
             "con_initcall" => "con",
             section => section.strip_prefix("initcall")?,
@@ -196,6 +205,9 @@ mod tests {
                       \t.initcall6s.init : {\n\
                       \t\t*(.initcall6s.init..kmod_last__5_6_bar) ;\n\
                       \t\t*(.text) ;\n\
+                      \t}\n\
+                      \t.initcall7x.init : {\n\
+                      \t\t*(.initcall7.init..kmod_lost__7_8_bar) ;\n\
                       \t}\n}\n";
         let calls = initcall_script(script, &names);
         let of_level = |calls: &Vec<Name>| -> Vec<String> {

@@ -6,6 +6,8 @@ use memchr::{memchr, memmem};
 
 use crate::model::facts::{Export, Name, NameTable};
 
+const LICENCES: [&str; 2] = ["EXPORT_SYMBOL", "EXPORT_SYMBOL_GPL"];
+
 /// Parses a symvers file: `crc TAB symbol TAB module TAB licence TAB namespace`.
 ///
 /// # Errors
@@ -28,13 +30,16 @@ pub fn parse(text: &str, names: &NameTable) -> Result<Vec<Export>, String> {
 fn parse_line(line: &str, names: &NameTable) -> Option<Export> {
     let mut fields = line.split('\t');
     let crc = fields.next()?.strip_prefix("0x")?;
-    let mut name = || fields.next().map(|field| names.get_or_intern(field));
+    let (symbol, module) = (fields.next()?, fields.next()?);
+    // modpost skips a line of another licence (`read_dump`).
+    let licence = fields.next().filter(|licence| LICENCES.contains(licence))?;
+    let name = |field: &str| names.get_or_intern(field);
     Some(Export {
         crc: u32::from_str_radix(crc, 16).ok()?,
-        symbol: name()?,
-        module: name()?,
-        licence: name()?,
-        namespace: name().unwrap_or_else(|| names.get_or_intern_static("")),
+        symbol: name(symbol),
+        module: name(module),
+        licence: name(licence),
+        namespace: name(fields.next().unwrap_or_default()),
     })
 }
 
@@ -77,6 +82,12 @@ mod tests {
         let names = NameTable::with_hasher(Default::default());
         let error = parse("0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\ngarbage\n", &names).unwrap_err();
         assert!(error.starts_with("line 2: "), "{error}");
+    }
+
+    #[test]
+    fn a_line_of_an_unknown_licence_is_none() {
+        let names = NameTable::with_hasher(Default::default());
+        assert!(parse("0x1\ta\tvmlinux\tEXPORT_SYMBOL_GPM\t\n", &names).is_err());
     }
 
     #[test]

@@ -188,7 +188,13 @@ impl<'a> Body<'a, '_> {
             let at = self.bits.offset();
             self.entry = at;
             match self.bits.fixed(self.width)? {
-                END_BLOCK => return Ok(None),
+                END_BLOCK => {
+                    // The end is padded to a whole word.
+                    return match self.bits.left() {
+                        0..32 => Ok(None),
+                        left => Err(BitcodeError::BlockTooShort { at, left }),
+                    };
+                }
                 ENTER_SUBBLOCK => {
                     let block = Block::enter(&mut self.bits, at)?;
                     return Ok(Some(Entry::Block(block)));
@@ -323,6 +329,17 @@ mod tests {
 
     fn first_block(bytes: &[u8]) -> Result<Block<'_>> {
         Ok(Blocks::new(bytes, 0).next()?.expect("a block"))
+    }
+
+    #[test]
+    fn a_block_that_ends_before_its_length_is_refused() {
+        let ends_early = records(|block| {
+            block.record(1, &[]).id(0).align().record(2, &[]);
+        });
+        assert!(
+            matches!(ends_early, Err(BitcodeError::BlockTooShort { .. })),
+            "{ends_early:?}"
+        );
     }
 
     #[test]

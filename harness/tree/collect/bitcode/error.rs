@@ -55,6 +55,8 @@ pub enum BitcodeError {
         claimed: u64,
         left: u64,
     },
+    #[error("the block that ends at {at} has {left} more bits by its length")]
+    BlockTooShort { at: BitOffset, left: u64 },
     #[error("block {block} at {at}: expected abbreviation ids of 1 to 32 bits, found {width}")]
     BlockWidth {
         at: BitOffset,
