@@ -233,7 +233,7 @@ pub struct DirectoryArchive {
     pub name: Name,
     /// How many members it has.
     pub members: usize,
-    /// Those that it names again.
+    /// Those that it names again, each once.
     pub repeated: Vec<Name>,
 }
 

@@ -343,12 +343,13 @@ fn read_directory_archives(
             let Some(archive) = read_archive(tree, &file, names)? else {
                 return Ok(None);
             };
-            let mut seen = FxHashSet::default();
+            let (mut seen, mut again) = (FxHashSet::default(), FxHashSet::default());
             let members = archive.members.iter().copied();
+            let repeated = members.filter(|member| !seen.insert(*member) && again.insert(*member));
             Ok(Some(DirectoryArchive {
                 name: names.get_or_intern(&file),
                 members: archive.members.len(),
-                repeated: members.filter(|member| !seen.insert(*member)).collect(),
+                repeated: repeated.collect(),
             }))
         })
         .collect::<Result<_, Error>>()?;

@@ -132,11 +132,8 @@ const KINDS: [Kind; 20] = [
     Kind {
         name: ".config",
         files: |_| vec![".config".to_owned()],
-        ask: |_, _| {
-            "cp \"$F\" \"$OUT\"; make -s olddefconfig KCONFIG_CONFIG=\"$OUT\" >/dev/null 2>&1; \
-             echo $?; grep -v '^# Linux' \"$OUT\"; rm -f \"$OUT.old\""
-                .to_owned()
-        },
+        // The two forms that kconfig reads (`conf_read_simple`).
+        ask: |_, _| "grep -E '^(CONFIG_.*=|# CONFIG_.* is not set$)' \"$F\"".to_owned(),
         unseen: Some("the lines of symbols that are not set"),
     },
     Kind {

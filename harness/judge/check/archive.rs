@@ -238,34 +238,34 @@ fn fixup_members(facts: &Facts) -> &[Name] {
 fn duplicate(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
     let mut looked_at = 0;
-    let mut named_again: Vec<(Name, Vec<String>)> = Vec::new();
-    let mut note = |member: Name, evidence: String| match named_again
-        .iter_mut()
-        .find(|(known, _)| *known == member)
-    {
-        Some((_, archives)) => archives.push(evidence),
-        None => named_again.push((member, vec![evidence])),
+    // Each member once, in the order in which it is come upon, with the archives that repeat it.
+    let mut repeated: Vec<(Name, Vec<String>)> = Vec::new();
+    let mut places: FxHashMap<Name, usize> = FxHashMap::default();
+    let mut note = |member: Name, evidence: String| {
+        let place = *places.entry(member).or_insert(repeated.len());
+        match repeated.get_mut(place) {
+            Some((_, archives)) => archives.push(evidence),
+            None => repeated.push((member, vec![evidence])),
+        }
     };
     for archive in &facts.directory_archives {
         looked_at += archive.members;
+        let name = facts.text(archive.name);
         for member in &archive.repeated {
-            note(
-                *member,
-                format!("more than once in {}", facts.text(archive.name)),
-            );
+            note(*member, format!("more than once in {name}"));
         }
     }
     // Without the paths of a thin archive, several members have one name.
     for (file, archive) in whole(facts).filter(|(_, archive)| archive.thin) {
-        let mut seen = FxHashSet::default();
         looked_at += archive.members.len();
+        let (mut seen, mut again) = (FxHashSet::default(), FxHashSet::default());
         for (at, member) in archive.members.iter().enumerate() {
-            if !seen.insert(*member) {
+            if !seen.insert(*member) && again.insert(*member) {
                 note(*member, format!("{file}: again as member {}", at + 1));
             }
         }
     }
-    for (member, archives) in named_again {
+    for (member, archives) in repeated {
         found.add(facts.text(member), archives.join("; "));
     }
     looked_at

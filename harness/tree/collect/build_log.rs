@@ -21,7 +21,7 @@ pub fn parse(text: &[u8]) -> Log {
     for (number, line) in text.split(|b| *b == b'\n').enumerate() {
         let line = without_colours(line);
         let line = without_stamps(&line);
-        tools::add_named(line, &tools::READERS, &mut log.tools);
+        tools::add_readers(line, &mut log.tools);
         if is_command(line) || line.trim_ascii().is_empty() {
             continue;
         }

@@ -13,7 +13,7 @@ use crate::model::facts::{Log, Name, NameTable};
 const COMMANDS: [&str; 3] = [".built-in-fixup.a.cmd", ".vmlinux.a.cmd", ".vmlinux.o.cmd"];
 
 /// The tools that read the kernel's objects, and no host program's.
-pub(super) const READERS: [&str; 5] = [
+const READERS: [&str; 5] = [
     "llvm-nm",
     "llvm-objcopy",
     "llvm-objdump",
@@ -37,8 +37,16 @@ pub(super) fn read(
     Ok(found.iter().map(|tool| names.get_or_intern(tool)).collect())
 }
 
+/// Adds the tools that a line of a log names and that read the kernel's objects.
+pub(super) fn add_readers(line: &[u8], found: &mut BTreeSet<String>) {
+    // Most lines name none at all.
+    if memmem::find(line, b"llvm-").is_some() {
+        add_named(line, &READERS, found);
+    }
+}
+
 /// Adds the `tools` that a text names as words, each with what follows in the word.
-pub(super) fn add_named(text: &[u8], tools: &[&str], found: &mut BTreeSet<String>) {
+fn add_named(text: &[u8], tools: &[&str], found: &mut BTreeSet<String>) {
     /// No build names as many.
     const MOST: usize = 32;
     const LONGEST: usize = 64;
