@@ -51,14 +51,16 @@ pub(super) fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Li
 }
 
 /// The members of the archives of which the link took only what it needed, in its order. Those
-/// outside the build tree, such as libgcc.a, are the compiler's. `None` where one cannot be read.
+/// outside the build tree, such as libgcc.a, are the compiler's, and `vmlinux.a` is no library.
+/// `None` where one cannot be read.
 pub(super) fn library_members(
     tree: &BuildTree,
     link: &Link,
     names: &NameTable,
 ) -> Result<Option<Vec<Name>>, Error> {
     let mut members = Vec::new();
-    for library in link.libraries.iter().filter(|file| stays_inside(file)) {
+    let is_library = |file: &&String| stays_inside(file) && *file != "vmlinux.a";
+    for library in link.libraries.iter().filter(is_library) {
         match read_archive(tree, library, names)? {
             Some(archive) if archive.damaged.is_none() => members.extend(archive.members),
             Some(_) | None => return Ok(None),

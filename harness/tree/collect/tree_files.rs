@@ -141,6 +141,17 @@ fn read_symvers(
         return Ok(None);
     };
     let exports = symvers::parse(&String::from_utf8_lossy(&text), names);
+    let exports = exports.and_then(|exports| {
+        let is_foreign = |export: &&Export| names.resolve(&export.module) != "vmlinux";
+        match exports.iter().find(is_foreign) {
+            Some(export) if file == VMLINUX_SYMVERS => Err(format!(
+                "'{}' is of '{}', expected vmlinux",
+                names.resolve(&export.symbol),
+                names.resolve(&export.module)
+            )),
+            Some(_) | None => Ok(exports),
+        }
+    });
     Ok(keep_or_note(exports, file, damaged))
 }
 

@@ -58,6 +58,8 @@ broken! {
         at "built-in-fixup.a" saying "objects compiled from C holds bitcode";
     another_archive_is_linked: X86_64 ThinDist => ["archive.not-linked"]
         at "vmlinux.o" saying ".vmlinux.o.cmd links built-in-fixup.a whole, expected vmlinux.a";
+    vmlinux_a_is_not_linked_whole: LOONGARCH Thin => ["archive.not-linked"]
+        at "vmlinux.o" saying "links no archive whole, expected vmlinux.a";
     modpost_lists_another_archive: X86_64 ThinDist => ["archive.objs-file"]
         at ".vmlinux.objs" saying "lacks 6: init/main.thinlto-native.o";
     the_list_for_modpost_has_an_object_too_many: ARM64 Thin => ["archive.objs-file"]
@@ -66,6 +68,12 @@ broken! {
         at ".vmlinux.objs" saying "lacks 1: lib/ring.o";
     a_directory_appends_an_object_twice: LOONGARCH ThinDist => ["archive.duplicate"]
         at "init/main.o" saying "more than once in built-in.a";
+}
+
+fn vmlinux_a_is_not_linked_whole(tree: &mut Tree) {
+    tree.edit(".vmlinux.o.cmd", |text| {
+        text.replace("--whole-archive vmlinux.a --no-whole-archive", "vmlinux.a")
+    });
 }
 
 fn the_list_for_modpost_has_an_object_too_many(tree: &mut Tree) {

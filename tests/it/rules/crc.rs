@@ -17,6 +17,10 @@ broken! {
         at "lib/ring.thinlto-native.o" saying "'#SYMVER ring_ne'";
     a_symvers_file_has_a_line_too_short: X86_64 ThinDist => ["crc.syntax"]
         at "vmlinux.symvers" saying "line 3";
+    a_symvers_file_has_a_damaged_module: RISCV ThinDist => ["crc.syntax"]
+        at "vmlinux.symvers" saying "is of 'vm1inux', expected vmlinux";
+    a_symvers_file_has_a_damaged_licence: LOONGARCH Thin => ["crc.syntax"]
+        at "vmlinux.symvers" saying "line 1: expected '0xcrc symbol module licence namespace'";
     a_symvers_file_of_modules_is_no_text: ARM64 Thin => ["crc.syntax"]
         at "Module.symvers" saying "line 1";
     the_list_of_objects_is_deleted: RISCV ThinDist => ["crc.missing"]
@@ -94,6 +98,18 @@ fn genksyms_was_interrupted_and_ran_again(tree: &mut Tree) {
 fn a_symvers_file_has_a_line_too_short(tree: &mut Tree) {
     tree.edit("vmlinux.symvers", |text| {
         text.replace("\tearly_map\tvmlinux\tEXPORT_SYMBOL\t", "\tearly_map")
+    });
+}
+
+fn a_symvers_file_has_a_damaged_module(tree: &mut Tree) {
+    tree.edit("vmlinux.symvers", |text| {
+        text.replacen("\tvmlinux\t", "\tvm1inux\t", 1)
+    });
+}
+
+fn a_symvers_file_has_a_damaged_licence(tree: &mut Tree) {
+    tree.edit("vmlinux.symvers", |text| {
+        text.replacen("\tEXPORT_SYMBOL", "\tEXPORT_5YMBOL", 1)
     });
 }
 
