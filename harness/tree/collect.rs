@@ -269,9 +269,19 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
 
 const RELEASE: &str = "include/config/kernel.release";
 
+/// The text of that file, as `$(shell cat …)` gives it to make.
+fn release_file(tree: &BuildTree) -> Result<Option<String>, Error> {
+    let text = tree.bytes(RELEASE)?;
+    Ok(text.map(|text| {
+        String::from_utf8_lossy(&text)
+            .trim_end_matches('\n')
+            .to_owned()
+    }))
+}
+
 fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
-    if let Some(release) = tree.bytes(RELEASE)? {
-        return Ok(String::from_utf8_lossy(&release).trim().to_owned());
+    if let Some(release) = release_file(tree)? {
+        return Ok(release);
     }
     // Before `make prepare` only the first lines of .config have it:
     // '# Linux/x86 7.2.13 Kernel Configuration'.

@@ -9,7 +9,7 @@ use object::ReadCache;
 
 use super::link::{initcall_script, library_members, read_link};
 use super::modules::read_modules;
-use super::{BuildTree, RELEASE, image, open_file, read_file, symvers};
+use super::{BuildTree, RELEASE, image, open_file, read_file, release_file, symvers};
 use crate::model::error::Error;
 use crate::model::facts::{Export, Module, Name, NameTable, Vmlinux, VmlinuxO};
 use crate::tree::path::normalise;
@@ -52,10 +52,7 @@ impl TreeFiles {
         };
         let export_c = tree.bytes(".vmlinux.export.c")?;
         let mut damaged = Vec::new();
-        let release = tree
-            .bytes(RELEASE)?
-            .filter(|_| !tree.is_older("vmlinux", RELEASE));
-        let release = release.map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+        let release = release_file(tree)?.filter(|_| !tree.is_older("vmlinux", RELEASE));
         let vmlinux = read_linked(tree, "vmlinux", &mut damaged, |data| {
             image::read_vmlinux(data, release.as_deref(), names)
         })?;

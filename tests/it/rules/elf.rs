@@ -59,6 +59,8 @@ broken! {
         at "vmlinux.o" saying "it has no symbols";
     vmlinux_is_of_another_release: RISCV None => ["elf.release"]
         at "vmlinux" saying "neither linux_banner nor init_uts_ns names 7.2.0";
+    the_release_ends_in_a_control_character: ARM64 Thin => ["elf.release", "loader.vermagic"]
+        at "vmlinux" saying "7.2.0";
     vmlinux_is_another_program: X86_64 ThinDist => ["elf.release", "loader.exports", "symbols.initcalls"]
         at "vmlinux" saying "neither linux_banner nor init_uts_ns names 7.2.0";
     an_object_is_compiled_on_after_the_front_end: X86_64 Thin => ["elf.kind"]
@@ -123,6 +125,10 @@ fn vmlinux_is_of_another_release(tree: &mut Tree) {
     let at = windows.position(|text| text == banner).unwrap();
     vmlinux[at + 16] = b'1';
     tree.write("vmlinux", vmlinux);
+}
+
+fn the_release_ends_in_a_control_character(tree: &mut Tree) {
+    tree.write("include/config/kernel.release", "7.2.0\x0b");
 }
 
 fn vmlinux_is_another_program(tree: &mut Tree) {
