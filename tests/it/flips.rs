@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use klto::judge::inspect::{InspectRequest, inspect};
-use klto::model::facts::Goal;
+use klto::judge::inspect::inspect;
+
+use crate::support::real::request;
 
 /// A kind of file, and the tool that reads it next.
 struct Kind {
@@ -20,7 +21,7 @@ struct Kind {
     unseen: Option<&'static str>,
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 18] = [
     Kind {
         name: "bitcode of an object",
         files: |tree| tree.indexed.clone(),
@@ -65,12 +66,6 @@ const KINDS: [Kind; 20] = [
             format!("{lines}; {}", tree.modpost())
         },
         unseen: None,
-    },
-    Kind {
-        name: ".cmd file of vmlinux.a",
-        files: |_| vec![".vmlinux.a.cmd".to_owned()],
-        ask: |_, _| "true".to_owned(),
-        unseen: Some("make only compares the command, and runs it if it differs"),
     },
     Kind {
         name: "built-in-fixup.a",
@@ -122,12 +117,6 @@ const KINDS: [Kind; 20] = [
             link.split("; ./tools").next().unwrap().to_owned() + "; sha1sum < \"$OUT\""
         },
         unseen: None,
-    },
-    Kind {
-        name: ".cmd file of vmlinux.o",
-        files: |_| vec![".vmlinux.o.cmd".to_owned()],
-        ask: |_, _| "true".to_owned(),
-        unseen: Some("make only compares the command, and runs it if it differs"),
     },
     Kind {
         name: ".config",
@@ -207,6 +196,11 @@ impl Tree {
         let text = std::fs::read_to_string(self.build.join(cmd)).unwrap();
         let (_, command) = text.lines().next().unwrap().split_once(" := ").unwrap();
         let command = command.replace("$$", "$").replace("\\#", "#");
+        // The list of headers that the compiler writes beside the object.
+        let words = command
+            .split(' ')
+            .filter(|word| !word.starts_with("-Wp,-MMD,"));
+        let command = words.collect::<Vec<_>>().join(" ");
         let output = format!("-o {target}");
         assert!(command.contains(&output), "{command}");
         command
@@ -245,16 +239,7 @@ impl Tree {
     /// Whether klto finds nothing wrong.
     fn is_ok(&self) -> bool {
         let nothing = BTreeMap::new();
-        let inspected = inspect(&InspectRequest {
-            build: &self.build,
-            source: None,
-            log: None,
-            goal: Goal::Vmlinux,
-            arch: None,
-            mode: None,
-            requested: &nothing,
-            only: &[],
-        });
+        let inspected = inspect(&request(&self.build, &nothing));
         inspected.is_ok_and(|inspected| inspected.inspection.findings.is_empty())
     }
 }

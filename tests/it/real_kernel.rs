@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use klto::judge::inspect::{InspectRequest, inspect};
-use klto::model::facts::Goal;
+use klto::judge::inspect::inspect;
 use klto::store::facts_file;
 use klto::tree::collect::bitcode;
 use serde_json::Value;
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::flips;
 use crate::support::kept;
-use crate::support::real::{kernel, klto};
+use crate::support::real::{kernel, klto, request};
 
 /// Runs cells of a matrix in a work directory of their own.
 fn run(matrix: &str, cell: &str, kernel: &Path, more: &[&str]) -> (TempDir, Output) {
@@ -114,16 +113,7 @@ fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
 /// Facts of the tree, kept and read back, against the tree; and they stay small.
 fn kept_facts_say_the_same(build: &Path) {
     let nothing = BTreeMap::new();
-    let request = InspectRequest {
-        build,
-        source: None,
-        log: None,
-        goal: Goal::Vmlinux,
-        arch: None,
-        mode: None,
-        requested: &nothing,
-        only: &[],
-    };
+    let request = request(build, &nothing);
     let of_tree = inspect(&request).unwrap();
     kept::assert_same(&request, &of_tree);
     let size = facts_file::encode(&of_tree.facts, "job").unwrap().len();

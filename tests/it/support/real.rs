@@ -1,7 +1,11 @@
 //! What the tests on a real kernel source share: where it is, and klto itself.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use klto::judge::inspect::InspectRequest;
+use klto::model::facts::Goal;
 
 /// The kernel source, or `None` where the caller wants these tests left out.
 pub fn kernel() -> Option<PathBuf> {
@@ -12,6 +16,20 @@ pub fn kernel() -> Option<PathBuf> {
     let dir = std::env::var_os("KLTO_KERNEL")
         .expect("KLTO_KERNEL must name a kernel source: run ci/test, or KLTO_KERNEL=$(ci/kernel-source) cargo test");
     Some(PathBuf::from(dir))
+}
+
+/// What `klto check` asks of a finished build tree.
+pub fn request<'a>(build: &'a Path, nothing: &'a BTreeMap<String, String>) -> InspectRequest<'a> {
+    InspectRequest {
+        build,
+        source: None,
+        log: None,
+        goal: Goal::Vmlinux,
+        arch: None,
+        mode: None,
+        requested: nothing,
+        only: &[],
+    }
 }
 
 pub fn klto(args: &[&str]) -> Output {
