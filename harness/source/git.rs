@@ -89,6 +89,8 @@ pub const CONVERTED: [&str; 5] = [
 pub struct Git {
     dir: PathBuf,
     cancel: Cancel,
+    /// Whether `dir` is in no repository.
+    is_outside: bool,
 }
 
 /// How a call of git ended, unless it was interrupted.
@@ -167,7 +169,25 @@ impl Git {
         Git {
             dir: dir.to_owned(),
             cancel: cancel.clone(),
+            is_outside: false,
         }
+    }
+
+    /// git in a folder that is in no repository, for commands that need none. It reads no
+    /// configuration, and no repository in a folder above `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such folder.
+    pub fn outside(dir: &Path, cancel: &Cancel) -> Result<Git, Error> {
+        // git compares the ceiling with real paths.
+        let dir = dir
+            .canonicalize()
+            .map_err(Error::io(dir, "find the folder"))?;
+        Ok(Git {
+            dir,
+            cancel: cancel.clone(),
+            is_outside: true,
+        })
     }
 
     /// The folder that git is called in.
@@ -182,7 +202,7 @@ impl Git {
         &self.cancel
     }
 
-    /// A call of git in this repository.
+    /// A call of git in this repository, or in the folder outside of any.
     pub fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("git").arg("--no-pager");
         for setting in CONFIG {
@@ -195,7 +215,12 @@ impl Git {
         for name in FOREIGN {
             command = command.env_remove(*name);
         }
-        command
+        match self.dir.parent() {
+            Some(above) if self.is_outside => {
+                without_users_config(command).env("GIT_CEILING_DIRECTORIES", above)
+            }
+            _ => command,
+        }
     }
 
     /// Runs git; a failure is an answer, too.
@@ -250,6 +275,15 @@ impl Git {
     }
 }
 
+/// The same call of git, which reads no file of the user's or the system's configuration.
+fn without_users_config(command: Command) -> Command {
+    command
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env_remove("GIT_CONFIG_COUNT")
+        .env_remove("GIT_CONFIG_PARAMETERS")
+}
+
 /// Runs a command until it exits.
 fn capture(command: &Command, cancel: &Cancel) -> Result<CapturedBytes, Error> {
     let done = process::capture_bytes(command, None, cancel)?;
@@ -284,12 +318,8 @@ pub fn not_ignored(dir: &Path, files: &[&Path], cancel: &Cancel) -> Result<Vec<P
         // The user's own excludes would hide what the kernel's do not cover.
         let command = git
             .command(["-c", "core.excludesFile=/dev/null"])
-            .args(args.iter().copied())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env_remove("GIT_CONFIG_COUNT")
-            .env_remove("GIT_CONFIG_PARAMETERS");
-        git.succeed(&command)
+            .args(args.iter().copied());
+        git.succeed(&without_users_config(command))
     };
     // A template of the user's could exclude files, too.
     own(&["init", "--quiet", "--template="])?;

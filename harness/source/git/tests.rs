@@ -69,3 +69,25 @@ fn an_interrupt_is_told_as_one() {
     let error = not_ignored(dir.path(), &[Path::new("a")], &cancel).unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
 }
+
+#[test]
+fn outside_a_repository_none_is_found_and_no_configuration_is_read() {
+    let outer = tempfile::tempdir().unwrap();
+    let repository = Git::at(outer.path(), &Cancel::new());
+    repository.run(["init", "--quiet"]).unwrap();
+    let set = ["config", "mailinfo.scissors", "true"];
+    repository.run(set).unwrap();
+    let inner = outer.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let linked = outer.path().join("linked");
+    std::os::unix::fs::symlink(&inner, &linked).unwrap();
+    for dir in [inner, linked] {
+        let git = Git::outside(&dir, &Cancel::new()).unwrap();
+        let found = git.ask(["rev-parse", "--git-dir"]).unwrap();
+        assert!(!found.is_success, "{}", found.text());
+        let read = git.ask(["config", "--list", "--show-scope"]).unwrap();
+        let foreign = read.text();
+        let foreign = foreign.lines().find(|line| !line.starts_with("command"));
+        assert_eq!(foreign, None);
+    }
+}
