@@ -127,6 +127,25 @@ impl Mail {
         values.collect()
     }
 
+    /// The message as one of an mbox, quoted as `--patch-format=mboxrd` of `git am` undoes it:
+    /// no line of its body begins another message.
+    #[must_use]
+    pub fn mboxrd(&self) -> Vec<u8> {
+        let mut mbox = b"From mboxrd@z Thu Jan  1 00:00:00 1970\n".to_vec();
+        for line in self.raw.split_inclusive(|b| *b == b'\n') {
+            let quotes = line.iter().take_while(|b| **b == b'>').count();
+            if line[quotes..].starts_with(b"From ") {
+                mbox.push(b'>');
+            }
+            mbox.extend_from_slice(line);
+        }
+        if !mbox.ends_with(b"\n") {
+            mbox.push(b'\n');
+        }
+        mbox.push(b'\n');
+        mbox
+    }
+
     /// Whether a word of the subject's brackets begins with this.
     #[must_use]
     pub fn has_prefix(&self, start: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::build::process::Cancel;
 use crate::model::error::Error;
 use crate::source::git::Git;
 
-/// The most bytes of one input, unpacked.
+/// As much as a thread can have, with all its attachments.
 const MOST_BYTES: usize = 256 << 20;
 /// The most lines of one input that may begin a message.
 const MOST_MESSAGES: usize = 100_000;
@@ -42,6 +42,8 @@ const OTHER_KINDS: &[(&[u8], &str)] = &[
 pub struct Desk {
     dir: TempDir,
     git: Git,
+    /// The most bytes of one input, unpacked.
+    most_bytes: usize,
 }
 
 impl Desk {
@@ -51,7 +53,11 @@ impl Desk {
         let place = std::env::temp_dir();
         let dir = tempfile::tempdir().map_err(Error::io(place, "make a temporary folder in"))?;
         let git = Git::outside(dir.path(), cancel)?;
-        Ok(Desk { dir, git })
+        Ok(Desk {
+            dir,
+            git,
+            most_bytes: MOST_BYTES,
+        })
     }
 
     /// The messages of an input, as they are in it, without the `>` of mboxrd and without
@@ -60,7 +66,7 @@ impl Desk {
     /// # Errors
     /// [`Error::Usage`] if the input is not mail, or too large.
     pub fn messages(&self, name: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-        let unpacked = unpacked(name, bytes)?;
+        let unpacked = unpacked(name, bytes, self.most_bytes)?;
         let bytes = unpacked.as_deref().unwrap_or(bytes);
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         check(name, bytes)?;
@@ -121,30 +127,29 @@ fn write(file: &std::path::Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// What a gzip file contains; `None` if the input is not packed.
-fn unpacked(name: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+fn unpacked(name: &str, bytes: &[u8], limit: usize) -> Result<Option<Vec<u8>>, Error> {
     if !bytes.starts_with(b"\x1f\x8b") {
-        too_large(name, bytes.len())?;
+        too_large(name, bytes.len(), limit)?;
         return Ok(None);
     }
     let mut unpacked = Vec::new();
-    let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX);
     MultiGzDecoder::new(bytes)
-        .take(limit.saturating_add(1))
+        .take(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1))
         .read_to_end(&mut unpacked)
         .map_err(|error| {
             Error::Usage(format!(
                 "{name}: expected a gzip file, found a damaged one: {error}\n  fetch it again, or unpack it with gunzip and pass the result"
             ))
         })?;
-    too_large(name, unpacked.len())?;
+    too_large(name, unpacked.len(), limit)?;
     Ok(Some(unpacked))
 }
 
-fn too_large(name: &str, len: usize) -> Result<(), Error> {
-    match len > MOST_BYTES {
+fn too_large(name: &str, len: usize, limit: usize) -> Result<(), Error> {
+    match len > limit {
         true => Err(Error::Usage(format!(
             "{name}: expected one thread, at most {} MiB unpacked, found more\n  pass an mbox that contains only the thread of the series",
-            MOST_BYTES >> 20
+            limit >> 20
         ))),
         false => Ok(()),
     }

@@ -5,15 +5,18 @@ mod revisions;
 
 use std::fmt::Write as _;
 
-use revisions::{Revision, missing, revisions};
+use revisions::{MOST_REVISIONS, Revision, missing, revisions};
 
-use super::mail::Mail;
+use super::mail::{Mail, has_diff};
 use super::mbox::Desk;
 use crate::build::process::Cancel;
 use crate::model::error::Error;
 
 /// After so many messages that look like a patch to klto and not to git, no more are tried.
 const MOST_REFUSED: usize = 100;
+
+/// The most notes about a series.
+const MOST_NOTES: usize = 20;
 
 /// The series that was chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +49,37 @@ pub fn read(
 ) -> Result<Series, Error> {
     let name = names(inputs);
     let desk = Desk::new(cancel)?;
+    let mut mails = messages(&desk, inputs, cancel)?;
+    let mut refused = Vec::new();
+    loop {
+        let found = revisions(&mails);
+        if found.len() > MOST_REVISIONS {
+            return Err(Error::Usage(format!(
+                "{name}: expected one patch series, found {} of different versions and lengths\n  pass an mbox that contains only the thread of the series",
+                found.len()
+            )));
+        }
+        let chosen = choose(&name, &mails, &found, revision, &refused)?;
+        if read_patches(&desk, &mut mails, chosen, &mut refused)? {
+            let mut notes = notes(&mails, &found, chosen, revision);
+            notes.append(&mut refused);
+            return Ok(series(mails, chosen, notes));
+        }
+        if refused.len() > MOST_REFUSED {
+            return Err(Error::Usage(format!(
+                "{name}: expected patches, found {} messages that look like one and from which 'git mailinfo' reads no patch\n  {SEND}",
+                refused.len()
+            )));
+        }
+    }
+}
+
+/// All messages, in the order of the input.
+fn messages(
+    desk: &Desk,
+    inputs: &[(String, Vec<u8>)],
+    cancel: &Cancel,
+) -> Result<Vec<Mail>, Error> {
     let mut mails: Vec<Mail> = Vec::new();
     for (name, bytes) in inputs {
         for message in desk.messages(name, bytes)? {
@@ -59,34 +93,32 @@ pub fn read(
             mails.push(mail);
         }
     }
-    let mut refused = Vec::new();
-    loop {
-        let found = revisions(&mails);
-        let chosen = choose(&name, &mails, &found, revision, &refused)?;
-        let refused_before = refused.len();
-        for (_, at) in &chosen.patches {
-            if mails[*at].patch.is_empty() {
-                let patch = desk.patch(&mails[*at].raw)?;
-                if super::mail::has_diff(&String::from_utf8_lossy(&patch)) {
-                    mails[*at].patch = patch;
-                } else {
-                    mails[*at].has_diff = false;
-                    refused.push(format!("git finds no patch in '{}'", mails[*at].subject));
-                }
-            }
+    Ok(mails)
+}
+
+/// Has git read the patches that were chosen. Returns whether it finds one in each message;
+/// where it does not, the message is no patch from now on.
+fn read_patches(
+    desk: &Desk,
+    mails: &mut [Mail],
+    chosen: &Revision,
+    refused: &mut Vec<String>,
+) -> Result<bool, Error> {
+    let before = refused.len();
+    for at in chosen.patches.values() {
+        let mail = &mut mails[*at];
+        if !mail.patch.is_empty() {
+            continue;
         }
-        if refused.len() == refused_before {
-            let mut notes = notes(&mails, &found, chosen, revision);
-            notes.append(&mut refused);
-            return Ok(series(mails, chosen, notes));
-        }
-        if refused.len() > MOST_REFUSED {
-            return Err(Error::Usage(format!(
-                "{name}: expected patches, found {} messages that look like one and from which 'git mailinfo' reads no patch\n  {SEND}",
-                refused.len()
-            )));
+        let patch = desk.patch(&mail.raw)?;
+        if has_diff(&String::from_utf8_lossy(&patch)) {
+            mail.patch = patch;
+        } else {
+            mail.has_diff = false;
+            refused.push(format!("git finds no patch in '{}'", mail.subject));
         }
     }
+    Ok(refused.len() == before)
 }
 
 /// What to pass instead.
@@ -244,6 +276,11 @@ fn notes(
         }
     }
     notes.extend(chosen.notes.iter().cloned());
+    let more = notes.len().saturating_sub(MOST_NOTES);
+    if more > 0 {
+        notes.truncate(MOST_NOTES);
+        notes.push(format!("there are {more} more notes like these"));
+    }
     notes
 }
 

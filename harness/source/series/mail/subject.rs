@@ -71,8 +71,8 @@ fn bracketed(text: &str) -> Option<(&str, &str)> {
     for (at, c) in text.char_indices() {
         match c {
             '[' => depth += 1,
-            ']' => depth -= 1,
             _ if depth == 0 => return None,
+            ']' => depth -= 1,
             _ => {}
         }
         if depth == 0 {

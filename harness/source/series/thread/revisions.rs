@@ -6,6 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::mail::{Mail, diff_of};
 
+/// How far up the messages are followed that one answers.
+const MOST_ABOVE: usize = 100;
+/// More versions than this are not compared with each other.
+pub const MOST_REVISIONS: usize = 200;
+
 /// One version of a series. Messages are places in the list of all.
 #[derive(Debug, Clone, Default)]
 pub struct Revision {
@@ -58,6 +63,9 @@ pub fn revisions(mails: &[Mail]) -> Vec<Revision> {
         return vec![revision];
     }
     let mut found = messages.grouped();
+    if found.len() > MOST_REVISIONS {
+        return found;
+    }
     messages.number_versions(&mut found);
     let early = early_drafts(&found);
     found.sort_by_key(|r| Reverse((!early.contains(&r.key()), r.version, r.date, r.first)));
@@ -107,15 +115,11 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// The messages that one answers, from the nearest.
+    /// The messages that one answers, from the nearest. They may answer each other in a
+    /// circle.
     fn ancestors(&self, at: usize) -> impl Iterator<Item = usize> {
-        let mut seen = BTreeSet::from([at]);
-        let mut next = self.parent(at);
-        std::iter::from_fn(move || {
-            let here = next.filter(|here| seen.insert(*here))?;
-            next = self.parent(here);
-            Some(here)
-        })
+        let above = std::iter::successors(self.parent(at), |at| self.parent(*at));
+        above.take(MOST_ABOVE)
     }
 
     fn parent(&self, at: usize) -> Option<usize> {
@@ -359,7 +363,8 @@ impl<'a> Messages<'a> {
         revision.patches.values().all(|at| {
             let number = self.mails[*at].number;
             let mut above = self.ancestors(*at);
-            number.is_some() && above.any(|above| self.mails[above].number == number)
+            let is_it = |above: usize| above != *at && self.mails[above].number == number;
+            number.is_some() && above.any(is_it)
         })
     }
 
