@@ -84,3 +84,53 @@ fn a_fetch_that_fails_leaves_no_toolchain() {
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, [".lock"]);
 }
+
+/// Runs `ci/b4` with this cache, and these programs before those of the system.
+fn b4(args: &[&str], cache: &Path, programs: &Path) -> Ended {
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/b4"));
+    command
+        .args(args)
+        .env("KLTO_CACHE", cache)
+        .env("PATH", format!("{}:{path}", programs.display()));
+    finish(&mut command)
+}
+
+#[test]
+fn a_cached_b4_is_printed_and_nothing_else() {
+    let cache = TempDir::new().unwrap();
+    let program = cache.path().join("b4/bin/b4");
+    write_program(&program, "echo 0.16.0");
+    let ended = b4(&[], cache.path(), cache.path());
+    assert_eq!(ended.stdout, format!("{}\n", program.display()));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let ended = b4(&["x"], cache.path(), cache.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn b4_of_another_version_is_replaced() {
+    let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let program = cache.path().join("b4/bin/b4");
+    write_program(&program, "echo 0.9.0");
+    // A pip that writes what it was asked for.
+    let pip = r#"printf '#!/bin/sh\necho %s\n' "${last#b4==}" >"$(dirname "$0")/b4""#;
+    write_program(
+        &cache.path().join("b4/bin/pip"),
+        &format!("for last; do :; done\n{pip}"),
+    );
+    write_program(&programs.path().join("python3"), "exit 0");
+    let ended = b4(&[], cache.path(), programs.path());
+    assert_eq!(ended.stdout, format!("{}\n", program.display()));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn b4_that_cannot_be_installed_is_an_error() {
+    let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    write_program(&programs.path().join("python3"), "exit 1");
+    let ended = b4(&[], cache.path(), programs.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let says = "install python3-venv (Debian's name), then run ci/b4 again";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+}
