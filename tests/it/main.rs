@@ -23,4 +23,5 @@ mod report;
 mod rules;
 mod run;
 mod scenario;
+mod series_mail;
 mod support;
