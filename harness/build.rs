@@ -8,4 +8,5 @@ pub mod environment;
 pub mod kbuild;
 pub mod launcher;
 pub mod process;
+pub mod sandbox;
 pub mod toolchain;

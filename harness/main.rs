@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use klto::build::launcher;
+use klto::build::process::sandbox;
 use klto::cli;
 use klto::cli::args::Cli;
 use klto::model::error::Exit;
 
 fn main() -> ExitCode {
-    if let Some(code) = launcher::launch() {
+    if let Some(code) = launcher::launch().or_else(sandbox::launch) {
         return ExitCode::from(code);
     }
     let bisect = std::env::args_os().any(|arg| arg == "--git-bisect");

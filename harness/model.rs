@@ -8,4 +8,5 @@ pub mod facts;
 pub mod finding;
 pub mod kernel_version;
 pub mod record;
+pub mod sandbox;
 pub mod tolerances;

@@ -159,15 +159,16 @@ fn mirror_but(from: &Path, to: &Path, but: Option<&str>) -> Result<(), Error> {
     for dir in dirs_below(to, None)?.difference(&dirs) {
         remove_file(&to.join(dir))?;
     }
-    for dir in &dirs {
-        create_dir(&to.join(dir))?;
-    }
+    // Before directories are created: a link may be where one is to be.
     for path in present
         .0
         .keys()
         .filter(|path| !wanted.0.contains_key(*path))
     {
         remove_file(&to.join(path))?;
+    }
+    for dir in &dirs {
+        create_dir(&to.join(dir))?;
     }
     for path in wanted.changed_since(&present) {
         let (source, target) = (from.join(path), to.join(path));
@@ -361,6 +362,21 @@ mod tests {
         assert_eq!(std::fs::read(work.path().join("a/x")).unwrap(), b"1");
         assert!(work.path().join("empty/inner").is_dir());
         assert!(!work.path().join("a/more").exists());
+    }
+
+    /// A build may have left them.
+    #[test]
+    fn a_mirror_does_not_follow_links_that_lead_out() {
+        let saved = tree(&[("a/b/x", "1"), ("y", "2")]);
+        let outside = tree(&[("b/x", "outside"), ("y", "outside")]);
+        let work = tempfile::tempdir().unwrap();
+        let before = DirState::of(outside.path()).unwrap();
+        std::os::unix::fs::symlink(outside.path(), work.path().join("a")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("y"), work.path().join("y")).unwrap();
+        mirror(saved.path(), work.path()).unwrap();
+        assert_eq!(DirState::of(outside.path()).unwrap(), before);
+        let made = DirState::of(work.path()).unwrap();
+        assert_eq!(made, DirState::of(saved.path()).unwrap());
     }
 
     #[test]

@@ -11,9 +11,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::build::dir_state::remove_file;
 use crate::build::environment::SCRUBBED_ENV;
 use crate::build::process::{self, Cancel, Command, Exit, LogTail, Meter};
-use crate::build::toolchain::{compiler, host_compiler, variables};
+use crate::build::sandbox::{Folders, InSandbox};
+use crate::build::toolchain::{compiler, folders, host_compiler, variables};
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::facts::Goal;
@@ -59,6 +61,8 @@ pub struct Build<'a> {
     pub jobs: usize,
     /// What starts the compilers, if anything does.
     pub launcher: Option<&'a Launcher>,
+    /// What make runs in, if it is not trusted.
+    pub sandbox: Option<InSandbox<'a>>,
     /// Whether ccache keeps what the compilers make. Not of a rebuild: the clean build that it is
     /// compared with would get the rebuild's own objects.
     pub fills_cache: bool,
@@ -133,6 +137,8 @@ impl Build<'_> {
     pub fn copy_base(&self, base: &Path) -> Result<(), Error> {
         let copy = Command::new("cp").args([base, &self.config()]);
         append(self.log, &format!("+ {}\n", copy.shell_words()))?;
+        // Not through a link.
+        remove_file(&self.config())?;
         std::fs::copy(base, self.config()).map_err(Error::io(base, "copy"))?;
         Ok(())
     }
@@ -240,6 +246,19 @@ impl Build<'_> {
         command.args(variables.map(|(name, value)| format!("{name}={value}")))
     }
 
+    fn read_log(&self) -> Result<Vec<u8>, Error> {
+        std::fs::read(self.log).map_err(Error::io(self.log, "read"))
+    }
+
+    /// What a sandbox is made around.
+    fn folders<'b>(&'b self, shelter: &'b Path) -> Folders<'b> {
+        Folders {
+            source: self.source,
+            dir: self.dir,
+            shelter,
+        }
+    }
+
     fn step(&self, command: &Command) -> Result<BuildOutcome, Error> {
         let mut command = command.clone().env("LC_ALL", "C").meter(self.meter.clone());
         for name in SCRUBBED_ENV {
@@ -256,6 +275,11 @@ impl Build<'_> {
             command = command.env("CCACHE_READONLY", "1");
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;
+        let shelter = self.log.with_file_name("sandbox");
+        if let Some(InSandbox { sandbox, .. }) = self.sandbox {
+            command = sandbox.around(command, self.folders(&shelter), folders(self.cell))?;
+        }
+        let begin = std::fs::metadata(self.log).map_or(0, |meta| meta.len());
         let exit = process::run_logged(
             &command,
             self.log,
@@ -266,6 +290,11 @@ impl Build<'_> {
                 ControlFlow::Continue(())
             },
         )?;
+        if let Some(inside) = self.sandbox {
+            let log = self.read_log()?;
+            let begin = usize::try_from(begin).unwrap_or(usize::MAX);
+            inside.look(log.get(begin..).unwrap_or_default(), self.folders(&shelter))?;
+        }
         match exit {
             Exit::Success => Ok(BuildOutcome::Done),
             Exit::Cancelled | Exit::Stopped => Err(Error::Cancelled),
@@ -278,8 +307,14 @@ impl Build<'_> {
                 self.log.display()
             ))),
             Exit::Code(_) => {
-                let log = std::fs::read(self.log).map_err(Error::io(self.log, "read"))?;
-                match machine_failure(&log) {
+                let log = self.read_log()?;
+                let said = match self.sandbox {
+                    Some(InSandbox { sandbox, .. }) => {
+                        sandbox.without_refused(&log, self.folders(&shelter))
+                    }
+                    None => log.clone(),
+                };
+                match machine_failure(&said) {
                     Some(line) => Err(Error::Machine(format!(
                         "{line}; see {}",
                         self.log.display()

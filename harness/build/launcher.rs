@@ -27,6 +27,10 @@ pub const NAME: &str = "klto-cc";
 /// The environment variable that is 1 if no code names a mode of LTO.
 pub const MODES_SHARE: &str = "KLTO_MODES_SHARE";
 
+/// The environment variable that names the folder for answers, if that is not the program's: a
+/// build in a sandbox cannot write there.
+pub const ANSWERS: &str = "KLTO_ANSWERS";
+
 /// How the launcher's own error message begins.
 pub const CANNOT_RUN: &str = "klto-cc: cannot run";
 
@@ -76,11 +80,13 @@ pub fn launch() -> Option<u8> {
     let program = std::env::current_exe().ok()?;
     let folder = program.parent()?;
     let args = std::env::args_os().skip(1);
+    let own = std::env::var_os(ANSWERS).map(PathBuf::from);
+    let answers = own.as_deref().unwrap_or(folder);
     let done = if name == NAME {
-        compile(&args.collect::<Vec<_>>(), folder)
+        compile(&args.collect::<Vec<_>>(), answers)
     } else if program.ends_with(name) && is_there(&folder.join(NAME)) {
         let command: Vec<_> = [name.to_owned()].into_iter().chain(args).collect();
-        list_symbols(&command, folder)
+        list_symbols(&command, answers)
     } else {
         return None;
     };

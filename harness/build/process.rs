@@ -1,13 +1,14 @@
 //! The only place that starts processes. Each child leads its own process group, with a log
 //! or captured output and a deadline. To end it, the group gets SIGTERM and, after a grace
 //! period, SIGKILL, so that no process is left. (A process that calls `setsid` leaves the
-//! group and is not ended.)
+//! group and is not ended, unless the command is in a [`sandbox`].)
 
 mod cancel;
 mod command;
 mod group;
 mod in_place;
 mod meter;
+pub mod sandbox;
 mod tail;
 
 use std::fs::File;
@@ -345,10 +346,24 @@ fn supervise(
     let status = group.reap().map_err(unwaitable)?;
     // There is nothing left to end.
     let _ = tick(true);
-    Ok(ended_by_us.unwrap_or_else(|| Exit::from(status)))
+    Ok(
+        ended_by_us.unwrap_or_else(|| match (Exit::from(status), &command.around) {
+            // As a shell has it: the first process of a namespace cannot end by a signal itself.
+            (Exit::Code(code @ 129..=192), Some(_)) => Exit::Signal(code - 128),
+            (exit, _) => exit,
+        }),
+    )
 }
 
 fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, ProcessError> {
+    if let Some(around) = &command.around {
+        let wrapped = around.wrap(command);
+        let wrapped = wrapped.map_err(|source| ProcessError::Start {
+            command: command.shell_words(),
+            source,
+        })?;
+        return start(&wrapped, stdout, stderr);
+    }
     // A missing folder and a missing program are the same error to the system.
     if let Some(folder) = command.cwd.as_ref().filter(|folder| !folder.is_dir()) {
         return Err(ProcessError::NoFolder {

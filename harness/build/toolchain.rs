@@ -32,6 +32,9 @@ const NAMED: [&str; 11] = [
     "CC", "LD", "AR", "NM", "OBJCOPY", "OBJDUMP", "READELF", "STRIP", "HOSTCC", "HOSTLD", "HOSTAR",
 ];
 
+/// Folders beside that of a program, with what it reads.
+const BESIDE: [&str; 5] = ["lib", "lib64", "libexec", "include", "share"];
+
 /// The variables on make's command line that the cell consists of.
 #[must_use]
 pub fn variables(cell: &Cell) -> BTreeMap<String, String> {
@@ -93,24 +96,9 @@ pub fn llvm_tool(tool: &str, llvm: Option<&str>) -> String {
 #[must_use]
 pub fn fingerprint(cell: &Cell) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    let variables = variables(cell);
-    let llvm = variables.get("LLVM").map(String::as_str);
-    let cross = variables.get("CROSS_COMPILE").map_or("", String::as_str);
-    let tools = LLVM.iter().map(|tool| llvm_tool(tool, llvm));
-    let compilers = [compiler(&variables), host_compiler(&variables)];
-    let named = NAMED
-        .into_iter()
-        .filter_map(|name| variables.get(name).cloned());
-    let tools: BTreeSet<String> = tools
-        .chain(HOST.map(str::to_owned))
-        .chain(GNU.map(str::to_owned))
-        .chain(GNU.map(|tool| format!("{cross}{tool}")))
-        .chain(compilers)
-        .chain(named)
-        .collect();
     // Where the programs are installed.
     let mut prefixes = BTreeSet::new();
-    for tool in tools {
+    for tool in tools(cell) {
         hasher.update(tool.as_bytes());
         if let Some(program) = find(&tool) {
             add(&mut hasher, &program);
@@ -124,6 +112,49 @@ pub fn fingerprint(cell: &Cell) -> blake3::Hash {
         add_files(&mut hasher, &prefix.join("include"), |_| true);
     }
     hasher.finalize()
+}
+
+/// Where a build finds its programs, and what these read: the folders of `PATH`, and those beside
+/// each program of the toolchain. Never a user's home directory as a whole.
+#[must_use]
+pub fn folders(cell: &Cell) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: BTreeSet<PathBuf> = std::env::split_paths(&path).collect();
+    // A version manager's: the programs are beside the folder, and so is what it reads.
+    let shims = folders.iter().filter(|folder| folder.ends_with("shims"));
+    let managed: Vec<PathBuf> = shims.filter_map(|f| Some(f.parent()?.to_owned())).collect();
+    folders.extend(managed);
+    for program in tools(cell).iter().filter_map(|tool| find(tool)) {
+        let Some(own) = program.parent() else {
+            continue;
+        };
+        folders.insert(own.to_owned());
+        let prefix = own.parent().unwrap_or(own);
+        folders.extend(BESIDE.map(|name| prefix.join(name)));
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let is_home = |folder: &Path| home.as_ref().is_some_and(|home| home.starts_with(folder));
+    folders.retain(|folder| folder.is_absolute() && folder.is_dir() && !is_home(folder));
+    folders.into_iter().collect()
+}
+
+/// The names of all programs of a toolchain.
+fn tools(cell: &Cell) -> BTreeSet<String> {
+    let variables = variables(cell);
+    let llvm = variables.get("LLVM").map(String::as_str);
+    let cross = variables.get("CROSS_COMPILE").map_or("", String::as_str);
+    let tools = LLVM.iter().map(|tool| llvm_tool(tool, llvm));
+    let compilers = [compiler(&variables), host_compiler(&variables)];
+    let named = NAMED
+        .into_iter()
+        .filter_map(|name| variables.get(name).cloned());
+    tools
+        .chain(HOST.map(str::to_owned))
+        .chain(GNU.map(str::to_owned))
+        .chain(GNU.map(|tool| format!("{cross}{tool}")))
+        .chain(compilers)
+        .chain(named)
+        .collect()
 }
 
 /// Adds the entries of a folder, if it is there.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
-use super::options::{Details, JobOptions, ReportOptions, SourceOptions, format};
+use super::options::{Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, format};
 use crate::model::cell::LtoMode;
 use crate::model::facts::Goal;
 use crate::report::Format;
@@ -129,6 +129,8 @@ pub struct Probe {
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
     pub timeout: std::time::Duration,
     #[command(flatten)]
+    pub sandbox: SandboxOptions,
+    #[command(flatten)]
     pub jobs_options: JobOptions,
     #[command(flatten)]
     pub reporting: ReportOptions,
@@ -186,6 +188,8 @@ pub struct Run {
     pub strict: bool,
     #[command(flatten)]
     pub snapshots: Snapshots,
+    #[command(flatten)]
+    pub sandbox: SandboxOptions,
     #[command(flatten)]
     pub jobs_options: JobOptions,
     #[command(flatten)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::model::sandbox::SandboxMode;
 use crate::report::{Format, Options, ReportFile};
 
 /// Which sources.
@@ -31,6 +32,17 @@ pub struct JobOptions {
     /// Write what happens to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+}
+
+/// What make may do.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct SandboxOptions {
+    /// Build in a sandbox, for sources that you do not trust: make reads the sources and the
+    /// toolchain, writes its own folders, and has no network; everything it starts ends with
+    /// it. 'require' exits 125 where this machine cannot enforce all of that, 'auto' enforces
+    /// what it can; the report says what.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+    pub sandbox: SandboxMode,
 }
 
 /// How to report.

@@ -5,24 +5,28 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::ValueEnum as _;
+
 use super::args::Probe as Args;
 use super::output::{exit, print, report};
 use super::{check_place, events, jobs, known_findings, open_sources, real_kernel};
 use crate::build::doctor;
 use crate::build::kbuild;
 use crate::build::process::{Cancel, Command};
+use crate::build::sandbox::Sandbox;
 use crate::input::arch_table;
 use crate::input::mutation::{self, Mutation};
 use crate::input::suggest::known_names;
 use crate::model::cell::{BOOT, Cell, SCENARIOS};
 use crate::model::error::{Error, Exit};
 use crate::model::record::{FORMAT, RunRecord};
+use crate::model::sandbox::{Enforced, SandboxMode};
 use crate::run::events::Event;
 use crate::run::job::{PlanOptions, plan};
 use crate::run::key::{CommonKey, own_program};
 use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
-use crate::run::probe::{Miniature, miniature, prune};
+use crate::run::probe::{Miniature, miniature, prune, readable, untrusted_caches};
 use crate::run::schedule::run_jobs;
 use crate::source::copy::{Extent, SourceCopy};
 use crate::store::lock::Patience;
@@ -37,6 +41,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let mutations = mutation::load_all(&args.known.mutate)?;
     let allows = known_findings(&args.known)?;
     let cancel = Cancel::install()?;
+    let sandbox = Sandbox::find(args.sandbox.sandbox, &cancel)?;
     let kernel = real_kernel(&args.source.kernel)?;
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     let place = work_dir(args)?;
@@ -66,12 +71,19 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let fingerprint = copy.fingerprint(Extent::All).to_hex();
     let revision = sources.revision();
     let program = own_program()?;
+    let enforced = sandbox.as_ref().map(|sandbox| *sandbox.enforced());
+    let caches = match &sandbox {
+        Some(_) => Some(untrusted_caches(work.path(), &fingerprint)?),
+        None => None,
+    };
+    let sandbox = sandbox.map(|sandbox| opened(sandbox, work.path(), caches.as_ref()));
     let layout = Miniature {
         work: work.path(),
         copy: &copy,
-        prepared_key: CommonKey::new(&program, "prepared", &[work.path()]),
+        prepared_key: common_key(&program, "prepared", work.path(), enforced.as_ref()),
         records: format!("{revision}-{}", &fingerprint[..12]),
         ccache,
+        caches,
         program: &program,
         sources: &sources,
         kernel: &kernel,
@@ -85,7 +97,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let tolerances = usual_tolerances()?;
     let context = Context {
         layout: &layout,
-        key: &CommonKey::new(&program, &fingerprint, &[work.path()]),
+        key: &common_key(&program, &fingerprint, work.path(), enforced.as_ref()),
         sources: &sources,
         revision: &revision,
         snapshots: None,
@@ -93,6 +105,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         tolerances: &tolerances,
         make_jobs: (jobs / workers).max(1),
         ccache: false,
+        sandbox: sandbox.as_ref(),
         has_shuffle: kbuild::has_shuffle(&cancel)?,
         fresh: args.jobs_options.fresh,
         events: &*events,
@@ -123,6 +136,21 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     Ok(exit(&run, false))
 }
 
+/// A sandbox in which the miniature can be built.
+fn opened(sandbox: Sandbox, work: &Path, caches: Option<&PathBuf>) -> Sandbox {
+    sandbox.reading(readable(work)).writing(caches.cloned())
+}
+
+/// The common part of the keys of a probe's jobs, for one state of the sources.
+fn common_key(
+    program: &blake3::Hash,
+    of: &str,
+    work: &Path,
+    enforced: Option<&Enforced>,
+) -> CommonKey {
+    CommonKey::new(program, of, &[work]).sandboxed(enforced)
+}
+
 /// The folders under `arch/` that a probe of any architecture may read.
 fn arch_folders() -> Result<Vec<&'static str>, Error> {
     let arches = arch_table::all()?.values();
@@ -142,6 +170,10 @@ fn command(args: &Args, kernel: &Path) -> Command {
         if !values.is_empty() && *values != ["build"] {
             command = command.args([option, &values.join(",")]);
         }
+    }
+    let sandbox = args.sandbox.sandbox.to_possible_value();
+    if let Some(mode) = sandbox.filter(|_| args.sandbox.sandbox != SandboxMode::Off) {
+        command = command.args(["--sandbox", mode.get_name()]);
     }
     for mutation in &args.known.mutate {
         command = command.args(["--mutate", mutation]);

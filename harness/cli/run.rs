@@ -7,6 +7,7 @@ use super::{
 };
 use crate::build::kbuild;
 use crate::build::process::Cancel;
+use crate::build::sandbox::Sandbox;
 use crate::input::mutation;
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
@@ -17,6 +18,7 @@ use crate::run::job::{PlanOptions, plan};
 use crate::run::key::{CommonKey, own_program};
 use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
+use crate::run::probe::untrusted_caches;
 use crate::run::scenario;
 use crate::run::schedule::run_jobs;
 use crate::run::whole::WholeKernel;
@@ -31,6 +33,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let mut allows = known_findings(&args.known)?;
     allows.extend(matrix.allow.iter().cloned());
     let cancel = Cancel::install()?;
+    let sandbox = Sandbox::find(args.sandbox.sandbox, &cancel)?;
     let kernel = real_kernel(&args.source.kernel)?;
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     check_place(&args.work, &kernel)?;
@@ -61,15 +64,23 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         None => usual_tolerances()?,
     };
     let revision = sources.revision();
+    let enforced = sandbox.as_ref().map(|sandbox| *sandbox.enforced());
+    let caches = match (&sandbox, args.ccache) {
+        (Some(_), true) => Some(untrusted_caches(work.path(), &source_key)?),
+        (_, _) => None,
+    };
+    let sandbox = sandbox.map(|sandbox| sandbox.writing(caches.clone()));
     let layout = WholeKernel {
         work: work.path(),
         source: &folder,
         revision: &revision,
         ccache: args.ccache,
+        caches,
     };
     let context = Context {
         layout: &layout,
-        key: &CommonKey::new(&own_program()?, &source_key, &[&folder, work.path()]),
+        key: &CommonKey::new(&own_program()?, &source_key, &[&folder, work.path()])
+            .sandboxed(enforced.as_ref()),
         sources: &sources,
         revision: &revision,
         snapshots: snapshots.as_ref(),
@@ -77,6 +88,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         tolerances: &tolerances,
         make_jobs: jobs(args.jobs, 1),
         ccache: args.ccache,
+        sandbox: sandbox.as_ref(),
         has_shuffle: kbuild::has_shuffle(&cancel)?,
         fresh: args.jobs_options.fresh,
         events: &*events,

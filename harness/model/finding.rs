@@ -51,6 +51,26 @@ pub const BUILD_FAILED: Rule = Rule {
     fix: "read the first error lines, which are shown; the reproduce commands build the cell again",
 };
 
+/// A build that reached out of its sandbox; reported like a rule.
+pub const SANDBOX_REFUSED: Rule = Rule {
+    key: "sandbox.refused",
+    severity: Severity::Error,
+    invariant: "a build reads its sources and its toolchain, and writes its own folders only",
+    broken: "attempts failed to reach what no build needs",
+    why: "the makefiles, or what they run, may attack the machine that builds them",
+    fix: "read the command before the line in the log; a build that needs the file cannot run in the sandbox",
+};
+
+/// What a build left for others to stumble over; reported like a rule.
+pub const SANDBOX_PLANTED: Rule = Rule {
+    key: "sandbox.planted",
+    severity: Severity::Error,
+    invariant: "the links of a build tree lead into it or into its sources, and all else in it are files and directories",
+    broken: "entries lead out of the build tree",
+    why: "who reads or writes the tree after the build is led elsewhere, or waits forever",
+    fix: "find what makes the entry; klto removed it, and the build may lack it now",
+};
+
 /// A broken rule: where, and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, LtoMode};
 use super::facts::{Facts, ObjectFile};
 use super::finding::{BUILD_FAILED, Rule, Severity};
+use super::sandbox::Enforced;
 
 /// The version of the format. Counts up when a key changes its meaning or goes; a new key
 /// does not count by itself.
@@ -62,6 +63,9 @@ pub struct CellRecord {
     pub reproduce: Reproduce,
     /// Log files, the build's first.
     pub logs: Vec<String>,
+    /// What the sandbox enforced in which make ran; absent if make could do what its user can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Enforced>,
 }
 
 /// What a job took.
@@ -487,6 +491,7 @@ impl CellRecord {
             reused: false,
             reproduce: Reproduce::default(),
             logs: Vec::new(),
+            sandbox: None,
         }
     }
 

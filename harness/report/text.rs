@@ -43,6 +43,9 @@ impl Reporter for Text {
         }
         write_not_judged(&mut out, run, self.options);
         table::write(&mut out, run);
+        if let Some(enforced) = run.cells.iter().find_map(|cell| cell.sandbox) {
+            let _ = writeln!(out, "built in a sandbox: {enforced}");
+        }
         out
     }
 

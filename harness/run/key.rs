@@ -4,6 +4,7 @@
 use crate::build::{environment, toolchain};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
+use crate::model::sandbox::Enforced;
 
 /// What the keys of all jobs of a run have in common.
 #[derive(Debug, Clone)]
@@ -21,6 +22,18 @@ impl CommonKey {
         for place in place {
             add(&mut hasher, place.as_os_str().as_encoded_bytes());
         }
+        CommonKey(hasher.finalize())
+    }
+
+    /// The same for builds in a sandbox: what they could not do shows in what they made.
+    #[must_use]
+    pub fn sandboxed(self, enforced: Option<&Enforced>) -> CommonKey {
+        let Some(enforced) = enforced else {
+            return self;
+        };
+        let mut hasher = blake3::Hasher::new();
+        add(&mut hasher, self.0.as_bytes());
+        add(&mut hasher, format!("{enforced:?}").as_bytes());
         CommonKey(hasher.finalize())
     }
 

@@ -22,6 +22,7 @@ use crate::build::dir_state::is_there;
 use crate::build::doctor;
 use crate::build::kbuild::{Build, Watch};
 use crate::build::process::{Cancel, Meter};
+use crate::build::sandbox::{Complaints, InSandbox, Sandbox};
 use crate::input::allow::Allow;
 use crate::judge::allowed::mark_allowed;
 use crate::judge::baseline;
@@ -49,6 +50,8 @@ pub struct Context<'a> {
     /// Jobs of one make.
     pub make_jobs: usize,
     pub ccache: bool,
+    /// What make runs in, if the sources are not trusted.
+    pub sandbox: Option<&'a Sandbox>,
     /// Whether this make has `--shuffle`.
     pub has_shuffle: bool,
     /// Whether to run jobs again whose records could be used.
@@ -79,6 +82,8 @@ pub(super) struct AtWork<'a> {
     pub deadline: Option<Instant>,
     pub started: Instant,
     pub meter: &'a Meter,
+    /// What its sandbox has seen and no finding says yet.
+    pub complaints: &'a Complaints,
     /// What the job has cost in earlier runs whose results are used.
     pub earlier: Cost,
 }
@@ -110,6 +115,7 @@ fn new_record(context: &Context<'_>, name: &str) -> CellRecord {
             .nodename()
             .to_string_lossy()
             .into_owned(),
+        sandbox: context.sandbox.map(|sandbox| *sandbox.enforced()),
         started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         ..CellRecord::new(name.to_owned())
     }
@@ -148,6 +154,7 @@ fn attempt(
         deadline,
         started: Instant::now(),
         meter: &Meter::new(),
+        complaints: &Complaints::default(),
         earlier: Cost::default(),
     };
     let _lock = work.lock(&place, Sharing::Exclusive)?;
@@ -288,6 +295,10 @@ impl AtWork<'_> {
             target: self.context.layout.target(),
             jobs: self.context.make_jobs,
             launcher: paths.launcher.as_ref(),
+            sandbox: self.context.sandbox.map(|sandbox| InSandbox {
+                sandbox,
+                complaints: self.complaints,
+            }),
             fills_cache: true,
             log: &paths.log,
             deadline: self.deadline,

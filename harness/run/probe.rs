@@ -31,6 +31,10 @@ use crate::store::record_dir::RecordDir;
 const ANSWERS: &str = "answers";
 /// For how many compilers and environments answers are kept.
 const KEPT_ANSWERS: usize = 5;
+/// Where the caches of sandboxed builds lie in a work directory.
+const UNTRUSTED: &str = "untrusted";
+/// For how many states of the sources they are kept.
+const KEPT_UNTRUSTED: usize = 5;
 /// How many prepared trees are kept for one cell.
 const KEPT: usize = 3;
 /// Where the records lie in a work directory.
@@ -49,6 +53,9 @@ pub struct Miniature<'a> {
     pub records: String,
     /// Whether objects come from ccache: most of a probe is compilers that start.
     pub ccache: bool,
+    /// The folder for what ccache and the launcher keep, where that is not what trusted builds
+    /// share.
+    pub caches: Option<PathBuf>,
     pub sources: &'a Sources,
     /// Distinguishes this program from any other.
     pub program: &'a blake3::Hash,
@@ -83,7 +90,12 @@ impl Miniature<'_> {
             return Ok(Prepared::Failed(failure));
         }
         let prepared = configure(build, true)?;
-        if let Prepared::Ready = prepared {
+        let is_clean = build
+            .sandbox
+            .is_none_or(|inside| inside.complaints.is_empty());
+        if let Prepared::Ready = prepared
+            && is_clean
+        {
             let partial = place.folder.join("prepared.partial");
             remove_file(&partial)?;
             mirror(build.dir, &partial)?;
@@ -163,10 +175,19 @@ impl Layout for Miniature<'_> {
         } else {
             "1"
         };
+        let ccache = self.caches.as_deref().unwrap_or(self.work).join("ccache");
+        let kept = match (&self.caches, answers.file_name()) {
+            (Some(caches), Some(name)) => {
+                let kept = caches.join(ANSWERS).join(name);
+                create_dir(&kept)?;
+                Some((launcher::ANSWERS, kept.into()))
+            }
+            (_, _) => None,
+        };
         let own = [
             ("PATH", environment::path_with(&answers)?),
             ("CCACHE_CONFIGPATH", "/dev/null".into()),
-            ("CCACHE_DIR", self.work.join("ccache").into()),
+            ("CCACHE_DIR", ccache.into()),
             ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
             ("CCACHE_SLOPPINESS", "".into()),
             // The compiler's own list of headers is enough: what it leaves out, the headers of the
@@ -178,6 +199,7 @@ impl Layout for Miniature<'_> {
         let removed = environment::of_ccache()
             .into_iter()
             .map(|name| (name, None));
+        let own = own.into_iter().chain(kept);
         let own = own.map(|(name, value)| (name.into(), Some(value)));
         Ok(Some(Launcher {
             program: launcher::NAME,
@@ -278,13 +300,49 @@ impl Layout for Miniature<'_> {
     }
 }
 
+/// The caches of the sandboxed builds of one state of the sources: a build may write there what
+/// it likes, and no build of other sources reads it. They begin as copies of what builds outside
+/// of a sandbox left.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn untrusted_caches(work: &Path, source_key: &str) -> Result<PathBuf, Error> {
+    let name = blake3::hash(source_key.as_bytes()).to_hex();
+    let caches = work.join(UNTRUSTED).join(&name[..16]);
+    let ccache = caches.join("ccache");
+    create_dir(&caches)?;
+    if !is_there(&ccache) {
+        let partial = caches.join("ccache.partial");
+        remove_file(&partial)?;
+        create_dir(&partial)?;
+        let trusted = work.join("ccache");
+        if is_there(&trusted) {
+            mirror(&trusted, &partial)?;
+        }
+        std::fs::rename(&partial, &ccache).map_err(Error::io(&ccache, "write"))?;
+    }
+    Ok(caches)
+}
+
+/// What a sandboxed probe may read of a work directory besides its own folders: the copy of the
+/// sources, which the trees of links lead into, and the launcher.
+#[must_use]
+pub fn readable(work: &Path) -> [PathBuf; 2] {
+    [work.join("source"), work.join(ANSWERS)]
+}
+
 /// Removes what is not likely to be used again: the records of old states of the sources, the
 /// answers of old compilers.
 ///
 /// # Errors
 /// Where it cannot be removed.
 pub fn prune(work: &Path) -> Result<(), Error> {
-    for (folder, number) in [(RECORDS, KEPT_RECORDS), (ANSWERS, KEPT_ANSWERS)] {
+    let kept = [
+        (RECORDS, KEPT_RECORDS),
+        (ANSWERS, KEPT_ANSWERS),
+        (UNTRUSTED, KEPT_UNTRUSTED),
+    ];
+    for (folder, number) in kept {
         let folder = work.join(folder);
         if is_there(&folder) {
             keep_newest(&folder, number)?;

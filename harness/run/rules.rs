@@ -7,7 +7,7 @@ use crate::input::allow::KnownNames;
 use crate::judge::{check, diff};
 use crate::model::cell::SCENARIOS;
 use crate::model::error::Error;
-use crate::model::finding::{BUILD_FAILED, Rule};
+use crate::model::finding::{BUILD_FAILED, Rule, SANDBOX_PLANTED, SANDBOX_REFUSED};
 use crate::model::record::RuleText;
 use crate::run::scenario;
 
@@ -15,7 +15,7 @@ use crate::run::scenario;
 /// tree that is there.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     check::rules()
-        .chain([&BUILD_FAILED])
+        .chain([&BUILD_FAILED, &SANDBOX_REFUSED, &SANDBOX_PLANTED])
         .chain(scenario::rules::RULES.iter().copied())
         .chain(boot::console::RULES)
         .chain(diff::rules::rules())

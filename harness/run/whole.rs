@@ -9,6 +9,7 @@ use super::pipeline::FinishedTree;
 use super::place::Place;
 use super::scenario::EditTargets;
 use crate::build::dir_state::{create_dir, mirror, remove_file};
+use crate::build::environment;
 use crate::build::kbuild::{self, Build, BuildOutcome, Launcher, Target};
 use crate::build::process::Command;
 use crate::model::cell::Cell;
@@ -24,6 +25,8 @@ pub struct WholeKernel<'a> {
     /// As paths have it.
     pub revision: &'a str,
     pub ccache: bool,
+    /// The folder for what ccache keeps, where that is not the user's.
+    pub caches: Option<PathBuf>,
 }
 
 impl Layout for WholeKernel<'_> {
@@ -47,11 +50,16 @@ impl Layout for WholeKernel<'_> {
         kbuild::KERNEL
     }
 
-    /// ccache as the user has set it up.
+    /// ccache as the user has set it up; in a sandbox, with a folder of its own.
     fn launcher(&self, _: &Cell) -> Result<Option<Launcher>, Error> {
+        let own = self.caches.iter().flat_map(|caches| {
+            let users = environment::of_ccache().into_iter();
+            let own = ("CCACHE_DIR".into(), Some(caches.join("ccache").into()));
+            users.map(|name| (name, None)).chain([own])
+        });
         Ok(self.ccache.then(|| Launcher {
             program: "ccache",
-            environment: Vec::new(),
+            environment: own.collect(),
         }))
     }
 

@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("judge::baseline", &["model", "judge::snapshot"]),
     // Starting processes needs nothing of kernels.
-    ("build::process", &["model::error"]),
+    ("build::process", &["model::error", "model::sandbox"]),
     ("build::dir_state", &["model"]),
     ("source::git", &["model", "build"]),
     // Of what people write, a report needs the nearest name only.

@@ -22,6 +22,7 @@ mod records;
 mod report;
 mod rules;
 mod run;
+mod sandbox;
 mod scenario;
 mod series_mail;
 mod support;

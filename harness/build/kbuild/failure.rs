@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::build::launcher;
+use crate::build::process::sandbox;
 use crate::tree::collect::build_log;
 
 /// What a failed build's log says.
@@ -33,7 +34,7 @@ impl Failure {
 /// A line that shows that the machine failed, not the kernel.
 #[must_use]
 pub fn machine_failure(log: &[u8]) -> Option<String> {
-    const SIGNS: [&str; 9] = [
+    const SIGNS: [&str; 10] = [
         "No space left on device",
         "Disk quota exceeded",
         "Cannot allocate memory",
@@ -42,6 +43,7 @@ pub fn machine_failure(log: &[u8]) -> Option<String> {
         "unable to execute command: Killed",
         "Input/output error",
         launcher::CANNOT_RUN,
+        sandbox::CANNOT,
         // A makefile has another search path than klto gave.
         "klto-cc: No such file or directory",
     ];
@@ -169,6 +171,7 @@ mod tests {
     #[case::killed_below_a_shell("make[2]: *** [Makefile:2: vmlinux.o] Error 137")]
     #[case::no_tool("/bin/sh: 1: bc: not found")]
     #[case::launcher("klto-cc: cannot run ccache: No such file or directory (os error 2)")]
+    #[case::sandbox("klto-sandbox: cannot apply Landlock: not supported")]
     #[case::no_launcher("make[1]: klto-cc: No such file or directory")]
     fn the_machine_is_to_blame(#[case] line: &str) {
         let log = format!("  CC      init/main.o\n{line}\nmake: *** [Makefile:2: x] Error 2\n");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::meter::Meter;
+use super::sandbox::Around;
 
 /// A program with its arguments, environment, folder and standard input, which is empty
 /// unless it is set.
@@ -23,6 +24,8 @@ pub struct Command {
     pub(super) meter: Option<Meter>,
     /// What it reads from its standard input.
     pub(super) input: Option<Arc<[u8]>>,
+    /// The sandbox around it, if there is one.
+    pub(super) around: Option<Around>,
 }
 
 impl Command {
@@ -37,6 +40,7 @@ impl Command {
             grace: Duration::from_secs(5),
             meter: None,
             input: None,
+            around: None,
         }
     }
 

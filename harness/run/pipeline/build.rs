@@ -80,10 +80,11 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
         }
         Prepared::Misconfigured(findings) => {
             record.reproduce = layout.reproduce(&build, None);
+            let findings = work.complaints.take().into_iter().chain(findings);
             record.inspection = Some(without_tree(
                 work,
                 config_rules(work),
-                findings,
+                findings.collect(),
                 "the configuration is not the one that was asked for",
             ));
             return Ok(Built {
@@ -158,7 +159,9 @@ fn judge(
         (None, inspected) => {
             let inspected = inspected?;
             record.toolchain.clone_from(&inspected.build_id.toolchain);
-            record.inspection = Some(inspected.inspection.clone());
+            let mut inspection = inspected.inspection.clone();
+            inspection.findings.splice(0..0, work.complaints.take());
+            record.inspection = Some(inspection);
             Ok(Built {
                 inspected: Some(inspected),
                 is_finished: true,
@@ -173,7 +176,10 @@ fn judge(
                 }
                 None => without_tree(work, Vec::new(), Vec::new(), "make left no build tree"),
             };
-            inspection.findings.insert(0, failure);
+            let complaints = work.complaints.take().into_iter();
+            inspection
+                .findings
+                .splice(0..0, complaints.chain([failure]));
             record.inspection = Some(inspection);
             Ok(Built {
                 inspected,

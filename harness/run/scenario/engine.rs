@@ -307,7 +307,9 @@ impl<'a> ScenarioRun<'a> {
         };
         let log = self.next_log();
         let build = Build { log: &log, ..other };
-        if let BuildOutcome::Failed(failure) = build.make_with(&[], &[])? {
+        let made = build.make_with(&[], &[]);
+        self.report_complaints(&build);
+        if let BuildOutcome::Failed(failure) = made? {
             self.failed(&failure, &log);
             return Ok(());
         }
@@ -392,7 +394,9 @@ impl<'a> ScenarioRun<'a> {
             true => &image[..],
             false => &step.goals,
         };
-        let failure = match build.make_with(&variables, goals)? {
+        let made = build.make_with(&variables, goals);
+        self.report_complaints(&build);
+        let failure = match made? {
             BuildOutcome::Done => None,
             BuildOutcome::Failed(failure) => Some(failure),
         };
@@ -412,6 +416,8 @@ impl<'a> ScenarioRun<'a> {
             Some(config) => config,
             None => read(&self.context.built.join(".config"))?,
         };
+        // Not through a link.
+        remove_file(&file)?;
         std::fs::write(&file, config).map_err(Error::io(&file, "write"))?;
         if is_known {
             return Ok(None);
@@ -500,6 +506,21 @@ impl<'a> ScenarioRun<'a> {
             let why = format!("make exited 0, but {why}");
             self.report(&rules::DIFFERS, "vmlinux", &why);
         }
+    }
+
+    /// What the build tried that its sandbox did not allow.
+    fn report_complaints(&mut self, build: &Build) {
+        let Some(inside) = build.sandbox else {
+            return;
+        };
+        let step = &self.step;
+        let found = inside.complaints.take().into_iter();
+        self.outcome
+            .findings
+            .extend(found.map(|finding| FindingRecord {
+                step: Some(step.clone()),
+                ..finding
+            }));
     }
 
     fn skip(&mut self, step: &Step, reason: SkipReason) {

@@ -155,6 +155,7 @@ impl Stand {
             target: self.target,
             jobs: 2,
             launcher: None,
+            sandbox: None,
             fills_cache: true,
             log,
             deadline: None,

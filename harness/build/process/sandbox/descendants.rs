@@ -1,0 +1,145 @@
+//! All processes below one, whatever sessions and groups they have moved to: a process whose
+//! parent has ended becomes a child of the supervisor.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often stopped processes are looked for before all are killed, stopped or not: one that
+/// waits for a disk does not stop.
+const PATIENCE: usize = 200;
+
+/// How often killed processes are looked for.
+const ATTEMPTS: usize = 5000;
+
+/// A process, as `/proc/PID/stat` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Process {
+    number: i32,
+    parent: i32,
+    is_stopped: bool,
+}
+
+/// Whether there are more processes below this one.
+pub fn are_more_than(limit: usize) -> bool {
+    if folders().count() <= limit {
+        return false;
+    }
+    // Its number where `/proc` counts, which may be outside of its own namespace.
+    let own = std::fs::read_link("/proc/self").ok();
+    let own = own.and_then(|number| number.to_str()?.parse().ok());
+    own.is_some_and(|own| below(own, &all()).len() > limit)
+}
+
+/// Ends all processes below this one. They are stopped first, so that none starts another.
+pub fn end_all() {
+    let Ok(own) = i32::try_from(std::process::id()) else {
+        return;
+    };
+    for attempt in 0..ATTEMPTS {
+        let found = below(own, &all());
+        if found.is_empty() {
+            return;
+        }
+        let all_stopped = found.iter().all(|process| process.is_stopped);
+        let signal = match all_stopped || attempt > PATIENCE {
+            true => Signal::KILL,
+            false => Signal::STOP,
+        };
+        for process in found {
+            if let Some(number) = Pid::from_raw(process.number) {
+                let _ = kill_process(number, signal);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Every process that has not ended.
+fn all() -> Vec<Process> {
+    let read = |folder: PathBuf| {
+        let stat = std::fs::read(folder.join("stat")).ok()?;
+        read(&String::from_utf8_lossy(&stat))
+    };
+    folders().filter_map(read).collect()
+}
+
+/// The folders of all processes that `/proc` shows.
+fn folders() -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_process = |name: &OsString| {
+        let first = name.as_encoded_bytes().first();
+        first.is_some_and(u8::is_ascii_digit)
+    };
+    entries
+        .filter(move |entry| is_process(&entry.file_name()))
+        .map(|entry| entry.path())
+}
+
+/// Reads `/proc/PID/stat`: number, (name), state, parent. The name may hold anything.
+fn read(stat: &str) -> Option<Process> {
+    let number = stat.split(' ').next()?.parse().ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace();
+    let (state, parent) = (fields.next()?, fields.next()?.parse().ok()?);
+    (!matches!(state, "Z" | "X")).then_some(Process {
+        number,
+        parent,
+        is_stopped: matches!(state, "T" | "t"),
+    })
+}
+
+/// Those of `all` that descend from the process with that number.
+fn below(number: i32, all: &[Process]) -> Vec<Process> {
+    let mut children: BTreeMap<i32, Vec<&Process>> = BTreeMap::new();
+    for process in all {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let mut found = Vec::new();
+    let mut todo = vec![number];
+    while let Some(parent) = todo.pop() {
+        for process in children.remove(&parent).unwrap_or_default() {
+            todo.push(process.number);
+            found.push(*process);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descendants_are_found_whatever_their_names() {
+        let stats = [
+            "1 (init) S 0 1 1",
+            "10 (make) S 1 10 10",
+            "12 (a) Z 1) T 10 12 12",
+            "13 (sh) R 12 9 9",
+            "14 (ended) Z 10 10 10",
+            "20 (other) S 1 20 20",
+            "not a stat",
+        ];
+        let all: Vec<Process> = stats.iter().filter_map(|stat| read(stat)).collect();
+        let mut found: Vec<_> = below(10, &all)
+            .iter()
+            .map(|p| (p.number, p.is_stopped))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, [(12, true), (13, false)]);
+    }
+
+    #[test]
+    fn a_circle_of_parents_ends() {
+        let process = |number, parent| Process {
+            number,
+            parent,
+            is_stopped: false,
+        };
+        assert_eq!(below(1, &[process(2, 1), process(1, 2)]).len(), 2);
+    }
+}
