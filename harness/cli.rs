@@ -11,6 +11,7 @@ mod output;
 mod plan;
 mod probe;
 mod run;
+mod series;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
     let result = match &cli.command {
         Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args),
+        Command::Series(args) => series::run(args),
         Command::Run(args) => run::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Plan(args) => plan::run(args),

@@ -6,4 +6,5 @@ pub mod baseline;
 pub mod check;
 pub mod diff;
 pub mod inspect;
+pub mod series;
 pub mod snapshot;

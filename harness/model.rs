@@ -9,4 +9,5 @@ pub mod finding;
 pub mod kernel_version;
 pub mod record;
 pub mod sandbox;
+pub mod series;
 pub mod tolerances;

@@ -5,6 +5,7 @@
 pub mod diff;
 pub mod json;
 pub mod ktap;
+pub mod series;
 pub mod text;
 
 use std::borrow::Cow;
@@ -42,6 +43,33 @@ pub struct Options {
     pub allowed: bool,
 }
 
+/// A set of formats, each with the name that it has on the command line.
+pub trait Named: Copy + 'static {
+    /// Every format.
+    const ALL: &'static [Self];
+
+    /// The name on the command line.
+    fn name(self) -> &'static str;
+}
+
+/// The names of all formats of a set.
+#[must_use]
+pub fn names<F: Named>() -> Vec<&'static str> {
+    F::ALL.iter().map(|format| format.name()).collect()
+}
+
+/// The format with that name.
+///
+/// # Errors
+/// [`UnknownFormat`] if there is none.
+pub fn named<F: Named>(name: &str) -> Result<F, UnknownFormat> {
+    let format = F::ALL.iter().find(|format| format.name() == name);
+    format.copied().ok_or_else(|| UnknownFormat {
+        found: name.to_owned(),
+        known: known_formats(name, &names::<F>()),
+    })
+}
+
 /// The formats of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -54,20 +82,19 @@ pub enum Format {
     Ktap,
 }
 
-impl Format {
-    /// Every format.
-    pub const ALL: [Format; 3] = [Self::Text, Self::Json, Self::Ktap];
+impl Named for Format {
+    const ALL: &'static [Format] = &[Self::Text, Self::Json, Self::Ktap];
 
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Json => "json",
             Self::Ktap => "ktap",
         }
     }
+}
 
+impl Format {
     /// What writes the format. Only text is styled, with ANSI escape sequences; whoever
     /// prints removes them where they are not wanted.
     #[must_use]
@@ -88,26 +115,24 @@ impl fmt::Display for Format {
 
 /// A word that names no format.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("'{found}' is not a report format; {known}", known = known_formats(found))]
+#[error("'{found}' is not a report format; {known}")]
 pub struct UnknownFormat {
     found: String,
+    /// Which formats there are, and the one that was probably meant.
+    known: String,
 }
 
 impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        let named = Self::ALL.into_iter().find(|format| format.name() == name);
-        named.ok_or_else(|| UnknownFormat {
-            found: name.to_owned(),
-        })
+        named(name)
     }
 }
 
-/// Which formats there are, and the one that was probably meant.
-fn known_formats(word: &str) -> String {
-    let known = Format::ALL.map(Format::name).join(", ");
-    match nearest(word, Format::ALL.map(Format::name)) {
+fn known_formats(word: &str, names: &[&'static str]) -> String {
+    let known = names.join(", ");
+    match nearest(word, names.iter().copied()) {
         Some(near) => format!("did you mean '{near}'? known: {known}"),
         None => format!("known: {known}"),
     }
@@ -115,8 +140,8 @@ fn known_formats(word: &str) -> String {
 
 /// A report to be written: `FORMAT=FILE` on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportFile {
-    pub format: Format,
+pub struct ReportFile<F = Format> {
+    pub format: F,
     pub file: PathBuf,
 }
 
@@ -136,10 +161,14 @@ impl ReportFile {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReportFileError {
     /// There is no `=`, or nothing after it.
-    #[error("'{found}' names no file; expected FORMAT=FILE, such as json=report.json; formats {known}", known = known_formats(""))]
+    #[error(
+        "'{found}' names no file; expected FORMAT=FILE, such as json=report.json; formats {known}"
+    )]
     NoFile {
         /// The word found.
         found: String,
+        /// Which formats there are.
+        known: String,
     },
     /// What stands before the `=` is no format.
     #[error("'{found}' is not FORMAT=FILE: {source}")]
@@ -150,15 +179,18 @@ pub enum ReportFileError {
     },
 }
 
-impl FromStr for ReportFile {
+impl<F: Named> FromStr for ReportFile<F> {
     type Err = ReportFileError;
 
     fn from_str(word: &str) -> Result<Self, ReportFileError> {
         let found = || word.to_owned();
         let Some((format, file)) = word.split_once('=').filter(|(_, file)| !file.is_empty()) else {
-            return Err(ReportFileError::NoFile { found: found() });
+            return Err(ReportFileError::NoFile {
+                found: found(),
+                known: known_formats("", &names::<F>()),
+            });
         };
-        let format = format.parse().map_err(|source| ReportFileError::Format {
+        let format = named(format).map_err(|source| ReportFileError::Format {
             found: found(),
             source,
         })?;
@@ -240,7 +272,7 @@ mod tests {
     #[test]
     fn every_format_is_read_back_from_its_name() {
         for format in Format::ALL {
-            assert_eq!(format.to_string().parse(), Ok(format));
+            assert_eq!(format.to_string().parse(), Ok(*format));
         }
     }
 

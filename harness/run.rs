@@ -12,4 +12,5 @@ pub mod probe;
 pub mod rules;
 pub mod scenario;
 pub mod schedule;
+pub mod series;
 pub mod whole;

@@ -6,5 +6,6 @@ pub mod atomic;
 pub mod facts_file;
 pub mod lock;
 pub mod record_dir;
+pub mod series;
 pub mod snapshots;
 pub mod work_dir;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::model::error::Error;
 
@@ -85,17 +85,18 @@ pub fn of_ccache() -> Vec<OsString> {
     names.filter(is_setting).collect()
 }
 
-/// The search path of programs, with a folder before all others.
+/// The search path of programs, with folders before all others; the last goes first.
 ///
 /// # Errors
-/// Where the folder's path has a colon in it.
-pub fn path_with(folder: &Path) -> Result<OsString, Error> {
+/// Where a folder's path has a colon in it.
+pub fn path_with(folders: &[PathBuf]) -> Result<OsString, Error> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path);
-    std::env::join_paths(std::iter::once(folder.to_owned()).chain(folders)).map_err(|_| {
+    let others = std::env::split_paths(&path);
+    std::env::join_paths(folders.iter().rev().cloned().chain(others)).map_err(|_| {
+        let folder = folders.first().map(|folder| folder.display().to_string());
         Error::Usage(format!(
             "{}: a work directory cannot have a colon in its path, which separates the folders of PATH; use --work to name another",
-            folder.display()
+            folder.unwrap_or_default()
         ))
     })
 }
@@ -165,13 +166,13 @@ mod tests {
 
     #[test]
     fn a_folder_comes_first_in_the_search_path_unless_it_has_a_colon() {
-        let path = path_with(Path::new("/answers")).unwrap();
+        let path = path_with(&["/answers".into()]).unwrap();
         let folders: Vec<_> = std::env::split_paths(&path).collect();
-        assert_eq!(folders[0], Path::new("/answers"));
+        assert_eq!(folders[0], PathBuf::from("/answers"));
         let rest: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
         assert_eq!(folders[1..], rest);
 
-        let error = path_with(Path::new("/a:b")).unwrap_err().to_string();
+        let error = path_with(&["/a:b".into()]).unwrap_err().to_string();
         assert!(
             error.starts_with("/a:b: a work directory cannot have a colon"),
             "{error}"

@@ -1,6 +1,8 @@
 //! What starts the compilers of a probe, as ccache would: this program, under the name [`NAME`].
 //! It answers feature tests, and starts ccache for everything else. Under the name of the
 //! toolchain's `nm`, it answers what it has been asked before, and starts `nm` for everything else.
+//! Under the name of its `ar`, it does what the oldest archiver would do that kernels without LTO
+//! are built with.
 //!
 //! All code of the kernel includes the whole configuration, which is one header, so that ccache
 //! takes objects of two modes of LTO for different ones. But the header differs only in the lines
@@ -31,6 +33,9 @@ pub const MODES_SHARE: &str = "KLTO_MODES_SHARE";
 /// build in a sandbox cannot write there.
 pub const ANSWERS: &str = "KLTO_ANSWERS";
 
+/// The folder, within that of the answers, in which this program is the archiver.
+const OLD_ARCHIVER: &str = "old-archiver";
+
 /// How the launcher's own error message begins.
 pub const CANNOT_RUN: &str = "klto-cc: cannot run";
 
@@ -48,6 +53,17 @@ pub fn install(folder: &Path, nm: Option<&str>) -> Result<(), Error> {
         install_as(&folder.join(name))?;
     }
     Ok(())
+}
+
+/// The same for an archiver that is as old as the oldest one for which the kernel must build
+/// without LTO: binutils 2.35 and older do not know `--thin`. Returns the folder that it is in.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn install_old_archiver(folder: &Path, ar: &str) -> Result<PathBuf, Error> {
+    let folder = folder.join(OLD_ARCHIVER);
+    install_as(&folder.join(ar))?;
+    Ok(folder)
 }
 
 fn install_as(program: &Path) -> Result<(), Error> {
@@ -82,11 +98,16 @@ pub fn launch() -> Option<u8> {
     let args = std::env::args_os().skip(1);
     let own = std::env::var_os(ANSWERS).map(PathBuf::from);
     let answers = own.as_deref().unwrap_or(folder);
-    let done = if name == NAME {
+    let command = || -> Vec<OsString> {
+        let args = std::env::args_os().skip(1);
+        [name.to_owned()].into_iter().chain(args).collect()
+    };
+    let done = if folder.ends_with(OLD_ARCHIVER) && program.ends_with(name) {
+        archive(&command())
+    } else if name == NAME {
         compile(&args.collect::<Vec<_>>(), answers)
     } else if program.ends_with(name) && is_there(&folder.join(NAME)) {
-        let command: Vec<_> = [name.to_owned()].into_iter().chain(args).collect();
-        list_symbols(&command, answers)
+        list_symbols(&command(), answers)
     } else {
         return None;
     };
@@ -133,6 +154,19 @@ fn list_symbols(command: &[OsString], folder: &Path) -> Result<u8, NotRun> {
         Some(answer) => answer.map_err(failed),
         None => Err(failed(replace_by(command, &environment))),
     }
+}
+
+/// Acts as an old archiver with that command line.
+fn archive(command: &[OsString]) -> Result<u8, NotRun> {
+    if command.iter().any(|word| word == "--thin") {
+        let name = command[0].to_string_lossy();
+        let said = "unrecognized option '--thin' (archivers before binutils 2.36 do not know it)";
+        let _ = writeln!(io::stderr(), "{name}: {said}");
+        return Ok(1);
+    }
+    let failed = |e| (command[0].clone(), e);
+    let path = path_without_this(&command[0]).map_err(failed)?;
+    Err(failed(replace_by(command, &[("PATH", path)])))
 }
 
 /// The search path without the folders in which `name` is this program, which would start itself.

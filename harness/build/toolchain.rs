@@ -63,6 +63,12 @@ pub fn nm(variables: &BTreeMap<String, String>) -> String {
     program(variables, "NM", "llvm-nm", "nm")
 }
 
+/// The `ar` that the top Makefile uses with these variables.
+#[must_use]
+pub fn ar(variables: &BTreeMap<String, String>) -> String {
+    program(variables, "AR", "llvm-ar", "ar")
+}
+
 /// The program that a variable of make names: as given, else LLVM's tool or GNU's.
 fn program(
     variables: &BTreeMap<String, String>,

@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use super::options::{Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, format};
 use crate::model::cell::LtoMode;
 use crate::model::facts::Goal;
-use crate::report::Format;
+use crate::model::sandbox::SandboxMode;
+use crate::report::series::Format as SeriesFormat;
+use crate::report::{Format, Named as _, ReportFile};
 use crate::run::probe::miniature;
 
 const EXIT_CODES: &str = "\
@@ -38,6 +40,8 @@ pub enum Command {
     Check(Check),
     /// Run the kernel's makefiles on a miniature kernel and check the result (seconds).
     Probe(Probe),
+    /// Judge a patch series: what each patch makes worse, before it is sent or applied.
+    Series(Series),
     /// Build every cell of a matrix, check it and run its scenarios.
     Run(Run),
     /// Compare two finished build trees: two modes, two kernels, two toolchains.
@@ -81,7 +85,7 @@ pub struct Check {
     #[arg(long, value_name = "MODE")]
     pub lto: Option<LtoMode>,
     /// Report format.
-    #[arg(long, default_value = Format::Text.name(), value_parser = format())]
+    #[arg(long, default_value = Format::Text.name(), value_parser = format::<Format>())]
     pub format: Format,
     #[command(flatten)]
     pub details: Details,
@@ -92,12 +96,34 @@ pub struct Check {
 pub struct Probe {
     #[command(flatten)]
     pub source: SourceOptions,
-    /// Architectures, comma-separated [default: all that klto supports].
-    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
-    pub arch: Vec<String>,
+    #[command(flatten)]
+    pub cells: ProbeCells,
     /// LTO modes, comma-separated.
     #[arg(long, value_name = "MODE", value_delimiter = ',', default_values = ["thin", "thin-dist"])]
     pub lto: Vec<LtoMode>,
+    /// Extra objects for the miniature, comma-separated: 'long' (many objects with long
+    /// paths, beyond the length limit of a command line), or one that triggers a known bug
+    /// of released kernels.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = additions())]
+    pub add: Vec<String>,
+    #[command(flatten)]
+    pub known: Known,
+    #[command(flatten)]
+    pub place: ProbePlace,
+    #[command(flatten)]
+    pub sandbox: SandboxOptions,
+    #[command(flatten)]
+    pub jobs_options: JobOptions,
+    #[command(flatten)]
+    pub reporting: ReportOptions,
+}
+
+/// What to probe.
+#[derive(Debug, Args)]
+pub struct ProbeCells {
+    /// Architectures, comma-separated [default: all that klto supports].
+    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
+    pub arch: Vec<String>,
     /// The toolchain, as the value of make's 'LLVM=': a suffix such as '-22', or a folder
     /// that ends in '/'.
     #[arg(
@@ -111,13 +137,14 @@ pub struct Probe {
     /// shrink, switch, damage, clean, shuffle, location, or all. The build always comes first.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["build"])]
     pub scenario: Vec<String>,
-    /// Extra objects for the miniature, comma-separated: 'long' (many objects with long
-    /// paths, beyond the length limit of a command line), or one that triggers a known bug
-    /// of released kernels.
-    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = additions())]
-    pub add: Vec<String>,
-    #[command(flatten)]
-    pub known: Known,
+    /// Time limit for one cell with all its scenarios.
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
+    pub timeout: std::time::Duration,
+}
+
+/// Where and how to probe.
+#[derive(Debug, Args)]
+pub struct ProbePlace {
     /// Where to keep copies and build trees between probes [default: klto/probe in the
     /// user's cache].
     #[arg(long, value_name = "DIR", env = "KLTO_PROBE_WORK")]
@@ -125,15 +152,6 @@ pub struct Probe {
     /// The number of jobs of all makes together [default: two per processor].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Time limit for one cell with all its scenarios.
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
-    pub timeout: std::time::Duration,
-    #[command(flatten)]
-    pub sandbox: SandboxOptions,
-    #[command(flatten)]
-    pub jobs_options: JobOptions,
-    #[command(flatten)]
-    pub reporting: ReportOptions,
 }
 
 fn additions() -> PossibleValuesParser {
@@ -142,6 +160,63 @@ fn additions() -> PossibleValuesParser {
             .into_iter()
             .chain(miniature::KNOWN_BAD_OBJECTS),
     )
+}
+
+/// `klto series`
+#[derive(Debug, Args)]
+pub struct Series {
+    /// The patches, as 'git format-patch' writes them.
+    #[arg(value_name = "PATCH")]
+    pub patches: Vec<PathBuf>,
+    /// An mbox with the series: a whole thread, with replies and other versions; '-' reads
+    /// standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["patches", "range"])]
+    pub mbox: Option<PathBuf>,
+    /// Commits of the repository in --kernel, as 'A..B'.
+    #[arg(long, value_name = "A..B", conflicts_with = "patches")]
+    pub range: Option<String>,
+    /// The git repository of the kernel; it is only read.
+    #[arg(long, value_name = "DIR", env = "KLTO_KERNEL")]
+    pub kernel: Option<PathBuf>,
+    /// The commit to apply the series to [default: what the mail says, or the patches show].
+    #[arg(long, value_name = "REF", conflicts_with = "range")]
+    pub base: Option<String>,
+    /// The version of the series to take [default: the newest that is complete].
+    #[arg(long, value_name = "N")]
+    pub revision: Option<u32>,
+    #[command(flatten)]
+    pub cells: ProbeCells,
+    /// LTO modes, comma-separated.
+    #[arg(long, value_name = "MODE", value_delimiter = ',', default_values = ["none", "thin", "thin-dist"])]
+    pub lto: Vec<LtoMode>,
+    /// Acknowledge a finding by its number: in this version of the series and the next, it is
+    /// reported and not counted. Repeatable.
+    #[arg(long, value_name = "ID")]
+    pub ack: Vec<String>,
+    /// Known findings (YAML), in addition to the defects of released kernels. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Vec<PathBuf>,
+    #[command(flatten)]
+    pub place: ProbePlace,
+    /// Build the patches in a sandbox: make reads the sources and the toolchain, writes its own
+    /// folders, and has no network; everything it starts ends with it. 'require' exits 125
+    /// where this machine cannot enforce all of that, 'auto' enforces what it can; the report
+    /// says what. The base is built outside.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = SandboxMode::Auto)]
+    pub sandbox: SandboxMode,
+    #[command(flatten)]
+    pub jobs_options: JobOptions,
+    /// The format of the verdict: text, json, mail (a reply to the series), or an answer about
+    /// one patch on standard input from a verdict that is kept: b4 ('b4 review'), terse
+    /// ('b4 prep --check').
+    #[arg(long, default_value = SeriesFormat::Text.name(), value_parser = format::<SeriesFormat>())]
+    pub format: SeriesFormat,
+    /// Also write the verdict to a file: 'mail=FILE'. Repeatable.
+    #[arg(long, value_name = "FORMAT=FILE")]
+    pub report: Vec<ReportFile<SeriesFormat>>,
+    /// Show every object of a group of findings.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Injected mutations and known findings.
@@ -212,7 +287,7 @@ pub struct Diff {
     #[arg(long, value_name = "FILE")]
     pub tolerances: Option<PathBuf>,
     /// Report format.
-    #[arg(long, default_value = Format::Text.name(), value_parser = format())]
+    #[arg(long, default_value = Format::Text.name(), value_parser = format::<Format>())]
     pub format: Format,
     /// Show every difference of each group, and every function whose size differs.
     #[arg(long)]

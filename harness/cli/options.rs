@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::model::sandbox::SandboxMode;
-use crate::report::{Format, Options, ReportFile};
+use crate::report::{Format, Named, Options, ReportFile, named, names};
 
 /// Which sources.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub struct SandboxOptions {
 #[derive(Debug, Args)]
 pub struct ReportOptions {
     /// The format of the report on standard output.
-    #[arg(long, default_value = Format::Text.name(), value_parser = format())]
+    #[arg(long, default_value = Format::Text.name(), value_parser = format::<Format>())]
     pub format: Format,
     /// Also write the report to a file: 'json=FILE'. Repeatable.
     #[arg(long, value_name = "FORMAT=FILE")]
@@ -79,6 +79,6 @@ impl From<Details> for Options {
 }
 
 /// Reads a format by its name, and lists the names in `--help`.
-pub fn format() -> impl TypedValueParser<Value = Format> {
-    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
+pub fn format<F: Named + Send + Sync>() -> impl TypedValueParser<Value = F> {
+    PossibleValuesParser::new(names::<F>()).try_map(|name| named::<F>(&name))
 }

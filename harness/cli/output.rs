@@ -33,7 +33,7 @@ pub fn report(run: &RunRecord, options: &ReportOptions) -> Result<(), Error> {
 }
 
 /// Files are replaced as a whole; a pipe or a device is written to.
-fn write_report(path: &Path, text: &str) -> Result<(), Error> {
+pub fn write_report(path: &Path, text: &str) -> Result<(), Error> {
     let is_file = std::fs::metadata(path).map_or(true, |meta| meta.is_file());
     match is_file {
         true => write_atomically(path, text.as_bytes()),

@@ -89,9 +89,12 @@ pub fn counted(number: usize, phrase: &str) -> String {
         return format!("{number} {phrase}");
     }
     let (noun, rest) = phrase.split_once(' ').unwrap_or((phrase, ""));
-    let noun = match noun.strip_suffix("ies") {
-        Some(stem) => format!("{stem}y"),
-        None => noun.strip_suffix('s').unwrap_or(noun).to_owned(),
+    let noun = if let Some(stem) = noun.strip_suffix("ies") {
+        format!("{stem}y")
+    } else if noun.ends_with("ches") {
+        noun.strip_suffix("es").unwrap_or(noun).to_owned()
+    } else {
+        noun.strip_suffix('s').unwrap_or(noun).to_owned()
     };
     let (verb, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let verb = match verb {
@@ -125,6 +128,7 @@ mod tests {
     #[case(1, "entries name another source", "1 entry names another source")]
     #[case(1, "builds failed", "1 build failed")]
     #[case(1, "cells", "1 cell")]
+    #[case(1, "patches", "1 patch")]
     fn a_number_and_its_words_agree(
         #[case] number: usize,
         #[case] phrase: &str,

@@ -215,6 +215,8 @@ impl AtWork<'_> {
             && self.can_go_on(&kept)
         {
             *record = *kept;
+            // The same files can be another commit by now.
+            self.context.revision.clone_into(&mut record.revision);
             self.earlier = record.cost;
             record.reused = true;
             // What stopped an earlier run is over.

@@ -3,6 +3,7 @@
 //! whose path stays the same from probe to probe, since kbuild writes paths into what it
 //! makes; records are kept apart from it, by what the sources held.
 
+pub mod drive;
 pub mod miniature;
 
 use std::collections::BTreeSet;
@@ -49,7 +50,9 @@ pub struct Miniature<'a> {
     pub copy: &'a SourceCopy,
     /// Of what `make prepare` may read.
     pub prepared_key: CommonKey,
-    /// The revision, and what distinguishes its sources from others: the folder of records.
+    /// The same for builds outside of a sandbox, whose prepared trees one inside may begin with.
+    pub trusted_key: Option<CommonKey>,
+    /// The version, and what distinguishes these sources from others: the folder of records.
     pub records: String,
     /// Whether objects come from ccache: most of a probe is compilers that start.
     pub ccache: bool,
@@ -75,13 +78,14 @@ impl Miniature<'_> {
     ) -> Result<Prepared, Error> {
         let cell = build.cell;
         let source = self.copy.fingerprint(reads).to_hex().to_string();
-        let key = self.prepared_key.of(cell, &[&source]);
         let folder = place.folder.join("prepared");
-        let kept = folder.join(key);
-        if is_there(&kept) {
-            mirror(&kept, build.dir)?;
+        let kept = |key: &CommonKey| folder.join(key.of(cell, &[&source]));
+        let keys = self.trusted_key.iter().chain([&self.prepared_key]);
+        if let Some(prepared) = keys.map(kept).find(|kept| is_there(kept)) {
+            mirror(&prepared, build.dir)?;
             return Ok(Prepared::Ready);
         }
+        let kept = kept(&self.prepared_key);
         miniature::write_tree(self.copy, cell, build.source, reads)?;
         remove_file(build.dir)?;
         create_dir(build.dir)?;
@@ -166,10 +170,18 @@ impl Layout for Miniature<'_> {
         let answers =
             [self.program.to_hex(), compiler, environment].map(|hash| hash[..12].to_owned());
         let answers = self.work.join(ANSWERS).join(answers.join("-"));
-        let nm = toolchain::nm(&toolchain::variables(cell));
+        let variables = toolchain::variables(cell);
+        let (nm, ar) = (toolchain::nm(&variables), toolchain::ar(&variables));
         // One with a path or with options is not what make looks for in the search path.
-        let nm = Some(nm.as_str()).filter(|nm| !nm.contains(['/', ' ']));
-        launcher::install(&answers, nm)?;
+        let is_name = |program: &&str| !program.contains(['/', ' ']);
+        launcher::install(&answers, Some(nm.as_str()).filter(is_name))?;
+        let mut folders = vec![answers.clone()];
+        // With LTO, the archiver is LLVM's, and as new as the compiler.
+        if let Some(ar) = Some(ar.as_str()).filter(is_name)
+            && cell.lto == LtoMode::None
+        {
+            folders.push(launcher::install_old_archiver(&answers, ar)?);
+        }
         let modes_share = if self.copy.names_mode().is_some() {
             "0"
         } else {
@@ -185,7 +197,7 @@ impl Layout for Miniature<'_> {
             (_, _) => None,
         };
         let own = [
-            ("PATH", environment::path_with(&answers)?),
+            ("PATH", environment::path_with(&folders)?),
             ("CCACHE_CONFIGPATH", "/dev/null".into()),
             ("CCACHE_DIR", ccache.into()),
             ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
@@ -326,17 +338,13 @@ pub fn untrusted_caches(work: &Path, source_key: &str) -> Result<PathBuf, Error>
 
 /// What a sandboxed probe may read of a work directory besides its own folders: the copy of the
 /// sources, which the trees of links lead into, and the launcher.
-#[must_use]
-pub fn readable(work: &Path) -> [PathBuf; 2] {
+fn readable(work: &Path) -> [PathBuf; 2] {
     [work.join("source"), work.join(ANSWERS)]
 }
 
 /// Removes what is not likely to be used again: the records of old states of the sources, the
 /// answers of old compilers.
-///
-/// # Errors
-/// Where it cannot be removed.
-pub fn prune(work: &Path) -> Result<(), Error> {
+fn prune(work: &Path) -> Result<(), Error> {
     let kept = [
         (RECORDS, KEPT_RECORDS),
         (ANSWERS, KEPT_ANSWERS),

@@ -89,9 +89,15 @@ pub const CONVERTED: [&str; 5] = [
 pub struct Git {
     dir: PathBuf,
     cancel: Cancel,
-    /// Whether `dir` is in no repository.
-    is_outside: bool,
+    is_isolated: bool,
 }
+
+/// Variables of a call that takes no configuration of the user's or the machine's.
+const ISOLATED: &[(&str, &str)] = &[
+    ("GIT_ATTR_NOSYSTEM", "1"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+];
 
 /// How a call of git ended, unless it was interrupted.
 #[derive(Debug)]
@@ -169,25 +175,18 @@ impl Git {
         Git {
             dir: dir.to_owned(),
             cancel: cancel.clone(),
-            is_outside: false,
+            is_isolated: false,
         }
     }
 
-    /// git in a folder that is in no repository, for commands that need none. It reads no
-    /// configuration, and no repository in a folder above `dir`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if there is no such folder.
-    pub fn outside(dir: &Path, cancel: &Cancel) -> Result<Git, Error> {
-        // git compares the ceiling with real paths.
-        let dir = dir
-            .canonicalize()
-            .map_err(Error::io(dir, "find the folder"))?;
-        Ok(Git {
-            dir,
-            cancel: cancel.clone(),
-            is_outside: true,
-        })
+    /// The same without any configuration of the user's or the machine's, and without any
+    /// repository in a folder above: for one of klto's own, or for a folder without one.
+    #[must_use]
+    pub fn isolated(self) -> Git {
+        Git {
+            is_isolated: true,
+            ..self
+        }
     }
 
     /// The folder that git is called in.
@@ -202,7 +201,7 @@ impl Git {
         &self.cancel
     }
 
-    /// A call of git in this repository, or in the folder outside of any.
+    /// A call of git in this repository.
     pub fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("git").arg("--no-pager");
         for setting in CONFIG {
@@ -215,12 +214,18 @@ impl Git {
         for name in FOREIGN {
             command = command.env_remove(*name);
         }
-        match self.dir.parent() {
-            Some(above) if self.is_outside => {
-                without_users_config(command).env("GIT_CEILING_DIRECTORIES", above)
+        if self.is_isolated {
+            for (name, value) in ISOLATED {
+                command = command.env(*name, *value);
             }
-            _ => command,
+            for name in ["GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"] {
+                command = command.env_remove(name);
+            }
+            if let Some(above) = self.dir.parent() {
+                command = command.env("GIT_CEILING_DIRECTORIES", above);
+            }
         }
+        command
     }
 
     /// Runs git; a failure is an answer, too.
@@ -275,15 +280,6 @@ impl Git {
     }
 }
 
-/// The same call of git, which reads no file of the user's or the system's configuration.
-fn without_users_config(command: Command) -> Command {
-    command
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env_remove("GIT_CONFIG_COUNT")
-        .env_remove("GIT_CONFIG_PARAMETERS")
-}
-
 /// Runs a command until it exits.
 fn capture(command: &Command, cancel: &Cancel) -> Result<CapturedBytes, Error> {
     let done = process::capture_bytes(command, None, cancel)?;
@@ -313,13 +309,13 @@ pub fn not_ignored(dir: &Path, files: &[&Path], cancel: &Cancel) -> Result<Vec<P
         std::fs::write(&file, "").map_err(Error::io(&file, "write"))?;
     }
     remove_file(&dir.join(".git"))?;
-    let git = Git::at(dir, cancel);
+    let git = Git::at(dir, cancel).isolated();
     let own = |args: &[&str]| {
         // The user's own excludes would hide what the kernel's do not cover.
         let command = git
             .command(["-c", "core.excludesFile=/dev/null"])
             .args(args.iter().copied());
-        git.succeed(&without_users_config(command))
+        git.succeed(&command)
     };
     // A template of the user's could exclude files, too.
     own(&["init", "--quiet", "--template="])?;

@@ -1,6 +1,10 @@
-//! A patch series as it comes by mail: from the messages of a thread, or from patch files, to
-//! the patches of one version, in order.
+//! A patch series: how it comes by mail, what its patches are, which commit it belongs on, and
+//! the commits that it becomes there.
 
+pub mod apply;
+pub mod base;
+pub mod commits;
+pub mod form;
 pub mod mail;
 pub mod mbox;
 pub mod thread;

@@ -50,13 +50,21 @@ impl Sources {
     /// # Errors
     /// [`Error::Usage`] if there is no such repository or commit, or it is not a kernel.
     pub fn commit(dir: &Path, rev: &str, cancel: &Cancel) -> Result<Sources, Error> {
-        let commit = Commit::find(&Git::open(dir, cancel)?, rev)?;
+        Sources::of_commit(Commit::find(&Git::open(dir, cancel)?, rev)?)
+    }
+
+    /// The files of a commit.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it is not a kernel.
+    pub fn of_commit(commit: Commit) -> Result<Sources, Error> {
         let read = commit.read_some(&[&TOP_FILES[..], &[LTO_FILE]].concat())?;
         let not = |found: &str| {
             Error::Usage(format!(
-                "{}: the commit {} ('{rev}') is not a kernel: {found}\n  give a commit that has the kernel's top Makefile and Kbuild",
-                dir.display(),
+                "{}: the commit {} ('{}') is not a kernel: {found}\n  give a commit that has the kernel's top Makefile and Kbuild",
+                commit.git().dir().display(),
                 commit.short(),
+                commit.rev(),
             ))
         };
         let text = |file: &str| {
@@ -91,16 +99,22 @@ impl Sources {
     /// a commit. Every character can stand in a path that kbuild handles.
     #[must_use]
     pub fn revision(&self) -> String {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
-        let version = self.version.replace(|c| !allowed(c), "-");
-        // Otherwise it would be a hidden folder, or the parent.
-        let version = match version.strip_prefix('.') {
-            Some(rest) => format!("-{rest}"),
-            None => version,
-        };
+        let version = self.version_in_paths();
         match &self.origin {
             Origin::Directory(_) => version,
             Origin::Commit(commit) => format!("{version}-g{}", commit.short()),
+        }
+    }
+
+    /// The version, of characters that can stand in a path that kbuild handles.
+    #[must_use]
+    pub fn version_in_paths(&self) -> String {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
+        let version = self.version.replace(|c| !allowed(c), "-");
+        // Otherwise it would be a hidden folder, or the parent.
+        match version.strip_prefix('.') {
+            Some(rest) => format!("-{rest}"),
+            None => version,
         }
     }
 

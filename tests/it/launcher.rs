@@ -148,6 +148,35 @@ fn a_compiler_that_is_not_there_is_an_error_and_so_is_ccache() {
 /// The `nm` that klto stands for is further on in the search path, in which klto's own folder may
 /// be twice.
 #[test]
+fn the_old_archiver_knows_no_thin_and_is_otherwise_the_real_one() {
+    let stand = Stand::new();
+    fs::create_dir(stand.path("old-archiver")).unwrap();
+    fs::create_dir(stand.path("bin")).unwrap();
+    stand.klto("old-archiver/test-ar");
+    stand.program("bin/test-ar", "echo \"real $@\"; exit 3");
+    let ask = |args: &str| {
+        let path = format!(
+            "{0}/old-archiver:{0}:{0}/bin:/usr/bin:/bin",
+            stand.0.path().display()
+        );
+        let answer = Command::new("/bin/sh")
+            .args(["-c", &format!("exec test-ar {args}")])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        let said = [answer.stdout, answer.stderr].concat();
+        (answer.status.code(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(ask("cDPrST a.o"), (Some(3), "real cDPrST a.o\n".to_owned()));
+    let (code, said) = ask("cDPrS --thin a.o");
+    assert_eq!(code, Some(1));
+    assert!(
+        said.starts_with("test-ar: unrecognized option '--thin'"),
+        "{said}"
+    );
+}
+
+#[test]
 fn nm_lists_the_symbols_of_an_object_once() {
     let stand = Stand::new();
     stand.klto("test-nm");

@@ -24,5 +24,6 @@ mod rules;
 mod run;
 mod sandbox;
 mod scenario;
+mod series;
 mod series_mail;
 mod support;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use klto::model::cell::LtoMode;
 use klto::model::record::{CellRecord, Cost, Inspection, RunRecord, SkipReason};
 use klto::report::json::TreeRecord;
-use klto::report::{Format, Options, ReportFile};
+use klto::report::{Format, Named as _, Options, ReportFile};
 use rstest::rstest;
 
 use crate::support::ktap;
@@ -219,7 +219,7 @@ fn a_rule_without_its_text_is_told_by_its_key() {
         LtoMode::Thin,
         vec![finding("retired.rule", "lib/crc.o", "expected 1, found 2")],
     );
-    for format in Format::ALL {
+    for &format in Format::ALL {
         let text = format
             .reporter(USUAL)
             .inspection("tree", &tree, &BTreeMap::new());

@@ -6,7 +6,7 @@
 //! `KLTO_SKIP_B4=1` leaves the comparison out, and says so.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use flate2::Compression;
@@ -16,6 +16,7 @@ use klto::source::series::thread;
 use rstest::rstest;
 use tempfile::TempDir;
 
+use crate::support::b4::b4;
 use crate::support::program::finish;
 
 /// A repository whose commits are sent.
@@ -201,21 +202,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(bytes, Compression::default());
     encoder.read_to_end(&mut packed).unwrap();
     packed
-}
-
-/// Where b4 is; `None` where the caller wants no comparison.
-fn b4() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("KLTO_B4") {
-        return Some(PathBuf::from(named));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join("b4"));
-    let found = found.into_iter().find(|file| file.is_file());
-    if found.is_none() && std::env::var_os("KLTO_SKIP_B4").is_some() {
-        eprintln!("left out: KLTO_SKIP_B4 is set, and there is no b4");
-        return None;
-    }
-    Some(found.expect("KLTO_B4 must name b4: run ci/test, or KLTO_B4=$(ci/b4) cargo test"))
 }
 
 /// The ids of the patches that b4 takes, and whether it says that there are all.

@@ -1,5 +1,6 @@
 //! What the tests share: the program as a user runs it, a fake kernel, synthetic build trees.
 
+pub mod b4;
 pub mod fake_kernel;
 pub mod kept;
 pub mod ktap;

@@ -82,7 +82,7 @@ fn outside_a_repository_none_is_found_and_no_configuration_is_read() {
     let linked = outer.path().join("linked");
     std::os::unix::fs::symlink(&inner, &linked).unwrap();
     for dir in [inner, linked] {
-        let git = Git::outside(&dir, &Cancel::new()).unwrap();
+        let git = Git::at(&dir.canonicalize().unwrap(), &Cancel::new()).isolated();
         let found = git.ask(["rev-parse", "--git-dir"]).unwrap();
         assert!(!found.is_success, "{}", found.text());
         let read = git.ask(["config", "--list", "--show-scope"]).unwrap();

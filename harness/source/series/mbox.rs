@@ -52,7 +52,10 @@ impl Desk {
     pub fn new(cancel: &Cancel) -> Result<Desk, Error> {
         let place = std::env::temp_dir();
         let dir = tempfile::tempdir().map_err(Error::io(place, "make a temporary folder in"))?;
-        let git = Git::outside(dir.path(), cancel)?;
+        // git compares the folder above with real paths.
+        let place = dir.path().canonicalize();
+        let place = place.map_err(Error::io(dir.path(), "find the folder"))?;
+        let git = Git::at(&place, cancel).isolated();
         Ok(Desk {
             dir,
             git,

@@ -1,0 +1,250 @@
+//! A reply to the series, in plain text: headers that put it into the thread, and lines of at
+//! most 72 columns. klto sends nothing: `git send-email` does.
+
+use std::fmt::Write as _;
+
+use super::{
+    Group, Verdict, built_in, commands, groups, said, short, state_name, summary, verdict,
+};
+use crate::model::series::{SeriesRecord, Thread};
+use crate::report::printable;
+
+/// The width of a line.
+const WIDTH: usize = 72;
+/// Findings of a group that are shown.
+const SHOWN: usize = 3;
+
+/// The reply.
+pub(super) fn mail(series: &SeriesRecord) -> String {
+    let mut out = String::new();
+    if let Some(thread) = &series.thread {
+        write_headers(&mut out, thread);
+    }
+    let (kernel, why) = (&series.base.kernel, &series.base.why);
+    let intro = format!(
+        "This is the result of klto on version {} of this series, {}, applied to {} (Linux {kernel}), {why}.",
+        series.version,
+        crate::model::finding::counted(series.patches.len(), "patches"),
+        short(&series.base.commit),
+    );
+    wrap(&mut out, "", &intro);
+    let cells: Vec<&str> = series.cells.iter().map(String::as_str).collect();
+    out.push('\n');
+    wrap(&mut out, "  ", &format!("built: {}", said(&cells)));
+    wrap(&mut out, "  ", &format!("with: {}", series.toolchain));
+    wrap(
+        &mut out,
+        "  ",
+        &format!("the patches were built {}", built_in(series)),
+    );
+    for note in &series.notes {
+        wrap(&mut out, "  ", &format!("note: {note}"));
+    }
+    out.push('\n');
+    wrap(&mut out, "", &sentence(&summary(series)));
+    let mut said_before = Vec::new();
+    for group in groups(series.worse()) {
+        write_group(&mut out, series, &group);
+        write_commands(&mut out, series, &group, &mut said_before);
+    }
+    write_rest(&mut out, series);
+    write_trailers(&mut out, series);
+    out
+}
+
+fn write_headers(out: &mut String, thread: &Thread) {
+    let header = |name: &str, values: &[String]| {
+        let values = values.iter().map(|value| printable(value).into_owned());
+        format!("{name}: {}\n", values.collect::<Vec<_>>().join(",\n\t"))
+    };
+    let subject = printable(&thread.subject);
+    let re = if subject.to_lowercase().starts_with("re:") {
+        ""
+    } else {
+        "Re: "
+    };
+    let _ = writeln!(out, "Subject: {re}{subject}");
+    out.push_str(&header("To", std::slice::from_ref(&thread.from)));
+    let cc: Vec<String> = [&thread.to[..], &thread.cc[..]].concat();
+    if !cc.is_empty() {
+        out.push_str(&header("Cc", &cc));
+    }
+    let id = format!("<{}>", printable(&thread.message_id));
+    let _ = writeln!(out, "In-Reply-To: {id}");
+    let earlier = thread.references.iter();
+    let earlier = earlier.map(|id| format!("<{}>", printable(id)));
+    let chain: Vec<String> = earlier.chain([id]).collect();
+    let _ = writeln!(out, "References: {}", chain.join("\n\t"));
+    out.push_str("MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n");
+    out.push_str("Content-Transfer-Encoding: 8bit\n\n");
+}
+
+fn write_group(out: &mut String, series: &SeriesRecord, group: &Group<'_>) {
+    out.push('\n');
+    let (key, what, change) = (group.key, group.what(series), group.change);
+    wrap(out, "", &format!(">> {key}: {what}, {change}"));
+    let patch = group
+        .change
+        .worse_by()
+        .and_then(|by| series.patches.get(by - 1));
+    if let Some(patch) = patch {
+        wrap(
+            out,
+            "   ",
+            &format!("patch {} is \"{}\"", patch.number, patch.title),
+        );
+    }
+    wrap(out, "   ", &format!("in {}", said(&group.cells())));
+    out.push('\n');
+    for finding in group.findings.iter().take(SHOWN) {
+        let step = finding.step.as_ref();
+        let step = step
+            .map(|step| format!(", after '{step}'"))
+            .unwrap_or_default();
+        wrap(
+            out,
+            "   ",
+            &format!("{}{step}: {}", finding.object, finding.evidence),
+        );
+        for line in &finding.details {
+            let _ = writeln!(out, "     {}", printable(line));
+        }
+    }
+    if let Some(more @ 1..) = group.findings.len().checked_sub(SHOWN) {
+        let _ = writeln!(out, "   and {more} more");
+    }
+    if let Some(rule) = series.rules.get(group.key) {
+        out.push('\n');
+        wrap(out, "   ", &format!("Why it matters: {}.", rule.why));
+    }
+}
+
+/// How to see the findings by hand, unless that was said of the group before.
+fn write_commands(
+    out: &mut String,
+    series: &SeriesRecord,
+    group: &Group<'_>,
+    said_before: &mut Vec<String>,
+) {
+    let finding = group.findings.first();
+    let commands = finding.map(|finding| commands(series, finding, Some("SERIES.mbox")));
+    let commands = commands.unwrap_or_default();
+    if commands != *said_before {
+        out.push_str("\n   To reproduce, in a clone of the kernel:\n\n");
+        for command in &commands {
+            write_command(out, command);
+        }
+    }
+    *said_before = commands;
+}
+
+/// What is not new, and what could not be told.
+fn write_rest(out: &mut String, series: &SeriesRecord) {
+    let other = series.findings.iter();
+    let other = groups(other.filter(|f| !f.change.is_worse() || f.is_acknowledged));
+    if !other.is_empty() {
+        out.push('\n');
+    }
+    for group in other {
+        let (key, what, cells) = (group.key, group.what(series), said(&group.cells()));
+        let change = group.change_if_not_counted();
+        wrap(out, "", &format!("{change}: {key}: {what} ({cells})"));
+    }
+    if !series.undecided.is_empty() {
+        out.push_str("\nThis could not be told:\n");
+    }
+    for undecided in &series.undecided {
+        let (cell, state) = (said(&[&undecided.cell]), state_name(undecided.state));
+        wrap(out, "  ", &format!("{cell}, {state}: {}", undecided.why));
+    }
+}
+
+fn write_trailers(out: &mut String, series: &SeriesRecord) {
+    match verdict(series, None) {
+        Verdict::Worse => out.push_str(
+            "\nIf you fix it in a separate patch, and not in a new version of the\n\
+             series, these trailers tell where it was found. LINK is that of this\n\
+             mail, NAME whoever sent it:\n\n  Reported-by: NAME\n  Closes: LINK\n",
+        ),
+        Verdict::Ok => out.push_str(
+            "\nIf this is worth a trailer to you, NAME is whoever sent this mail:\n\n  \
+             Tested-by: NAME\n",
+        ),
+        Verdict::Inconclusive => {}
+    }
+    out.push_str("\nThis report is made by a program and may be wrong.\n");
+}
+
+/// Text as a sentence of its own.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
+        None => String::new(),
+    }
+}
+
+/// Writes text in lines of at most [`WIDTH`] columns; a longer word has a line of its own.
+fn wrap(out: &mut String, indent: &str, text: &str) {
+    let text = printable(text);
+    let mut line = indent.to_owned();
+    let mut is_empty = true;
+    for word in text.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            indent.clone_into(&mut line);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    out.push_str(&line);
+    out.push('\n');
+}
+
+/// Writes a command of the shell, continued where it is too long.
+fn write_command(out: &mut String, command: &str) {
+    let mut line = "   ".to_owned();
+    let mut words = command.split(' ').peekable();
+    while let Some(word) = words.next() {
+        line.push(' ');
+        line.push_str(word);
+        let next = words.peek().map(|next| next.chars().count());
+        // Room for a space, the next word and " \".
+        if next.is_some_and(|next| line.chars().count() + 1 + next + 2 > WIDTH) {
+            let _ = writeln!(out, "{line} \\");
+            "     ".clone_into(&mut line);
+        }
+    }
+    let _ = writeln!(out, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::short("git status", "    git status\n")]
+    #[case::long(
+        "klto probe --kernel \"$KERNEL\" --toolchain -22 --scenario noop,touch,flags --arch loongarch",
+        "    klto probe --kernel \"$KERNEL\" --toolchain -22 --scenario \\\n      noop,touch,flags --arch loongarch\n"
+    )]
+    fn a_command_is_one_command_on_any_number_of_lines(
+        #[case] command: &str,
+        #[case] expected: &str,
+    ) {
+        let mut out = String::new();
+        write_command(&mut out, command);
+        assert_eq!(out, expected);
+        assert_eq!(
+            shlex::split(&out.replace("\\\n", "")),
+            shlex::split(command)
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! Probes the states of a patch series: its base, and the tree after each patch. A state in
+//! which the files that a probe reads are those of an earlier one is not built again. The cells
+//! that are most likely to fail come first, in every state, before all others.
+
+use std::collections::BTreeMap;
+
+use super::events::Event;
+use super::probe::drive::Probe;
+use crate::model::cell::{Cell, LtoMode};
+use crate::model::error::Error;
+use crate::model::record::CellRecord;
+use crate::model::series::StateRecord;
+use crate::source::commit::Commit;
+use crate::source::copy::Extent;
+use crate::source::sources::Sources;
+
+/// How many cells come before all others.
+const LIKELY: usize = 2;
+
+/// A state of the sources.
+#[derive(Debug)]
+pub struct State {
+    pub sources: Sources,
+    pub commit: String,
+    /// What is said of it while it is probed: `patch 2 of 3, TITLE`.
+    pub name: String,
+    /// The files that its patch changes.
+    pub files: Vec<String>,
+}
+
+impl State {
+    /// The state of a commit.
+    ///
+    /// # Errors
+    /// As [`Sources::of_commit`].
+    pub fn of(commit: Commit, name: String, files: Vec<String>) -> Result<State, Error> {
+        Ok(State {
+            commit: commit.id().to_owned(),
+            sources: Sources::of_commit(commit)?,
+            name,
+            files,
+        })
+    }
+}
+
+/// What the cells of a state showed.
+#[derive(Debug)]
+pub struct Probed {
+    /// Of the files that a probe reads, in hex.
+    pub fingerprint: String,
+    /// The earlier state with the same files, if there is one.
+    pub same_as: Option<usize>,
+    /// In the order of the cells.
+    pub cells: Vec<CellRecord>,
+}
+
+impl Probed {
+    /// As it is kept.
+    #[must_use]
+    pub fn record(&self, state: &State) -> StateRecord {
+        let outcome = |cell: &CellRecord| (cell.cell.clone(), cell.outcome.name().to_owned());
+        StateRecord {
+            commit: state.commit.clone(),
+            fingerprint: self.fingerprint.clone(),
+            same_as: self.same_as,
+            outcomes: self.cells.iter().map(outcome).collect(),
+        }
+    }
+}
+
+/// Probes the states, the base first. The caller has the lock on the copy of the sources.
+///
+/// # Errors
+/// If the machine fails before a first cell, or the user interrupts.
+pub fn probe_states(
+    probe: &Probe<'_>,
+    cells: &[Cell],
+    states: &[State],
+) -> Result<Vec<Probed>, Error> {
+    // The base is the user's own.
+    let base = Probe {
+        sandbox: None,
+        ..*probe
+    };
+    let probe_of = |at: usize| if at == 0 { &base } else { probe };
+    let mut fingerprints: Vec<String> = Vec::new();
+    for (at, state) in states.iter().enumerate() {
+        let probe = probe_of(at);
+        let copy = probe.copy(&state.sources)?;
+        let fingerprint = copy.fingerprint(Extent::All).to_hex().to_string();
+        let likely = likely(cells, &touched(states, state));
+        let is_new = !fingerprints.contains(&fingerprint);
+        if is_new && states.len() > 1 && likely.len() < cells.len() {
+            say(probe, state);
+            probe.run(&state.sources, &copy, &likely)?;
+            check(probe)?;
+        }
+        fingerprints.push(fingerprint);
+    }
+    let mut probed: Vec<Probed> = Vec::new();
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, (state, fingerprint)) in states.iter().zip(&fingerprints).enumerate() {
+        let probe = probe_of(at);
+        let same_as = known.get(fingerprint.as_str()).copied();
+        let cells = match same_as {
+            Some(same) => probed[same].cells.clone(),
+            None => {
+                let copy = probe.copy(&state.sources)?;
+                say(probe, state);
+                let run = probe.run(&state.sources, &copy, cells)?;
+                check(probe)?;
+                run.cells
+            }
+        };
+        known.entry(fingerprint).or_insert(at);
+        probed.push(Probed {
+            fingerprint: fingerprint.clone(),
+            same_as,
+            cells,
+        });
+    }
+    Ok(probed)
+}
+
+fn say(probe: &Probe<'_>, state: &State) {
+    probe.events.on(&Event::Note { text: &state.name });
+}
+
+fn check(probe: &Probe<'_>) -> Result<(), Error> {
+    match probe.cancel.is_cancelled() {
+        true => Err(Error::Cancelled),
+        false => Ok(()),
+    }
+}
+
+/// The files of the state's patch; of the base, those of all patches.
+fn touched<'a>(states: &'a [State], state: &'a State) -> Vec<&'a str> {
+    let states = match state.files.is_empty() {
+        true => states,
+        false => std::slice::from_ref(state),
+    };
+    let files = states.iter().flat_map(|state| &state.files);
+    files.map(String::as_str).collect()
+}
+
+/// The cells that are most likely to fail where these files change: of an architecture whose
+/// files do, in distributed mode, each of another architecture.
+fn likely(cells: &[Cell], files: &[&str]) -> Vec<Cell> {
+    let score = |cell: &Cell| {
+        let folder = format!("arch/{}/", cell.arch.src);
+        let is_touched = files.iter().any(|file| file.starts_with(&folder));
+        let mode = match cell.lto {
+            LtoMode::ThinDist => 0,
+            LtoMode::Thin | LtoMode::Full => 1,
+            LtoMode::None => 2,
+        };
+        (!is_touched, mode)
+    };
+    let mut sorted: Vec<&Cell> = cells.iter().collect();
+    sorted.sort_by_key(|cell| score(cell));
+    let mut likely: Vec<Cell> = Vec::new();
+    for cell in sorted {
+        let is_new = likely.iter().all(|known| known.arch.name != cell.arch.name);
+        if is_new && likely.len() < LIKELY {
+            likely.push(cell.clone());
+        }
+    }
+    likely
+}

@@ -1,0 +1,606 @@
+//! `klto series` from the outside, over a history of the fake kernel: what each patch makes
+//! worse, from a mail or a range, and nothing of the user's changes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rstest::rstest;
+use serde_json::Value;
+use walkdir::WalkDir;
+
+use crate::support::b4::b4;
+use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
+use crate::support::program::{Ended, finish, klto};
+
+/// A kernel under git at a commit, and the patches on top of it, in a branch that is not checked
+/// out.
+struct Series {
+    probed: Probed,
+    base: String,
+}
+
+/// A file that no probe reads.
+const UNREAD: &str = "Documentation/x.rst";
+
+impl Series {
+    /// `fault` is what goes wrong in the base; each patch writes a file.
+    fn of(fault: &str, patches: &[(&str, &str)]) -> Series {
+        let probed = Probed::new();
+        probed.write(EARLY, fault);
+        probed.write(UNREAD, "x\n");
+        let mut series = Series {
+            probed,
+            base: String::new(),
+        };
+        series.git(&["init", "--quiet", "--initial-branch=main"]);
+        series.base = series.commit("base");
+        series.git(&["checkout", "--quiet", "-b", "topic"]);
+        for (number, (path, text)) in (1..).zip(patches) {
+            series.probed.write(path, text);
+            series.commit(&format!("fault: step {number}"));
+        }
+        series.git(&["checkout", "--quiet", "main"]);
+        series
+    }
+
+    fn commit(&self, title: &str) -> String {
+        self.git(&["add", "--all", "--force"]);
+        self.git(&["commit", "--quiet", "--message", title]);
+        self.git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command
+            .args(args)
+            .current_dir(self.probed.kernel.source())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{who}_NAME"), "A Developer")
+                .env(format!("GIT_{who}_EMAIL"), "dev@example.org")
+                .env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
+        }
+        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+            command.env_remove(variable);
+        }
+        let ended = finish(&mut command);
+        assert_eq!(ended.code, Some(0));
+        ended.stdout
+    }
+
+    /// The series as its author mails it, with a cover letter.
+    fn mbox(&self, version: &str) -> PathBuf {
+        let args = [
+            "format-patch",
+            "--stdout",
+            "--thread",
+            "--cover-letter",
+            version,
+        ];
+        let mbox = self.git(&[&args[..], &["--to=list@example.org", "main..topic"]].concat());
+        let mbox = mbox.replace("*** SUBJECT HERE ***", "fault: in steps");
+        let file = self.probed.kernel.dir().join("thread.mbox");
+        fs::write(&file, mbox).unwrap();
+        file
+    }
+
+    fn command_at(&self, kernel: &Path, more: &[&str]) -> Command {
+        let mut command = klto(["series", "--arch", "x86_64", "--lto", "thin-dist"]);
+        let own = std::env::var_os("PATH").unwrap();
+        let own: Vec<PathBuf> = std::env::split_paths(&own).collect();
+        let folders = own.into_iter().chain([self.probed.kernel.tools()]);
+        command
+            .arg("--kernel")
+            .arg(kernel)
+            .arg("--work")
+            .arg(self.probed.kernel.work())
+            .args(more)
+            .env("PATH", std::env::join_paths(folders).unwrap())
+            .env_remove("KLTO_PROBE_WORK")
+            .current_dir(self.probed.kernel.dir());
+        if !more.contains(&"--sandbox") {
+            // The fake kernel notes outside of its tree which goals it runs.
+            command.args(["--sandbox", "off"]);
+        }
+        command
+    }
+
+    fn judge(&self, more: &[&str]) -> Ended {
+        finish(&mut self.command_at(&self.probed.kernel.source(), more))
+    }
+
+    /// The verdict on the range.
+    fn verdict(&self) -> (Ended, Value) {
+        let ended = self.judge(&["--range", "main..topic", "--format", "json"]);
+        let verdict = serde_json::from_str(&ended.stdout).unwrap();
+        (ended, verdict)
+    }
+}
+
+/// What the findings of a verdict do.
+fn changes(verdict: &Value) -> Vec<(String, Value)> {
+    let findings = verdict["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .map(|finding| {
+            let mut change = finding["change"].clone();
+            let is = change.as_object_mut().unwrap().remove("is").unwrap();
+            (is.as_str().unwrap().to_owned(), change)
+        })
+        .collect()
+}
+
+#[test]
+fn a_clean_series_passes_and_a_patch_that_no_probe_reads_is_not_built() {
+    let series = Series::of("", &[(NOT_READ_BY_PREPARE, "\n"), (UNREAD, "y\n")]);
+    let ended = series.judge(&["--range", "main..topic"]);
+    assert_eq!(ended.code, Some(0));
+    let goals = series.probed.goals();
+    let builds = goals.iter().filter(|goal| goal.contains("modpost"));
+    assert_eq!(builds.count(), 2, "the base and the first patch: {goals:?}");
+    assert!(
+        ended.stdout.contains("1  fault: step 1: ok"),
+        "{}",
+        ended.stdout
+    );
+    let unread = "2  fault: step 2: no file that a probe reads";
+    assert!(ended.stdout.contains(unread), "{}", ended.stdout);
+    let ok = "ok: no patch makes it worse; probed: 1 cell, on the base and after each of 2 patches";
+    assert!(ended.stdout.contains(ok), "{}", ended.stdout);
+
+    // Nothing is built again for the same verdict.
+    assert_eq!(series.judge(&["--range", "main..topic"]).code, Some(0));
+    assert_eq!(series.probed.goals(), [""; 0]);
+}
+
+#[rstest]
+#[case::new("", &["", WRONG], 1, "new", r#"{"since":2,"by":2}"#)]
+#[case::between("", &["", WRONG, ""], 1, "broken-between", r#"{"by":2,"mended":3}"#)]
+#[case::known(WRONG, &[WRONG], 0, "known", "{}")]
+#[case::mended(WRONG, &[""], 0, "mended", r#"{"by":1}"#)]
+#[case::build_fails("", &["compile-error"], 1, "new", r#"{"since":1,"by":1}"#)]
+fn the_verdict_says_which_patch_does_what(
+    #[case] base: &str,
+    #[case] faults: &[&str],
+    #[case] code: i32,
+    #[case] is: &str,
+    #[case] change: &str,
+) {
+    let faults: Vec<String> = (1..)
+        .zip(faults)
+        .map(|(number, fault)| format!("{fault}\n{}", "\n".repeat(number)))
+        .collect();
+    let patches: Vec<(&str, &str)> = faults.iter().map(|text| (EARLY, text.as_str())).collect();
+    let series = Series::of(base, &patches);
+    let (ended, verdict) = series.verdict();
+    let expected: Value = serde_json::from_str(change).unwrap();
+    let changes = changes(&verdict);
+    assert!(!changes.is_empty());
+    for found in changes {
+        assert_eq!(found, (is.to_owned(), expected.clone()), "{verdict:#}");
+    }
+    assert_eq!(ended.code, Some(code));
+    assert_eq!(verdict["undecided"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn what_the_machine_hides_is_never_a_pass() {
+    let series = Series::of("", &[(EARLY, "full-disk")]);
+    let ended = series.judge(&["--range", "main..topic"]);
+    assert_eq!(ended.code, Some(125));
+    assert!(
+        ended.stdout.contains("could not be told"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("inconclusive: no patch"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
+fn a_thread_is_judged_as_the_range_is() {
+    let series = Series::of("", &[(EARLY, "\n"), (EARLY, WRONG)]);
+    let mbox = series.mbox("-v3");
+    let mbox = mbox.to_str().unwrap();
+    let ended = series.judge(&["--mbox", mbox, "--format", "json"]);
+    assert_eq!(ended.code, Some(1));
+    let verdict: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(verdict["version"], 3);
+    assert_eq!(verdict["title"], "fault: in steps");
+    assert_eq!(verdict["base"]["commit"], Value::from(series.base.clone()));
+    assert_eq!(verdict["patches"][1]["title"], "fault: step 2");
+    assert_eq!(changes(&verdict)[0].0, "new");
+    // The files are the same, and so is what was found: nothing is built.
+    series.probed.goals();
+    assert_eq!(changes(&series.verdict().1), changes(&verdict));
+    assert_eq!(series.probed.goals(), [""; 0]);
+
+    // From patch files it is the same series.
+    let args = ["format-patch", "--quiet", "-o", "../patches", "main..topic"];
+    series.git(&args);
+    let mut files: Vec<_> = fs::read_dir(series.probed.kernel.dir().join("patches"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+        .collect();
+    files.sort();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let ended = series.judge(&[&files[..], &["--format", "json"]].concat());
+    let of_files: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(changes(&of_files), changes(&verdict));
+}
+
+#[test]
+fn an_acknowledged_finding_stays_acknowledged_in_the_next_version() {
+    let series = Series::of("", &[(EARLY, WRONG)]);
+    let mbox = series.mbox("-v1");
+    let args = ["--mbox", mbox.to_str().unwrap()];
+    let judge = |more: &[&str]| series.judge(&[&args, more].concat());
+    let ended = judge(&["--format", "json"]);
+    assert_eq!(ended.code, Some(1));
+    let verdict: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let findings = verdict["findings"].as_array().unwrap();
+    let ids: Vec<&str> = findings.iter().map(|f| f["id"].as_str().unwrap()).collect();
+
+    let wrong = judge(&["--ack", "0123456789"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(
+        wrong.stderr.contains("brings a finding '0123456789'"),
+        "{}",
+        wrong.stderr
+    );
+
+    let acks: Vec<&str> = ids.iter().flat_map(|id| ["--ack", id]).collect();
+    let ended = judge(&acks);
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended.stdout.contains("new by patch 1, acknowledged"),
+        "{}",
+        ended.stdout
+    );
+    series.mbox("-v2");
+    assert_eq!(judge(&[]).code, Some(0));
+    // Of another series it is not.
+    assert_eq!(series.judge(&["--range", "main..topic"]).code, Some(1));
+}
+
+#[test]
+fn other_tools_are_answered_from_the_verdict_that_is_kept() {
+    let series = Series::of("", &[(EARLY, "\n"), (EARLY, WRONG)]);
+    let mbox = series.mbox("-v1");
+    let messages = fs::read_to_string(&mbox).unwrap();
+    let file = |name: &str, text: &str| {
+        let file = series.probed.kernel.dir().join(name);
+        fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let parts: Vec<String> = messages
+        .split("\nFrom ")
+        .enumerate()
+        .map(|(at, text)| format!("{}{text}\n", if at == 0 { "" } else { "From " }))
+        .collect();
+    let [cover, one, two] = &parts[..] else {
+        panic!("{parts:?}")
+    };
+    let (cover, one, two) = (file("cover", cover), file("one", one), file("two", two));
+    let ask = |format: &str, file: &str| series.judge(&["--format", format, "--mbox", file]);
+    let status = |file: &str| {
+        let ended = ask("b4", file);
+        assert_eq!(ended.code, Some(0));
+        let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(answer[0]["tool"], "klto");
+        answer[0]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(&one), "warn", "it was not judged");
+    assert!(
+        ask("terse", &one)
+            .stdout
+            .starts_with("WARNING: klto has not judged")
+    );
+
+    series.judge(&["--mbox", mbox.to_str().unwrap()]);
+    series.probed.goals();
+    assert_eq!(
+        [status(&cover), status(&one), status(&two)],
+        ["fail", "pass", "fail"]
+    );
+    assert_eq!(ask("terse", &one).stdout, "");
+    let complaint = ask("terse", &two).stdout;
+    assert!(complaint.starts_with("ERROR: "), "{complaint}");
+    assert!(complaint.contains("new by patch 2"), "{complaint}");
+    assert_eq!(series.probed.goals(), [""; 0]);
+}
+
+#[test]
+fn the_reply_is_plain_text_in_the_thread() {
+    let series = Series::of("", &[(EARLY, "\n"), (EARLY, WRONG)]);
+    let mbox = series.mbox("-v2");
+    let reply = series.probed.kernel.dir().join("reply.eml");
+    let report = format!("mail={}", reply.display());
+    let ended = series.judge(&["--mbox", mbox.to_str().unwrap(), "--report", &report]);
+    assert_eq!(ended.code, Some(1));
+    let reply = fs::read_to_string(reply).unwrap();
+    let (head, body) = reply.split_once("\n\n").unwrap();
+    let thread = fs::read_to_string(&mbox).unwrap();
+    let id = thread.lines().find_map(|line| {
+        line.strip_prefix("Message-ID: ")
+            .or(line.strip_prefix("Message-Id: "))
+    });
+    for line in [
+        "Subject: Re: [PATCH v2 0/2] fault: in steps".to_owned(),
+        "To: A Developer <dev@example.org>".to_owned(),
+        "Cc: list@example.org".to_owned(),
+        format!("In-Reply-To: {}", id.unwrap()),
+        format!("References: {}", id.unwrap()),
+    ] {
+        assert!(head.lines().any(|found| found == line), "{line}: {head}");
+    }
+    assert!(
+        body.lines().all(|line| line.chars().count() <= 72),
+        "{body}"
+    );
+    assert!(body.contains("\n>> "), "{body}");
+    assert!(body.contains("new by patch 2"), "{body}");
+    assert!(body.contains("git -C \"$KERNEL\" am -3"), "{body}");
+    assert!(
+        body.contains("made by a program and may be wrong"),
+        "{body}"
+    );
+}
+
+#[test]
+fn a_hostile_patch_is_refused_before_it_is_applied() {
+    let series = Series::of("", &[(EARLY, "\n")]);
+    let mbox = series.mbox("-v1");
+    let hostile = fs::read_to_string(&mbox).unwrap();
+    let hostile = hostile.replace("include/fault.h", "../fault.h");
+    fs::write(&mbox, hostile).unwrap();
+    let ended = series.judge(&["--mbox", mbox.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended
+            .stderr
+            .contains("patch 1 ('fault: step 1') is refused"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("leads out of the tree"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!series.probed.kernel.dir().join("fault.h").exists());
+    assert_eq!(series.probed.goals(), [""; 0]);
+}
+
+#[test]
+fn what_a_patch_tries_and_the_sandbox_refuses_is_new_by_that_patch() {
+    let out = tempfile::Builder::new()
+        .prefix("klto-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    let out = out.unwrap();
+    let secret = out.path().join("out");
+    let write = format!("$(shell echo x >{})\n", secret.display());
+    let series = Series::of("", &[(NOT_READ_BY_PREPARE, "\n")]);
+    let makefile = series.git(&["show", "main:Makefile"]);
+    series.git(&["checkout", "--quiet", "topic"]);
+    series
+        .probed
+        .write("Makefile", &format!("{makefile}{write}"));
+    series.commit("fault: step 2");
+    series.git(&["checkout", "--quiet", "main"]);
+    let args = ["--range", "main..topic", "--format", "json", "--sandbox"];
+    if std::env::var_os("KLTO_SKIP_SANDBOX").is_some() {
+        eprintln!("left out: KLTO_SKIP_SANDBOX is set");
+        return;
+    }
+    let ended = series.judge(&[&args[..], &["require"]].concat());
+    let verdict: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(!secret.exists(), "{verdict:#}");
+    let keys: Vec<&Value> = verdict["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| &f["key"])
+        .collect();
+    assert!(keys.contains(&&Value::from("sandbox.refused")), "{keys:?}");
+    assert!(
+        verdict["sandbox"]["landlock"].as_u64() > Some(0),
+        "{verdict:#}"
+    );
+    assert_eq!(ended.code, Some(1));
+    // Outside of a sandbox it does what it likes.
+    series.judge(&[&args[..], &["off"]].concat());
+    assert!(secret.exists());
+}
+
+#[test]
+fn a_patch_that_does_not_apply_is_inconclusive_and_told_where() {
+    let series = Series::of("", &[(UNREAD, "y\n"), (UNREAD, "z\n")]);
+    let mbox = series.mbox("-v1");
+    series.probed.write(UNREAD, "other\n");
+    let other = series.commit("other");
+    let ended = series.judge(&["--mbox", mbox.to_str().unwrap(), "--base", &other]);
+    assert_eq!(ended.code, Some(125));
+    for said in [
+        "patch 1 of 2 ('fault: step 1') does not apply to",
+        "which --base names",
+        "this part of Documentation/x.rst does not fit:",
+        "    -x",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+}
+
+/// Every file below a folder, with its content.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = WalkDir::new(dir).into_iter().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    files
+        .map(|entry| (entry.path().to_owned(), fs::read(entry.path()).unwrap()))
+        .collect()
+}
+
+#[rstest]
+#[case::clean(&[])]
+#[case::detached_head(&["checkout --quiet --detach"])]
+#[case::staged_change(&["rm --quiet --cached Documentation/x.rst"])]
+#[case::in_the_middle_of_a_rebase(&["checkout --quiet topic", "rebase --exec false main"])]
+#[case::other_worktree(&["worktree add --quiet ../other topic"])]
+fn nothing_of_the_users_repository_changes(#[case] before: &[&str]) {
+    let series = Series::of("", &[(EARLY, "\n"), (EARLY, WRONG)]);
+    let mbox = series.mbox("-v1");
+    for args in before {
+        // A rebase that stops fails.
+        let mut command = Command::new("git");
+        command
+            .args(args.split(' '))
+            .current_dir(series.probed.kernel.source())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_COMMITTER_NAME", "A Developer")
+            .env("GIT_COMMITTER_EMAIL", "dev@example.org");
+        finish(&mut command);
+    }
+    series.probed.append(UNREAD, "not committed\n");
+    let state = files(&series.probed.kernel.source());
+    let base = series.base.as_str();
+    let ended = series.judge(&["--mbox", mbox.to_str().unwrap(), "--base", base]);
+    assert_eq!(ended.code, Some(1));
+    assert!(files(&series.probed.kernel.source()) == state);
+}
+
+#[rstest]
+#[case::nothing(&[], "there is no series to judge")]
+#[case::no_range(&["--range", "main"], "expected A..B, found 'main'")]
+#[case::three_dots(&["--range", "main...topic"], "expected A..B")]
+#[case::no_commit(&["--range", "main..absent"], "'absent' names no commit")]
+#[case::backwards(&["--range", "topic..main"], "name the base first")]
+#[case::no_file(&["--mbox", "absent.mbox"], "cannot read absent.mbox")]
+#[case::no_mail(&["--mbox", "../bin/sh"], "cannot read ../bin/sh")]
+#[case::no_base(&["--mbox", "thread.mbox", "--base", "absent"], "'absent' names no commit")]
+#[case::two_inputs(&["--mbox", "thread.mbox", "--range", "a..b"], "cannot be used with")]
+#[case::base_of_a_range(&["--range", "main..topic", "--base", "main"], "cannot be used with")]
+#[case::no_such_version(&["--mbox", "thread.mbox", "--revision", "7"], "v7")]
+#[case::no_format(&["--format", "pdf"], "pdf")]
+fn bad_input_is_named_and_nothing_is_built(#[case] args: &[&str], #[case] said: &str) {
+    let series = Series::of("", &[(EARLY, "\n")]);
+    series.mbox("-v1");
+    let ended = series.judge(args);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    assert_eq!(series.probed.goals(), [""; 0]);
+}
+
+#[test]
+fn a_bare_repository_is_enough() {
+    let series = Series::of("", &[(EARLY, WRONG)]);
+    let mbox = series.mbox("-v1");
+    let bare = series.probed.kernel.dir().join("bare");
+    series.git(&["clone", "--quiet", "--bare", ".", bare.to_str().unwrap()]);
+    let mut command = series.command_at(&bare, &["--mbox", mbox.to_str().unwrap()]);
+    let ended = finish(&mut command);
+    assert_eq!(ended.code, Some(1));
+}
+
+/// The repository as its author has it, on the branch with the patches; git and klto find each
+/// other there.
+fn as_author(series: &Series, command: &mut Command) -> Ended {
+    let klto = Path::new(env!("CARGO_BIN_EXE_klto")).parent().unwrap();
+    let own = std::env::var_os("PATH").unwrap();
+    let folders = [klto.to_owned()].into_iter();
+    let folders = folders.chain(std::env::split_paths(&own));
+    let folders = folders.chain([series.probed.kernel.tools()]);
+    command
+        .current_dir(series.probed.kernel.source())
+        .env("PATH", std::env::join_paths(folders).unwrap())
+        .env("HOME", series.probed.kernel.dir())
+        .env("XDG_CACHE_HOME", series.probed.kernel.dir().join("cache"))
+        .env("XDG_DATA_HOME", series.probed.kernel.dir().join("data"))
+        .env("XDG_CONFIG_HOME", series.probed.kernel.dir().join("config"))
+        .env("KLTO_PROBE_WORK", series.probed.kernel.work())
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env_remove("KLTO_KERNEL");
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(variable);
+    }
+    series.git(&["checkout", "--quiet", "topic"]);
+    series.git(&["config", "user.name", "A Developer"]);
+    series.git(&["config", "user.email", "dev@example.org"]);
+    finish(command)
+}
+
+#[test]
+fn b4_prep_check_shows_the_verdict_on_each_patch() {
+    let Some(b4) = b4() else { return };
+    let series = Series::of("", &[(EARLY, "\n"), (EARLY, WRONG)]);
+    series.judge(&["--range", "main..topic"]);
+    series.git(&["config", "b4.prep-cover-strategy", "branch-description"]);
+    let check = "klto series --format terse";
+    series.git(&["config", "b4.prep-perpatch-check-cmd", check]);
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&b4);
+        let ended = as_author(&series, command.args(["-n", "prep"]).args(args));
+        assert_eq!(ended.code, Some(0));
+        format!("{}{}", ended.stdout, ended.stderr)
+    };
+    run(&["--enroll", "main"]);
+    let shown = run(&["--check"]);
+    assert!(
+        shown.contains("Success: 1, Warning: 0, Error: 1"),
+        "{shown}"
+    );
+    assert!(shown.contains("klto: ERROR: "), "{shown}");
+    assert!(shown.contains("new by patch 2"), "{shown}");
+}
+
+#[rstest]
+#[case::clean("\n\n", true)]
+#[case::worse(WRONG, false)]
+fn git_send_email_sends_only_what_makes_nothing_worse(#[case] fault: &str, #[case] sends: bool) {
+    let series = Series::of("", &[(EARLY, "\n"), (EARLY, fault)]);
+    let hooks = series.probed.kernel.source().join(".git/hooks");
+    fs::create_dir_all(&hooks).unwrap();
+    let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/sendemail-validate");
+    fs::copy(hook, hooks.join("sendemail-validate")).unwrap();
+    let mut command = Command::new("git");
+    command.args([
+        "send-email",
+        "--dry-run",
+        "--confirm=never",
+        "--to=list@example.org",
+    ]);
+    command.args([
+        "--smtp-server=/bin/false",
+        "--cover-letter",
+        "--force",
+        "main..topic",
+    ]);
+    // The fake kernel notes outside of its tree which goals it runs.
+    let options = "--arch x86_64 --lto thin-dist --sandbox off";
+    command.env("KLTO_SERIES", options);
+    let ended = as_author(&series, &mut command);
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    if said.contains("git 2.41 or newer") {
+        // This git does not tell the hook how many files there are: nothing is sent.
+        assert_ne!(ended.code, Some(0));
+        return;
+    }
+    assert_eq!(ended.code == Some(0), sends, "{said}");
+    let verdict = match sends {
+        true => "klto: no patch makes it worse",
+        false => "klto: error: a patch makes the kernel worse",
+    };
+    assert!(said.contains(verdict), "{said}");
+    assert_eq!(said.contains("Dry-OK"), sends, "{said}");
+    let left = fs::read_dir(series.probed.kernel.source().join(".git")).unwrap();
+    let names = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = names.filter(|name| name.contains("klto")).collect();
+    assert_eq!(left, [""; 0]);
+}
