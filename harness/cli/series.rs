@@ -15,7 +15,7 @@ use crate::input::allow::Allow;
 use crate::judge::series::judge;
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
-use crate::model::record::{CellRecord, RuleText};
+use crate::model::record::{CellRecord, Outcome, RuleText, SkipReason};
 use crate::model::series::{FORMAT, SeriesRecord, Thread};
 use crate::report::series::{Format, Verdict, b4, terse, verdict};
 use crate::run::probe::drive::Probe;
@@ -305,6 +305,17 @@ fn fill(
     let judged = judged(probed, acknowledged);
     series.findings = judged.findings;
     series.undecided = judged.undecided;
+    let last = probed
+        .last()
+        .map_or(&[][..], |state| state.cells.as_slice());
+    series
+        .notes
+        .extend(last.iter().filter_map(|cell| match &cell.outcome {
+            Outcome::Skip(reason @ SkipReason::NoDistributedMode { .. }) => {
+                Some(format!("{} was not built: {reason}", cell.cell))
+            }
+            Outcome::Pass | Outcome::Fail | Outcome::Error(_) | Outcome::Skip(_) => None,
+        }));
     series.states = std::iter::zip(probed, states)
         .map(|(probed, state)| probed.record(state))
         .collect();

@@ -194,6 +194,7 @@ fn commands(series: &SeriesRecord, finding: &SeriesFinding, mbox: Option<&str>) 
         Some(mbox) if at > 0 => {
             commands.push(format!("{worktree} {base}"));
             let am = "git -C \"$KERNEL\" am -3 --patch-format=mboxrd";
+            let mbox = shlex::try_quote(mbox).unwrap_or(mbox.into());
             commands.push(format!("{am} {mbox}"));
             if let Some(too_many @ 1..) = series.patches.len().checked_sub(at) {
                 commands.push(format!("git -C \"$KERNEL\" checkout HEAD~{too_many}"));

@@ -188,6 +188,22 @@ fn the_verdict_says_which_patch_does_what(
 }
 
 #[test]
+fn a_mode_that_the_kernel_does_not_have_is_said_to_be_left_out() {
+    let series = Series::of("", &[(EARLY, "\n")]);
+    series
+        .probed
+        .write("arch/Kconfig", "config LTO_CLANG_THIN\n");
+    let base = series.commit("no distributed mode");
+    series.probed.write(EARLY, "\n\n");
+    series.commit("fault: step 1");
+    let range = format!("{base}..main");
+    let ended = series.judge(&["--range", &range, "--lto", "thin"]);
+    assert_eq!(ended.code, Some(0));
+    let said = "note: x86_64/probe/thin-dist/llvm-22 was not built: Linux 7.2.13 has no";
+    assert!(ended.stdout.contains(said), "{}", ended.stdout);
+}
+
+#[test]
 fn what_the_machine_hides_is_never_a_pass() {
     let series = Series::of("", &[(EARLY, "full-disk")]);
     let ended = series.judge(&["--range", "main..topic"]);

@@ -186,6 +186,15 @@ fn what_a_stranger_wrote_moves_no_cursor() {
     }
 }
 
+#[test]
+fn a_path_with_a_space_is_one_word_of_the_command() {
+    let mut series = series();
+    series.mbox = Some("/my work/series.mbox".to_owned());
+    let report = Format::Text.report(&series, None, false);
+    let expected = "am -3 --patch-format=mboxrd '/my work/series.mbox'\n";
+    assert!(report.contains(expected), "{report}");
+}
+
 #[rstest]
 #[case(&["arm64/probe/thin/llvm-22"], "arm64 thin")]
 #[case(&["arm64/probe/thin/llvm-22", "riscv/probe/none/llvm-22", "arm64/probe/none/llvm-22"], "arm64 thin, none; riscv none")]
