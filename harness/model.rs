@@ -6,6 +6,7 @@ pub mod cell;
 pub mod error;
 pub mod facts;
 pub mod finding;
+pub mod imprint;
 pub mod kernel_version;
 pub mod record;
 pub mod sandbox;

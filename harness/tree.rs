@@ -2,4 +2,5 @@
 
 pub mod clang_options;
 pub mod collect;
+pub mod imprint;
 pub mod path;

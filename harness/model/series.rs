@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::imprint::Ripple;
 use super::record::{Reproduce, RuleText};
 use super::sandbox::Enforced;
 
@@ -92,6 +93,9 @@ pub struct StateRecord {
     pub same_as: Option<usize>,
     /// The outcome of each cell, by its name.
     pub outcomes: BTreeMap<String, String>,
+    /// How far the patch reaches, over all cells that were built before and after it; `None` for
+    /// the base.
+    pub ripple: Option<Ripple>,
 }
 
 /// A finding, in all cells in which it means the same.

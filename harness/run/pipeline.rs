@@ -35,6 +35,7 @@ use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience, Sharing};
 use crate::store::record_dir::Loaded;
 use crate::store::snapshots::SnapshotDir;
+use crate::tree::imprint::imprint;
 
 /// What all jobs of a run share.
 #[derive(Debug, Clone, Copy)]
@@ -232,6 +233,9 @@ impl AtWork<'_> {
         } = build::build(self, record)?;
         if is_finished {
             self.place.set_tree_of(Some(self.key))?;
+            self.place
+                .record
+                .save_imprint(&imprint(&self.place.build())?)?;
         }
         record.cost = self.cost();
         self.conclude(record);

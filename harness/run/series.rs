@@ -8,6 +8,7 @@ use super::events::Event;
 use super::probe::drive::Probe;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
+use crate::model::imprint::Ripple;
 use crate::model::record::CellRecord;
 use crate::model::series::StateRecord;
 use crate::source::commit::Commit;
@@ -52,6 +53,8 @@ pub struct Probed {
     pub same_as: Option<usize>,
     /// In the order of the cells.
     pub cells: Vec<CellRecord>,
+    /// How far the patch reaches, over all cells that were built before and after it.
+    pub ripple: Option<Ripple>,
 }
 
 impl Probed {
@@ -64,6 +67,7 @@ impl Probed {
             fingerprint: self.fingerprint.clone(),
             same_as: self.same_as,
             outcomes: self.cells.iter().map(outcome).collect(),
+            ripple: self.ripple,
         }
     }
 }
@@ -102,7 +106,7 @@ pub fn probe_states(
     for (at, (state, fingerprint)) in states.iter().zip(&fingerprints).enumerate() {
         let probe = probe_of(at);
         let same_as = known.get(fingerprint.as_str()).copied();
-        let cells = match same_as {
+        let records = match same_as {
             Some(same) => probed[same].cells.clone(),
             None => {
                 let copy = probe.copy(&state.sources)?;
@@ -113,13 +117,46 @@ pub fn probe_states(
             }
         };
         known.entry(fingerprint).or_insert(at);
+        let ripple = match at.checked_sub(1) {
+            Some(before) => ripple(
+                probe,
+                cells,
+                &states[before..=at],
+                &fingerprints[before..=at],
+            )?,
+            None => None,
+        };
         probed.push(Probed {
             fingerprint: fingerprint.clone(),
             same_as,
-            cells,
+            cells: records,
+            ripple,
         });
     }
     Ok(probed)
+}
+
+/// How far a patch reaches: from the first of two states to the second, over the cells that were
+/// built in both.
+fn ripple(
+    probe: &Probe<'_>,
+    cells: &[Cell],
+    states: &[State],
+    fingerprints: &[String],
+) -> Result<Option<Ripple>, Error> {
+    let mut sum: Option<Ripple> = None;
+    for cell in cells {
+        let mut imprints = Vec::new();
+        for (state, fingerprint) in std::iter::zip(states, fingerprints) {
+            let record = probe.record(&state.sources, fingerprint, &cell.name());
+            imprints.extend(record.imprint()?);
+        }
+        if let [before, after] = imprints.as_slice() {
+            let own = Ripple::between(before, after);
+            sum = Some(sum.map_or(own, |sum| sum.and(own)));
+        }
+    }
+    Ok(sum)
 }
 
 fn say(probe: &Probe<'_>, state: &State) {

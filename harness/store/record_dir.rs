@@ -13,10 +13,12 @@ use super::atomic::write_atomically;
 use super::facts_file::{self, BadFacts};
 use crate::model::error::Error;
 use crate::model::facts::Facts;
+use crate::model::imprint::Imprint;
 use crate::model::record::{CellRecord, FORMAT};
 
 const RECORD: &str = "record.json";
 const FACTS: &str = "facts.klto";
+const IMPRINT: &str = "imprint.json";
 
 /// A folder for one record; need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +120,28 @@ impl RecordDir {
             .map_err(|e| Error::io(&path, "write the record")(e.into()))?;
         text.push(b'\n');
         write_atomically(&path, &text)
+    }
+
+    /// Writes the imprint of the build, before the record of it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn save_imprint(&self, imprint: &Imprint) -> Result<(), Error> {
+        std::fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir, "create"))?;
+        let path = self.dir.join(IMPRINT);
+        let text = serde_json::to_vec(imprint);
+        let text = text.map_err(|e| Error::io(&path, "write the imprint")(e.into()))?;
+        write_atomically(&path, &text)
+    }
+
+    /// The imprint of the build; `None` if it was not kept, or is damaged.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn imprint(&self) -> Result<Option<Imprint>, Error> {
+        let path = self.dir.join(IMPRINT);
+        let bytes = read_regular(&path).map_err(Error::io(&path, "read the imprint"))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     /// The record; `None` if there is none.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, commands, groups, said, short, state_name, summary, verdict,
+    Group, Verdict, built_in, commands, groups, reach, said, short, state_name, summary, verdict,
 };
 use crate::model::series::{SeriesRecord, Thread};
 use crate::report::printable;
@@ -39,6 +39,11 @@ pub(super) fn mail(series: &SeriesRecord) -> String {
     );
     for note in &series.notes {
         wrap(&mut out, "  ", &format!("note: {note}"));
+    }
+    for patch in &series.patches {
+        if let Some(reach) = reach(series, patch.number) {
+            wrap(&mut out, "  ", &format!("patch {}: {reach}", patch.number));
+        }
     }
     out.push('\n');
     wrap(&mut out, "", &sentence(&summary(series)));

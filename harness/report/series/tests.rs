@@ -4,6 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::model::finding::Severity;
+use crate::model::imprint::{Changed, Ripple};
 use crate::model::record::{Reproduce, RuleText};
 use crate::model::series::{BaseRecord, FORMAT, PatchRecord, StateRecord, Thread, Undecided};
 
@@ -47,6 +48,22 @@ fn state(commit: &str, same_as: Option<usize>) -> StateRecord {
         fingerprint: commit.repeat(64),
         same_as,
         outcomes: BTreeMap::new(),
+        ripple: match commit {
+            "0" => None,
+            "1" => Some(Ripple {
+                cells: 3,
+                ..Ripple::default()
+            }),
+            _ => Some(Ripple {
+                cells: 2,
+                front: Changed {
+                    changed: 3,
+                    of: 660,
+                },
+                links: Changed { changed: 1, of: 24 },
+                ..Ripple::default()
+            }),
+        },
     }
 }
 

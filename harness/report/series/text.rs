@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, commands, groups, said, short, state_name, summary, verdict,
+    Group, Verdict, built_in, commands, groups, reach, said, short, state_name, summary, verdict,
 };
 use crate::model::finding::Severity;
 use crate::model::series::{PatchRecord, SeriesRecord};
@@ -69,6 +69,9 @@ fn write_patch(out: &mut String, series: &SeriesRecord, patch: &PatchRecord) {
     };
     let title = printable(&patch.title);
     let _ = writeln!(out, "  {number}  {title}: {what}{merged}");
+    if let Some(reach) = reach(series, number).filter(|_| same != Some(number - 1)) {
+        let _ = writeln!(out, "     {reach}");
+    }
 }
 
 fn write_group(out: &mut String, series: &SeriesRecord, group: &Group<'_>, all: bool) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Miniature, prune, readable, untrusted_caches};
+use super::{Miniature, RECORDS, prune, readable, untrusted_caches};
 use crate::build::doctor;
 use crate::build::kbuild;
 use crate::build::process::{Cancel, Command};
@@ -24,6 +24,7 @@ use crate::run::schedule::run_jobs;
 use crate::source::copy::{Extent, SourceCopy};
 use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience};
+use crate::store::record_dir::RecordDir;
 use crate::store::work_dir::WorkDir;
 
 /// How to probe, whatever the sources are.
@@ -71,6 +72,13 @@ impl Probe<'_> {
         SourceCopy::of(sources, &folder, &arch_folders()?, self.mutations)
     }
 
+    /// Where the record of a cell is, of sources with that fingerprint.
+    #[must_use]
+    pub fn record(&self, sources: &Sources, fingerprint: &str, cell: &str) -> RecordDir {
+        let folder = self.work.path().join(RECORDS);
+        RecordDir::new(folder.join(records(sources, fingerprint)).join(cell))
+    }
+
     /// Probes the cells over a copy that is in step with the sources.
     ///
     /// # Errors
@@ -109,7 +117,7 @@ impl Probe<'_> {
             trusted_key: enforced.is_some().then(|| prepared_key.clone()),
             prepared_key: prepared_key.sandboxed(enforced),
             caches,
-            records: format!("{}-{}", sources.version_in_paths(), &fingerprint[..12]),
+            records: records(sources, &fingerprint),
             ccache,
             program: &program,
             sources,
@@ -155,6 +163,12 @@ impl Probe<'_> {
             cells: run_jobs(&context, &plan, workers, self.fail_fast),
         })
     }
+}
+
+/// The folder of the records of one state of the sources.
+fn records(sources: &Sources, fingerprint: &str) -> String {
+    let short = fingerprint.get(..12).unwrap_or(fingerprint);
+    format!("{}-{short}", sources.version_in_paths())
 }
 
 /// The folders under `arch/` that a probe of any architecture may read.
