@@ -1,5 +1,5 @@
 //! A reply to the series, in plain text: headers that put it into the thread, and lines of at
-//! most 72 columns. klto sends nothing: `git send-email` does.
+//! most 72 columns, but for what tools printed. klto sends nothing: `git send-email` does.
 
 use std::fmt::Write as _;
 
