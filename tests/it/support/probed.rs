@@ -233,14 +233,18 @@ impl Hanging {
             .collect()
     }
 
-    /// Ends everything that is there of it.
+    /// Ends everything that is there of it: again and again, for what is ended may just have
+    /// started something.
     pub fn end_all(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        for pid in self.living() {
-            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
-        }
-        let gone = within(Duration::from_secs(30), || self.living().is_empty());
+        let gone = within(Duration::from_secs(30), || {
+            let living = self.living();
+            for pid in &living {
+                let _ = kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL);
+            }
+            living.is_empty()
+        });
         assert!(gone, "{:?}", self.living());
     }
 }
