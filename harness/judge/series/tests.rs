@@ -1,3 +1,5 @@
+//! What a series does follows from the states in which a finding is there.
+
 use rstest::rstest;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A verdict with everything that a series can do, in every format.
+
 use std::collections::BTreeMap;
 
 use rstest::rstest;

@@ -1,3 +1,5 @@
+//! Patches become the commits that their author had, and nothing of the user's changes.
+
 use std::collections::BTreeMap;
 
 use walkdir::WalkDir;

@@ -1,3 +1,5 @@
+//! The base of a series, from what is said and from what its patches show.
+
 use rstest::rstest;
 
 use super::*;

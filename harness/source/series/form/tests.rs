@@ -1,3 +1,5 @@
+//! What a patch changes, and the forms that are refused.
+
 use proptest::prelude::*;
 use rstest::rstest;
 
