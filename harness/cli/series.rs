@@ -21,7 +21,7 @@ use crate::report::series::{Format, Verdict, b4, terse, verdict};
 use crate::run::probe::drive::Probe;
 use crate::run::series::{Probed, State, probe_states};
 use crate::source::git::Git;
-use crate::source::series::commits::{Commits, patch_id_of};
+use crate::source::series::commits::{Commits, patch_id};
 use crate::source::series::mail::Mail;
 use crate::source::series::mbox::Desk;
 use crate::source::series::thread::{self, Series};
@@ -112,7 +112,7 @@ fn answer(args: &Args, cancel: &Cancel) -> Result<Exit, Error> {
     let message = desk.messages(&input.0, &input.1)?.into_iter().next();
     let message = message.unwrap_or_default();
     let patch = desk.patch(&message)?;
-    let by_patch = patch_id_of(&patch, desk.dir(), cancel)?;
+    let by_patch = patch_id(desk.git(), &patch)?;
     let by_message = Mail::parse(message).message_id;
     let kept = SeriesDir::of(&work_dir(args.place.work.as_deref())?);
     let mut found = None;

@@ -50,30 +50,25 @@ pub fn judge(states: &[&[CellRecord]], is_acknowledged: &dyn Fn(&str) -> bool) -
         if records.len() != states.len() {
             continue;
         }
-        for (placed, record, change) in changes(&records) {
-            let (id, finding) = (placed.id(), placed.finding);
-            let known = findings
-                .iter_mut()
-                .find(|f| f.id == id && f.change == change);
-            match known {
-                Some(known) if known.cells.contains(&cell.cell) => {}
-                Some(known) => known.cells.push(cell.cell.clone()),
-                None => findings.push(SeriesFinding {
-                    is_acknowledged: is_acknowledged(&id),
-                    id,
-                    key: finding.key.clone(),
-                    object: finding.object.clone(),
-                    step: placed.step(),
-                    evidence: finding.evidence.clone(),
-                    details: finding.details.clone(),
-                    change,
-                    cells: vec![cell.cell.clone()],
-                    reproduce: record.reproduce.clone(),
-                }),
+        let mut unclear: BTreeMap<&str, usize> = BTreeMap::new();
+        for (placed, record, change) in over_states(&records) {
+            match change {
+                Some(change) => {
+                    let is_acknowledged = is_acknowledged(&placed.id());
+                    add(&mut findings, placed, record, change, is_acknowledged);
+                }
+                None => *unclear.entry(&placed.finding.key).or_default() += 1,
             }
         }
         undecided.extend(not_told(&records));
-        undecided.extend(unclear(&records));
+        undecided.extend(unclear.into_iter().map(|(key, number)| Undecided {
+            cell: cell.cell.clone(),
+            state: states.len() - 1,
+            why: format!(
+                "{key}: {}, and no earlier state shows whether that is new",
+                counted(number, "findings are there")
+            ),
+        }));
     }
     findings.sort_by_key(|finding| finding.change);
     Judged {
@@ -82,31 +77,35 @@ pub fn judge(states: &[&[CellRecord]], is_acknowledged: &dyn Fn(&str) -> bool) -
     }
 }
 
-/// Findings at the end of which nothing shows whether the base has them, a line for each rule.
-fn unclear(records: &[&CellRecord]) -> Vec<Undecided> {
-    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-    for (placed, _, change) in over_states(records) {
-        if change.is_none() {
-            *numbers.entry(&placed.finding.key).or_default() += 1;
-        }
+/// Adds the finding of a cell to those of the series: to the same one of another cell, if there is
+/// one to which the series does the same.
+fn add(
+    findings: &mut Vec<SeriesFinding>,
+    placed: Placed<'_>,
+    record: &CellRecord,
+    change: Change,
+    is_acknowledged: bool,
+) {
+    let (id, finding, cell) = (placed.id(), placed.finding, &record.cell);
+    let known = findings
+        .iter_mut()
+        .find(|f| f.id == id && f.change == change);
+    match known {
+        Some(known) if known.cells.contains(cell) => {}
+        Some(known) => known.cells.push(cell.clone()),
+        None => findings.push(SeriesFinding {
+            id,
+            key: finding.key.clone(),
+            object: finding.object.clone(),
+            step: placed.step(),
+            evidence: finding.evidence.clone(),
+            details: finding.details.clone(),
+            change,
+            cells: vec![cell.clone()],
+            is_acknowledged,
+            reproduce: record.reproduce.clone(),
+        }),
     }
-    let state = records.len().saturating_sub(1);
-    let of_rule = |(key, number): (&str, usize)| Undecided {
-        cell: records[state].cell.clone(),
-        state,
-        why: format!(
-            "{key}: {}, and no earlier state shows whether that is new",
-            counted(number, "findings are there")
-        ),
-    };
-    numbers.into_iter().map(of_rule).collect()
-}
-
-/// The findings of one cell over all states of which it shows what the series does to them.
-fn changes<'a>(records: &[&'a CellRecord]) -> Vec<(Placed<'a>, &'a CellRecord, Change)> {
-    let all = over_states(records).into_iter();
-    all.filter_map(|(placed, record, change)| Some((placed, record, change?)))
-        .collect()
 }
 
 /// The findings of one cell over all states, each once: with the record that has it first, and
@@ -114,7 +113,7 @@ fn changes<'a>(records: &[&'a CellRecord]) -> Vec<(Placed<'a>, &'a CellRecord, C
 fn over_states<'a>(
     records: &[&'a CellRecord],
 ) -> Vec<(Placed<'a>, &'a CellRecord, Option<Change>)> {
-    let found: Vec<Vec<Identity>> = records
+    let found: Vec<BTreeSet<Identity>> = records
         .iter()
         .map(|record| Placed::all(record).map(Placed::identity).collect())
         .collect();
@@ -123,6 +122,9 @@ fn over_states<'a>(
     for record in records {
         for placed in Placed::all(record).filter(|placed| placed.finding.is_open()) {
             let identity = placed.identity();
+            if seen.contains(&identity) {
+                continue;
+            }
             let presence: Vec<Presence> = std::iter::zip(records, &found)
                 .map(|(record, found)| match found.contains(&identity) {
                     true => Presence::Present,
@@ -130,9 +132,8 @@ fn over_states<'a>(
                     false => Presence::Unknown,
                 })
                 .collect();
-            if seen.insert(identity) {
-                changes.push((placed, *record, change(&presence)));
-            }
+            seen.insert(identity);
+            changes.push((placed, *record, change(&presence)));
         }
     }
     changes

@@ -12,7 +12,7 @@ use std::fmt;
 
 use super::{Named, ReportFile, json, printable};
 use crate::model::finding::counted;
-use crate::model::series::{Change, SeriesFinding, SeriesRecord};
+use crate::model::series::{Change, SeriesFinding, SeriesRecord, Undecided};
 
 /// The formats of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,15 +96,25 @@ pub enum Verdict {
 /// The verdict on all of a series, or on one patch of it.
 #[must_use]
 pub fn verdict(series: &SeriesRecord, patch: Option<usize>) -> Verdict {
-    let concerns = |change: Change| patch.is_none_or(|patch| change.is_of(patch));
-    let is_undecided = |state: usize| patch.is_none_or(|p| state == p || state + 1 == p);
-    if series.worse().any(|finding| concerns(finding.change)) {
+    if worse(series, patch).next().is_some() {
         Verdict::Worse
-    } else if series.undecided.iter().any(|u| is_undecided(u.state)) {
+    } else if undecided(series, patch).next().is_some() {
         Verdict::Inconclusive
     } else {
         Verdict::Ok
     }
+}
+
+/// The findings that count and that `patch` brings; those of the series, if it is `None`.
+fn worse(series: &SeriesRecord, patch: Option<usize>) -> impl Iterator<Item = &SeriesFinding> {
+    let findings = series.worse();
+    findings.filter(move |finding| patch.is_none_or(|patch| finding.change.is_of(patch)))
+}
+
+/// What could not be told just before or after `patch`; in any state, if it is `None`.
+fn undecided(series: &SeriesRecord, patch: Option<usize>) -> impl Iterator<Item = &Undecided> {
+    let is_near = move |state: usize| patch.is_none_or(|p| state == p || state + 1 == p);
+    series.undecided.iter().filter(move |u| is_near(u.state))
 }
 
 /// Findings of one rule to which the series does the same.
@@ -210,6 +220,22 @@ fn commands(series: &SeriesRecord, finding: &SeriesFinding, mbox: Option<&str>) 
     }
     commands.extend(finding.reproduce.commands.first().cloned());
     commands.iter().map(|c| printable(c).into_owned()).collect()
+}
+
+/// The commands that show the findings of a group, unless they are those of the group before,
+/// which `before` has.
+fn new_commands<'a>(
+    series: &SeriesRecord,
+    group: &Group<'_>,
+    mbox: Option<&str>,
+    before: &'a mut Vec<String>,
+) -> Option<&'a [String]> {
+    let commands = commands(series, group.findings.first()?, mbox);
+    if commands == *before {
+        return None;
+    }
+    *before = commands;
+    Some(before)
 }
 
 /// How far a patch reaches: `changes 3 of 660 front-end commands, 1 of 24 links`; in how many cells,

@@ -4,7 +4,8 @@
 
 use serde::Serialize;
 
-use super::{Verdict, groups, said, state_name, summary, verdict};
+use super::{Verdict, groups, said, state_name, summary, undecided, verdict, worse};
+use crate::model::finding::counted;
 use crate::model::series::SeriesRecord;
 use crate::report::{json, printable};
 
@@ -37,16 +38,13 @@ pub fn answer(series: Option<&SeriesRecord>, patch: Option<usize>) -> String {
 }
 
 fn of(series: &SeriesRecord, patch: Option<usize>) -> Answer {
-    let concerns = |change: crate::model::series::Change| patch.is_none_or(|p| change.is_of(p));
-    let worse: Vec<_> = groups(series.worse().filter(|f| concerns(f.change)));
     let mut details: Vec<String> = Vec::new();
-    for group in &worse {
+    for group in groups(worse(series, patch)) {
         let key = printable(group.key);
         let (what, cells) = (group.what(series), said(&group.cells()));
         details.push(format!("{}: {key}: {what} ({cells})", group.change));
     }
-    let is_near = |state: usize| patch.is_none_or(|p| state == p || state + 1 == p);
-    for undecided in series.undecided.iter().filter(|u| is_near(u.state)) {
+    for undecided in undecided(series, patch) {
         let (cell, state) = (said(&[&undecided.cell]), state_name(undecided.state));
         details.push(format!("{cell}, {state}: {}", printable(&undecided.why)));
     }
@@ -56,7 +54,7 @@ fn of(series: &SeriesRecord, patch: Option<usize>) -> Answer {
         Verdict::Inconclusive => ("warn", "some results are missing"),
     };
     let summary = match patch {
-        Some(_) => format!("{of_patch}, {} cells", series.cells.len()),
+        Some(_) => format!("{of_patch}; {}", counted(series.cells.len(), "cells")),
         None => summary(series),
     };
     Answer {

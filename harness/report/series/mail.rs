@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, commands, groups, reach, said, short, state_name, summary, verdict,
+    Group, Verdict, built_in, groups, new_commands, reach, said, short, state_name, summary,
+    verdict,
 };
 use crate::model::series::{SeriesRecord, Thread};
 use crate::report::printable;
@@ -47,10 +48,15 @@ pub(super) fn mail(series: &SeriesRecord) -> String {
     }
     out.push('\n');
     wrap(&mut out, "", &sentence(&summary(series)));
-    let mut said_before = Vec::new();
+    let mut before = Vec::new();
     for group in groups(series.worse()) {
         write_group(&mut out, series, &group);
-        write_commands(&mut out, series, &group, &mut said_before);
+        if let Some(commands) = new_commands(series, &group, Some("SERIES.mbox"), &mut before) {
+            out.push_str("\n   To reproduce, in a clone of the kernel:\n\n");
+            for command in commands {
+                write_command(&mut out, command);
+            }
+        }
     }
     write_rest(&mut out, series);
     write_trailers(&mut out, series);
@@ -122,25 +128,6 @@ fn write_group(out: &mut String, series: &SeriesRecord, group: &Group<'_>) {
         out.push('\n');
         wrap(out, "   ", &format!("Why it matters: {}.", rule.why));
     }
-}
-
-/// How to see the findings by hand, unless that was said of the group before.
-fn write_commands(
-    out: &mut String,
-    series: &SeriesRecord,
-    group: &Group<'_>,
-    said_before: &mut Vec<String>,
-) {
-    let finding = group.findings.first();
-    let commands = finding.map(|finding| commands(series, finding, Some("SERIES.mbox")));
-    let commands = commands.unwrap_or_default();
-    if commands != *said_before {
-        out.push_str("\n   To reproduce, in a clone of the kernel:\n\n");
-        for command in &commands {
-            write_command(out, command);
-        }
-    }
-    *said_before = commands;
 }
 
 /// What is not new, and what could not be told.

@@ -3,16 +3,14 @@
 
 use std::fmt::Write as _;
 
-use super::{groups, said, state_name};
+use super::{groups, said, state_name, undecided, worse};
 use crate::model::series::SeriesRecord;
 use crate::report::printable;
 
 /// The complaints about one patch, or about the series if `patch` is `None`.
 pub(super) fn answer(series: &SeriesRecord, patch: Option<usize>) -> String {
     let mut out = String::new();
-    let worse = series.worse();
-    let worse = worse.filter(|finding| patch.is_none_or(|p| finding.change.is_of(p)));
-    for group in groups(worse) {
+    for group in groups(worse(series, patch)) {
         let _ = writeln!(
             out,
             "ERROR: {}: {}, {} ({})",
@@ -22,8 +20,7 @@ pub(super) fn answer(series: &SeriesRecord, patch: Option<usize>) -> String {
             said(&group.cells())
         );
     }
-    let is_near = |state: usize| patch.is_none_or(|p| state == p || state + 1 == p);
-    for undecided in series.undecided.iter().filter(|u| is_near(u.state)) {
+    for undecided in undecided(series, patch) {
         let _ = writeln!(
             out,
             "WARNING: could not be told, {}, {}: {}",

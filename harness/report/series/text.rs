@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, commands, groups, reach, said, short, state_name, summary, verdict,
+    Group, Verdict, built_in, groups, new_commands, reach, said, short, state_name, summary,
+    verdict,
 };
 use crate::model::finding::Severity;
 use crate::model::series::{PatchRecord, SeriesRecord};
@@ -36,10 +37,15 @@ pub(super) fn text(series: &SeriesRecord, all: bool) -> String {
         .findings
         .iter()
         .partition(|finding| finding.change.is_worse() && !finding.is_acknowledged);
-    let mut said_before = Vec::new();
+    let mut before = Vec::new();
     for group in groups(counted) {
         write_group(&mut out, series, &group, all);
-        write_commands(&mut out, series, &group, &mut said_before);
+        if let Some(commands) = new_commands(series, &group, series.mbox.as_deref(), &mut before) {
+            let _ = writeln!(out, "  reproduce, in the repository:");
+            for command in commands {
+                let _ = writeln!(out, "    {command}");
+            }
+        }
     }
     write_other(&mut out, series, &groups(other));
     write_undecided(&mut out, series);
@@ -103,25 +109,6 @@ fn write_group(out: &mut String, series: &SeriesRecord, group: &Group<'_>, all: 
         let _ = writeln!(out, "  why: {}", printable(&rule.why));
         let _ = writeln!(out, "  fix: {}", printable(&rule.fix));
     }
-}
-
-/// How to see the findings by hand, unless that was said of the group before.
-fn write_commands(
-    out: &mut String,
-    series: &SeriesRecord,
-    group: &Group<'_>,
-    said_before: &mut Vec<String>,
-) {
-    let finding = group.findings.first();
-    let commands = finding.map(|finding| commands(series, finding, series.mbox.as_deref()));
-    let commands = commands.unwrap_or_default();
-    if commands != *said_before {
-        let _ = writeln!(out, "  reproduce, in the repository:");
-        for command in &commands {
-            let _ = writeln!(out, "    {command}");
-        }
-    }
-    *said_before = commands;
 }
 
 /// What does not count, a line for each group.

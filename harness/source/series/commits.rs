@@ -7,7 +7,6 @@ use super::base::{self, Base, Wanted};
 use super::form::{self, FileChange};
 use super::mail::{Mail, one_line};
 use super::thread::Series;
-use crate::build::process::Cancel;
 use crate::model::error::Error;
 use crate::model::series::{BaseRecord, PatchRecord};
 use crate::source::commit::Commit;
@@ -177,14 +176,6 @@ pub fn patch_id(git: &Git, diff: &[u8]) -> Result<String, Error> {
     let command = git.command(["patch-id", "--stable"]);
     let answer = git.succeed(&command.input(diff.to_vec()))?.text();
     Ok(answer.split(' ').next().unwrap_or_default().to_owned())
-}
-
-/// The same for a mail outside of any repository. `cancel` ends it early.
-///
-/// # Errors
-/// If git fails.
-pub fn patch_id_of(diff: &[u8], dir: &Path, cancel: &Cancel) -> Result<String, Error> {
-    patch_id(&Git::at(dir, cancel).isolated(), diff)
 }
 
 fn base_record(commit: &Commit, why: &str) -> Result<BaseRecord, Error> {

@@ -40,7 +40,8 @@ const OTHER_KINDS: &[(&[u8], &str)] = &[
 /// A folder for git's answers, which is removed in the end.
 #[derive(Debug)]
 pub struct Desk {
-    dir: TempDir,
+    /// Removes the folder in the end.
+    _dir: TempDir,
     git: Git,
     /// The most bytes of one input, unpacked.
     most_bytes: usize,
@@ -57,7 +58,7 @@ impl Desk {
         let place = place.map_err(Error::io(dir.path(), "find the folder"))?;
         let git = Git::at(&place, cancel).isolated();
         Ok(Desk {
-            dir,
+            _dir: dir,
             git,
             most_bytes: MOST_BYTES,
         })
@@ -118,10 +119,10 @@ impl Desk {
         }
     }
 
-    /// Where the files are.
+    /// git outside of any repository.
     #[must_use]
-    pub fn dir(&self) -> &std::path::Path {
-        self.dir.path()
+    pub fn git(&self) -> &Git {
+        &self.git
     }
 }
 

@@ -72,7 +72,7 @@ fn a_single_mail_keeps_its_quoting() {
 #[test]
 fn the_folder_of_git_is_used_again_and_removed() {
     let desk = desk();
-    let dir = desk.dir().to_owned();
+    let dir = desk.git().dir().to_owned();
     for _ in 0..2 {
         assert_eq!(desk.messages("x", MBOX.as_bytes()).unwrap().len(), 2);
     }
