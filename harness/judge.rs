@@ -4,6 +4,7 @@
 pub mod allowed;
 pub mod baseline;
 pub mod check;
+pub mod coverage;
 pub mod diff;
 pub mod inspect;
 pub mod series;

@@ -3,6 +3,7 @@
 
 pub mod arch;
 pub mod cell;
+pub mod coverage;
 pub mod error;
 pub mod facts;
 pub mod finding;

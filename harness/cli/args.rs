@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::options::{Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, format};
 use crate::model::cell::LtoMode;
+use crate::model::coverage::CoverageMode;
 use crate::model::facts::Goal;
 use crate::model::sandbox::SandboxMode;
 use crate::report::series::Format as SeriesFormat;
@@ -189,6 +190,10 @@ pub struct Series {
     /// LTO modes, comma-separated.
     #[arg(long, value_name = "MODE", value_delimiter = ',', default_values = ["none", "thin", "thin-dist"])]
     pub lto: Vec<LtoMode>,
+    /// What the verdict covers: take each place that a patch changes out in turn and probe
+    /// again. 'auto' tries the first 40 places that a probe reads, 'full' all of them.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = CoverageMode::Auto)]
+    pub coverage: CoverageMode,
     /// Acknowledge a finding by its number: in this version of the series and the next, it is
     /// reported and not counted. Repeatable.
     #[arg(long, value_name = "ID")]

@@ -14,13 +14,16 @@ use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
 use crate::judge::series::judge;
 use crate::model::cell::Cell;
+use crate::model::coverage::CoverageMode;
 use crate::model::error::{Error, Exit};
 use crate::model::record::{CellRecord, Outcome, RuleText, SkipReason};
 use crate::model::series::{FORMAT, SeriesRecord, Thread};
 use crate::report::series::{Format, Verdict, b4, terse, verdict};
 use crate::run::probe::drive::Probe;
+use crate::run::series::coverage::{Judged, Place, cover};
 use crate::run::series::{Probed, State, probe_states};
 use crate::source::git::Git;
+use crate::source::series::apply::OwnRepository;
 use crate::source::series::commits::{Commits, patch_id};
 use crate::source::series::mail::Mail;
 use crate::source::series::mbox::Desk;
@@ -28,6 +31,10 @@ use crate::source::series::thread::{self, Series};
 use crate::store::series::SeriesDir;
 use crate::store::work_dir::WorkDir;
 
+/// How many places are taken out unless the user wants all.
+const MOST_PLACES: usize = 40;
+/// A patch that changes more places is not taken apart.
+const MOST_OF_A_PATCH: usize = 500;
 /// How a message on standard input is named.
 const STDIN: &str = "standard input";
 
@@ -66,6 +73,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         fresh: args.jobs_options.fresh,
         fail_fast: args.jobs_options.fail_fast,
         sandbox: sandbox.as_ref(),
+        caches_of: None,
         events: &*events,
         cancel: &cancel,
     };
@@ -88,7 +96,27 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let name = name(mail.as_ref(), &series);
     let acknowledged = acknowledge(args, &kept, &name, &probed)?;
     fill(&mut series, &states, &probed, &acknowledged);
+    // Whoever interrupts what follows has the verdict.
     kept.save(&key, &series)?;
+    if let Some(most) = most_places(args.coverage) {
+        let own = OwnRepository::open(&git, &kept.repositories())?;
+        let places = places(&commits, &mut series)?;
+        let judged = Judged {
+            probe: &probe,
+            cells: &cells,
+            states: &states,
+            probed: &probed,
+            findings: &series.findings,
+            own: &own,
+        };
+        let covered = cover(judged, &places, most)?;
+        for finding in &mut series.findings {
+            let places = covered.brought_by.get(&finding.id);
+            finding.brought_by = places.cloned().unwrap_or_default();
+        }
+        series.coverage = Some(covered.coverage);
+        kept.save(&key, &series)?;
+    }
     let mut first = Ok(());
     for file in &args.report {
         first = first.and(write_report(&file.file, &file.series(&series, args.all)));
@@ -174,6 +202,37 @@ fn read(file: &Path) -> Result<(String, Vec<u8>), Error> {
     Ok((file.display().to_string(), content))
 }
 
+/// How many places are taken out at most.
+fn most_places(mode: CoverageMode) -> Option<usize> {
+    match mode {
+        CoverageMode::Off => None,
+        CoverageMode::Auto => Some(MOST_PLACES),
+        CoverageMode::Full => Some(usize::MAX),
+    }
+}
+
+/// The places that the patches change, in order.
+fn places(commits: &Commits, series: &mut SeriesRecord) -> Result<Vec<Place>, Error> {
+    let mut places = Vec::new();
+    for patch in &commits.patches {
+        let number = patch.number;
+        match commits.pieces(patch)? {
+            Ok(pieces) if pieces.len() > MOST_OF_A_PATCH => series.notes.push(format!(
+                "what the verdict on patch {number} covers was not measured: it changes {} places, and klto takes at most {MOST_OF_A_PATCH} of a patch out",
+                pieces.len()
+            )),
+            Ok(pieces) => places.extend(pieces.into_iter().map(|piece| Place {
+                patch: number,
+                piece,
+            })),
+            Err(refused) => series.notes.push(format!(
+                "what the verdict on patch {number} covers was not measured: {refused}"
+            )),
+        }
+    }
+    Ok(places)
+}
+
 /// The base, then the tree after each patch.
 fn states(commits: &Commits) -> Result<Vec<State>, Error> {
     let of = commits.patches.len();
@@ -233,6 +292,7 @@ fn describe(
         states: Vec::new(),
         findings: Vec::new(),
         undecided: Vec::new(),
+        coverage: None,
         rules: BTreeMap::new(),
         sandbox: None,
         mbox: None,

@@ -103,9 +103,15 @@ fn add(
             change,
             cells: vec![cell.clone()],
             is_acknowledged,
+            brought_by: Vec::new(),
             reproduce: record.reproduce.clone(),
         }),
     }
+}
+
+/// The numbers of all findings of a record, as [`SeriesFinding::id`] has them.
+pub(super) fn ids(record: &CellRecord) -> BTreeSet<String> {
+    Placed::all(record).map(Placed::id).collect()
 }
 
 /// The findings of one cell over all states, each once: with the record that has it first, and

@@ -18,6 +18,8 @@ pub struct Imprint {
     pub links: BTreeMap<String, String>,
     /// The CRCs of what is exported.
     pub crcs: BTreeMap<String, String>,
+    /// The contents of all files but those of commands.
+    pub files: BTreeMap<String, String>,
 }
 
 /// How far a change reaches: of each part, how much changed, and of how much.
@@ -39,6 +41,20 @@ pub struct Changed {
     pub changed: usize,
     /// How many there were before or are there now.
     pub of: usize,
+}
+
+impl Imprint {
+    /// What is not the same in the other, in words; nothing if both are of the same build.
+    #[must_use]
+    pub fn differences(&self, other: &Imprint) -> Vec<String> {
+        let parts = Ripple::between(self, other).parts();
+        let files = ("files", changed(&self.files, &other.files));
+        let parts = parts.into_iter().chain([files]);
+        let parts = parts.filter(|(_, part)| part.changed > 0);
+        parts
+            .map(|(what, part)| format!("{} of {} {what}", part.changed, part.of))
+            .collect()
+    }
 }
 
 impl Ripple {
@@ -127,6 +143,11 @@ mod tests {
         assert_eq!(ripple.back, Changed::default());
         let still = Ripple::between(&after, &after);
         assert!(still.parts().iter().all(|(_, part)| part.changed == 0));
+        assert_eq!(before.differences(&before), Vec::<String>::new());
+        assert_eq!(
+            before.differences(&after),
+            ["3 of 4 front-end commands", "1 of 1 CRCs"]
+        );
         let both = ripple.and(still);
         assert_eq!(both.front, Changed { changed: 3, of: 7 });
         assert_eq!(both.cells, 2);

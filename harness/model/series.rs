@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::coverage::{ChangedPlace, Coverage};
 use super::imprint::Ripple;
 use super::record::{Reproduce, RuleText};
 use super::sandbox::Enforced;
@@ -44,6 +45,9 @@ pub struct SeriesRecord {
     pub findings: Vec<SeriesFinding>,
     /// What could not be told, a cell of a state each.
     pub undecided: Vec<Undecided>,
+    /// What the verdict covers; `None` if that was not asked for, or is not known yet.
+    #[serde(default)]
+    pub coverage: Option<Coverage>,
     /// The texts of the rules that the findings name.
     pub rules: BTreeMap<String, RuleText>,
     /// What the patches were built in; `None` if that was nothing.
@@ -118,6 +122,9 @@ pub struct SeriesFinding {
     pub cells: Vec<String>,
     /// Somebody has acknowledged it: reported, not counted.
     pub is_acknowledged: bool,
+    /// The places that a patch changes, without any one of which the finding is not there.
+    #[serde(default)]
+    pub brought_by: Vec<ChangedPlace>,
     /// How to see it by hand in the first of the cells, with the patches applied in `KERNEL`.
     pub reproduce: Reproduce,
 }

@@ -3,6 +3,7 @@
 //! [`Format::report`].
 
 pub mod b4;
+mod coverage;
 pub mod mail;
 pub mod terse;
 pub mod text;

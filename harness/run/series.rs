@@ -2,6 +2,8 @@
 //! which the files that a probe reads are those of an earlier one is not built again. The cells
 //! that are most likely to fail come first, in every state, before all others.
 
+pub mod coverage;
+
 use std::collections::BTreeMap;
 
 use super::events::Event;
@@ -95,7 +97,7 @@ pub fn probe_states(
         let likely = likely(cells, &touched(states, state));
         let is_new = !fingerprints.contains(&fingerprint);
         if is_new && states.len() > 1 && likely.len() < cells.len() {
-            say(probe, state);
+            say(probe, &state.name);
             probe.run(&state.sources, &copy, &likely)?;
             check(probe)?;
         }
@@ -110,7 +112,7 @@ pub fn probe_states(
             Some(same) => probed[same].cells.clone(),
             None => {
                 let copy = probe.copy(&state.sources)?;
-                say(probe, state);
+                say(probe, &state.name);
                 let run = probe.run(&state.sources, &copy, cells)?;
                 check(probe)?;
                 run.cells
@@ -159,8 +161,8 @@ fn ripple(
     Ok(sum)
 }
 
-fn say(probe: &Probe<'_>, state: &State) {
-    probe.events.on(&Event::Note { text: &state.name });
+fn say(probe: &Probe<'_>, text: &str) {
+    probe.events.on(&Event::Note { text });
 }
 
 fn check(probe: &Probe<'_>) -> Result<(), Error> {

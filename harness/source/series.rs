@@ -4,7 +4,9 @@
 pub mod apply;
 pub mod base;
 pub mod commits;
+pub mod conditional;
 pub mod form;
+pub mod hunk;
 pub mod mail;
 pub mod mbox;
 pub mod thread;

@@ -130,6 +130,21 @@ impl Sources {
         lacks(cell, &self.version, self.has_thin_dist)
     }
 
+    /// The content of a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        match &self.origin {
+            Origin::Directory(dir) => match std::fs::read(dir.join(path)) {
+                Ok(content) => Ok(Some(content)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(Error::io(dir.join(path), "read")(e)),
+            },
+            Origin::Commit(commit) => Ok(commit.read_some(&[path])?.remove(path)),
+        }
+    }
+
     /// Whether there is a file of that path, from the top.
     ///
     /// # Errors

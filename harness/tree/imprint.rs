@@ -1,7 +1,8 @@
 //! Takes the imprint of a build tree: from the `.cmd` files that kbuild leaves beside whatever it
-//! makes, and from what is beside them.
+//! makes, and from all other files.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -21,33 +22,51 @@ const OF_THE_BUILD: [&str; 2] = ["scripts", "tools"];
 /// If a file that is there cannot be read.
 pub fn imprint(dir: &Path) -> Result<Imprint, Error> {
     let mut imprint = Imprint::default();
-    let is_of_the_build = |entry: &walkdir::DirEntry| {
-        let name = entry.file_name().to_str();
-        entry.depth() == 1 && name.is_some_and(|name| OF_THE_BUILD.contains(&name))
-    };
-    let walk = WalkDir::new(dir).into_iter();
-    for entry in walk.filter_entry(|entry| !is_of_the_build(entry)) {
+    for entry in WalkDir::new(dir) {
         let entry = entry.map_err(|e| Error::io(dir, "read")(e.into()))?;
         let path = entry.path();
-        if entry.file_type().is_file()
-            && let Some(name) = made(entry.file_name())
-        {
-            let folder = path
-                .parent()
-                .and_then(|folder| folder.strip_prefix(dir).ok());
-            let name = folder.unwrap_or(Path::new("")).join(name);
-            if let Some(text) = read(path)? {
-                add(&mut imprint, dir, &name.to_string_lossy(), &text)?;
+        let Some(name) = path
+            .strip_prefix(dir)
+            .ok()
+            .filter(|_| entry.file_type().is_file())
+        else {
+            continue;
+        };
+        match made(entry.file_name()) {
+            Some(_) if OF_THE_BUILD.iter().any(|folder| name.starts_with(folder)) => {}
+            Some(made) => {
+                let made = name.with_file_name(made);
+                if let Some(text) = read(path)? {
+                    add(&mut imprint, &made.to_string_lossy(), &text);
+                }
+            }
+            None => {
+                let mut hasher = blake3::Hasher::new();
+                let file = File::open(path).map_err(Error::io(path, "read"))?;
+                let hashed = hasher.update_reader(file);
+                hashed.map_err(Error::io(path, "read"))?;
+                let name = name.to_string_lossy().into_owned();
+                imprint.files.insert(name, first_digits(hasher.finalize()));
             }
         }
     }
-    if let Some(symvers) = read(&dir.join("vmlinux.symvers"))? {
+    for object in imprint.front.keys().chain(imprint.back.keys()) {
+        if let Some(content) = imprint.files.get(object) {
+            imprint.objects.insert(object.clone(), content.clone());
+        }
+    }
+    // The first has the exports of modules, too; a build that makes no modules leaves the other.
+    for file in ["Module.symvers", "vmlinux.symvers"] {
+        let Some(symvers) = read(&dir.join(file))? else {
+            continue;
+        };
         for line in String::from_utf8_lossy(&symvers).lines() {
             if let Some((crc, rest)) = line.split_once('\t') {
                 let name = rest.split('\t').next().unwrap_or(rest);
                 imprint.crcs.insert(name.to_owned(), crc.to_owned());
             }
         }
+        break;
     }
     Ok(imprint)
 }
@@ -57,25 +76,20 @@ fn made(name: &OsStr) -> Option<&str> {
     name.to_str()?.strip_prefix('.')?.strip_suffix(".cmd")
 }
 
-/// Adds what the `.cmd` file of `name` says, and the content of an object.
-fn add(imprint: &mut Imprint, dir: &Path, name: &str, text: &[u8]) -> Result<(), Error> {
+/// Adds what the `.cmd` file of `name` says.
+fn add(imprint: &mut Imprint, name: &str, text: &[u8]) {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let words = |word: &[u8]| memchr::memmem::find(line, word).is_some();
-    let is_object = name.ends_with(".o") && words(b" -c ");
-    let part = match is_object {
+    let part = match name.ends_with(".o") && words(b" -c ") {
         true if words(b"-fthinlto-index=") => &mut imprint.back,
         true => &mut imprint.front,
         false => &mut imprint.links,
     };
-    part.insert(name.to_owned(), hash(line));
-    if is_object && let Some(content) = read(&dir.join(name))? {
-        imprint.objects.insert(name.to_owned(), hash(&content));
-    }
-    Ok(())
+    part.insert(name.to_owned(), first_digits(blake3::hash(line)));
 }
 
-fn hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..DIGITS].to_owned()
+fn first_digits(hash: blake3::Hash) -> String {
+    hash.to_hex()[..DIGITS].to_owned()
 }
 
 /// The content of a file; `None` if it is not there.
@@ -120,15 +134,26 @@ mod tests {
             "vmlinux.symvers",
             "0x1234\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n",
         );
-        let imprint = imprint(dir.path()).unwrap();
         let names = |part: &std::collections::BTreeMap<String, String>| -> Vec<String> {
             part.keys().cloned().collect()
         };
+        write("scripts/fixdep", "program");
+        let imprint = imprint(dir.path()).unwrap();
+        assert_eq!(
+            names(&imprint.files),
+            ["init/main.o", "scripts/fixdep", "vmlinux.symvers"]
+        );
         assert_eq!(names(&imprint.front), ["init/main.o"]);
         assert_eq!(names(&imprint.back), ["init/main.thinlto-native.o"]);
         assert_eq!(names(&imprint.objects), ["init/main.o"]);
         assert_eq!(names(&imprint.links), ["vmlinux.a"]);
         assert_eq!(imprint.crcs["printk"], "0x1234");
+        write(
+            "Module.symvers",
+            "0x5678\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n",
+        );
+        let with_modules = super::imprint(dir.path()).unwrap();
+        assert_eq!(with_modules.crcs["printk"], "0x5678");
 
         // Only the command counts, not what follows it.
         let before = imprint.front["init/main.o"].clone();

@@ -157,6 +157,90 @@ fn a_clean_series_passes_and_a_patch_that_no_probe_reads_is_not_built() {
     assert_eq!(series.probed.goals(), [""; 0]);
 }
 
+/// The places of a verdict's coverage: file, line and what is said of them.
+fn covered(verdict: &Value) -> Vec<(String, u64, String)> {
+    let places = verdict["coverage"]["places"].as_array().unwrap();
+    places
+        .iter()
+        .map(|place| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let line = place["line"].as_u64().unwrap();
+            (text(&place["file"]), line, text(&place["reach"]["is"]))
+        })
+        .collect()
+}
+
+/// The fake kernel takes no notice of such lines.
+const WITHOUT_EFFECT: &str = "ifdef CONFIG_none\nnone := 1\nendif # none\n";
+
+#[test]
+fn the_verdict_says_which_lines_it_covers_and_which_bring_a_finding() {
+    let series = Series::of(
+        "",
+        &[
+            (NOT_READ_BY_PREPARE, WITHOUT_EFFECT),
+            (EARLY, &format!("none\n{WRONG}\n")),
+            (UNREAD, "y\n"),
+        ],
+    );
+    let (ended, verdict) = series.verdict();
+    assert_eq!(ended.code, Some(1));
+    let place = |file: &str, is: &str| (file.to_owned(), 1, is.to_owned());
+    assert_eq!(
+        covered(&verdict),
+        [
+            place(NOT_READ_BY_PREPARE, "not-exercised"),
+            place(EARLY, "exercised"),
+            place(UNREAD, "not-read"),
+        ]
+    );
+    let needs = &verdict["coverage"]["places"][0]["needs"];
+    assert_eq!(needs[0], "in 'ifdef CONFIG_none' (line 1)");
+    for finding in verdict["findings"].as_array().unwrap() {
+        assert_eq!(finding["brought_by"].as_array().unwrap().len(), 1);
+        assert_eq!(finding["brought_by"][0]["file"], EARLY);
+        assert_eq!(finding["brought_by"][0]["patch"], 2);
+    }
+
+    let ended = series.judge(&["--range", "main..topic"]);
+    for said in [
+        "without patch 2, include/fault.h:1 ('none', 2 lines): 0 findings are left\n",
+        "covered: 1 of 3 changed places; ",
+        "    patch 1, scripts/Makefile.vmlinux_a:1 ('ifdef CONFIG_none', 3 lines): not exercised: \
+         nothing is different without it; it counts in 'ifdef CONFIG_none' (line 1)\n",
+        "    patch 3, Documentation/x.rst: no cell that was probed reads it\n",
+    ] {
+        assert!(ended.stdout.contains(said), "{said}\n{}", ended.stdout);
+    }
+    let off = series.judge(&["--range", "main..topic", "--coverage", "off"]);
+    assert_eq!(off.code, Some(1));
+    assert!(!off.stdout.contains("covered"), "{}", off.stdout);
+}
+
+#[test]
+fn a_line_that_a_later_patch_changes_again_is_taken_out_of_its_own_patch() {
+    let series = Series::of("", &[(EARLY, &format!("{WRONG}\n")), (EARLY, "none\n")]);
+    let (_, verdict) = series.verdict();
+    let place = |is: &str| (EARLY.to_owned(), 1, is.to_owned());
+    assert_eq!(covered(&verdict), [place("exercised"), place("exercised")]);
+    assert_eq!(changes(&verdict)[0].0, "broken-between");
+    assert_eq!(verdict["findings"][0]["brought_by"][0]["patch"], 1);
+}
+
+#[test]
+fn no_more_places_are_taken_out_than_a_person_waits_for() {
+    let lines: String = (0..42).map(|line| format!("none := {line}\n\n")).collect();
+    let series = Series::of("", &[(NOT_READ_BY_PREPARE, &lines)]);
+    let (ended, verdict) = series.verdict();
+    assert_eq!(ended.code, Some(0));
+    let covered = covered(&verdict);
+    assert_eq!(covered.len(), 42);
+    let tried = covered.iter().filter(|(_, _, is)| is == "not-exercised");
+    assert_eq!(tried.count(), 40);
+    let (_, _, last) = &covered[41];
+    assert_eq!(last, "not-tried");
+}
+
 #[rstest]
 #[case::new("", &["", WRONG], 1, "new", r#"{"since":2,"by":2}"#)]
 #[case::between("", &["", WRONG, ""], 1, "broken-between", r#"{"by":2,"mended":3}"#)]

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Verdict, groups, said, state_name, summary, undecided, verdict, worse};
+use super::{Verdict, coverage, groups, said, state_name, summary, undecided, verdict, worse};
 use crate::model::finding::counted;
 use crate::model::series::SeriesRecord;
 use crate::report::{json, printable};
@@ -47,6 +47,9 @@ fn of(series: &SeriesRecord, patch: Option<usize>) -> Answer {
     for undecided in undecided(series, patch) {
         let (cell, state) = (said(&[&undecided.cell]), state_name(undecided.state));
         details.push(format!("{cell}, {state}: {}", printable(&undecided.why)));
+    }
+    if let Some(coverage) = &series.coverage {
+        details.extend(coverage::sentences(coverage, patch, false));
     }
     let (status, of_patch) = match verdict(series, patch) {
         Verdict::Ok => ("pass", "this patch makes nothing worse"),

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, groups, new_commands, reach, said, short, state_name, summary,
-    verdict,
+    Group, Verdict, built_in, coverage, groups, new_commands, reach, said, short, state_name,
+    summary, verdict,
 };
 use crate::model::series::{SeriesRecord, Thread};
 use crate::report::printable;
@@ -58,6 +58,17 @@ pub(super) fn mail(series: &SeriesRecord) -> String {
             }
         }
     }
+    if let Some(coverage) = &series.coverage {
+        out.push('\n');
+        wrap(
+            &mut out,
+            "",
+            &format!("What this covers: {}.", coverage::head(coverage)),
+        );
+        for sentence in coverage::sentences(coverage, None, false) {
+            wrap(&mut out, "  ", &sentence);
+        }
+    }
     write_rest(&mut out, series);
     write_trailers(&mut out, series);
     out
@@ -106,6 +117,9 @@ fn write_group(out: &mut String, series: &SeriesRecord, group: &Group<'_>) {
         );
     }
     wrap(out, "   ", &format!("in {}", said(&group.cells())));
+    for sentence in coverage::bringing(group) {
+        wrap(out, "   ", &sentence);
+    }
     out.push('\n');
     for finding in group.findings.iter().take(SHOWN) {
         let step = finding.step.as_ref();

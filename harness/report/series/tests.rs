@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rstest::rstest;
 
 use super::*;
+use crate::model::coverage::{ChangedPlace, Coverage, CoveredPlace, Reach};
 use crate::model::finding::Severity;
 use crate::model::imprint::{Changed, Ripple};
 use crate::model::record::{Reproduce, RuleText};
@@ -20,6 +21,7 @@ fn finding(id: &str, key: &str, change: Change, cells: &[&str]) -> SeriesFinding
         details: Vec::new(),
         change,
         cells: cells.iter().map(|cell| format!("{cell}/llvm-22")).collect(),
+        brought_by: Vec::new(),
         is_acknowledged: false,
         reproduce: Reproduce {
             kernel: "/src/linux".to_owned(),
@@ -29,6 +31,22 @@ fn finding(id: &str, key: &str, change: Change, cells: &[&str]) -> SeriesFinding
                 "make".to_owned(),
             ],
         },
+    }
+}
+
+/// `at` is the number of a patch, a file and a line of it.
+fn covered(at: (usize, &str, usize), reach: Reach, needs: &[&str]) -> CoveredPlace {
+    let (patch, file, line) = at;
+    CoveredPlace {
+        place: ChangedPlace {
+            patch,
+            file: file.to_owned(),
+            line,
+            lines: line % 4 + 1,
+            text: "x := \u{1b}[31m".to_owned(),
+        },
+        reach,
+        needs: needs.iter().map(|need| (*need).to_owned()).collect(),
     }
 }
 
@@ -80,6 +98,10 @@ fn series() -> SeriesRecord {
     );
     step.step = Some("noop: make again".to_owned());
     step.details = vec!["make: *** [Makefile:9: x] Error 1".to_owned()];
+    let places = [(1, "scripts/Makefile.x", 9), (1, "Makefile", 2)];
+    step.brought_by = places
+        .map(|at| covered(at, Reach::NotRead, &[]).place)
+        .into();
     let mut acknowledged = finding("6", "crc.zero", new, &["riscv/probe/none"]);
     acknowledged.is_acknowledged = true;
     SeriesRecord {
@@ -109,6 +131,37 @@ fn series() -> SeriesRecord {
             finding("4", "crc.zero", Change::Known, &["arm64/probe/thin"]),
             finding("5", "crc.zero", Change::Mended { by: 3 }, &["arm64/probe/thin"]),
         ],
+        coverage: Some(Coverage {
+            places: vec![
+                covered(
+                    (1, "scripts/Makefile.x", 9),
+                    Reach::Exercised {
+                        cell: "arm64/probe/thin/llvm-22".to_owned(),
+                        changes: "3 of 55 back-end commands".to_owned(),
+                    },
+                    &[],
+                ),
+                covered(
+                    (2, "scripts/Makefile.x", 16),
+                    Reach::NotExercised,
+                    &["in 'ifdef CONFIG_X' (line 12)"],
+                ),
+                covered(
+                    (2, "arch/mips/x.c", 3),
+                    Reach::NotRead,
+                    &["in '#ifdef CONFIG_X' (line 2)", "on architecture mips"],
+                ),
+                covered((2, "Documentation/x.rst", 3), Reach::NotRead, &[]),
+                covered((2, "Documentation/x.rst", 30), Reach::NotRead, &[]),
+                covered(
+                    (3, "scripts/Makefile.x", 40),
+                    Reach::NotTried {
+                        why: "it is not one of the first 40".to_owned(),
+                    },
+                    &[],
+                ),
+            ],
+        }),
         undecided: vec![Undecided {
             cell: "arm64/probe/thin/llvm-22".to_owned(),
             state: 3,

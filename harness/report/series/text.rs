@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, groups, new_commands, reach, said, short, state_name, summary,
-    verdict,
+    Group, Verdict, built_in, coverage, groups, new_commands, reach, said, short, state_name,
+    summary, verdict,
 };
 use crate::model::finding::Severity;
 use crate::model::series::{PatchRecord, SeriesRecord};
@@ -48,6 +48,7 @@ pub(super) fn text(series: &SeriesRecord, all: bool) -> String {
         }
     }
     write_other(&mut out, series, &groups(other));
+    write_coverage(&mut out, series, all);
     write_undecided(&mut out, series);
     let (style, word) = match verdict(series, None) {
         Verdict::Ok => (GREEN, "ok"),
@@ -105,6 +106,9 @@ fn write_group(out: &mut String, series: &SeriesRecord, group: &Group<'_>, all: 
         let _ = writeln!(out, "    … and {more} more; --all shows them");
     }
     let _ = writeln!(out, "  in: {}", said(&group.cells()));
+    for sentence in coverage::bringing(group) {
+        let _ = writeln!(out, "  {sentence}");
+    }
     if let Some(rule) = rule {
         let _ = writeln!(out, "  why: {}", printable(&rule.why));
         let _ = writeln!(out, "  fix: {}", printable(&rule.fix));
@@ -125,6 +129,17 @@ fn write_other(out: &mut String, series: &SeriesRecord, groups: &[Group<'_>]) {
             group.what(series),
             said(&group.cells())
         );
+    }
+}
+
+fn write_coverage(out: &mut String, series: &SeriesRecord, all: bool) {
+    let Some(coverage) = &series.coverage else {
+        return;
+    };
+    let head = coverage::head(coverage);
+    let _ = writeln!(out, "\n{BOLD}covered{BOLD:#}: {head}");
+    for sentence in coverage::sentences(coverage, None, all) {
+        let _ = writeln!(out, "    {sentence}");
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Probe<'a> {
     pub fail_fast: bool,
     /// What make runs in, if the sources are not trusted.
     pub sandbox: Option<&'a Sandbox>,
+    /// The fingerprint of the sources whose caches sandboxed builds use; their own if `None`.
+    pub caches_of: Option<&'a str>,
     pub events: &'a dyn Events,
     pub cancel: &'a Cancel,
 }
@@ -102,7 +104,10 @@ impl Probe<'_> {
         let program = own_program()?;
         let work = self.work.path();
         let caches = match self.sandbox {
-            Some(_) => Some(untrusted_caches(work, &fingerprint)?),
+            Some(_) => Some(untrusted_caches(
+                work,
+                self.caches_of.unwrap_or(&fingerprint),
+            )?),
             None => None,
         };
         let sandbox = self.sandbox.map(|sandbox| {

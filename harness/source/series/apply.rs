@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::form::{FileChange, Hunk};
+use super::hunk::Piece;
 use crate::build::dir_state::{create_dir, remove_file};
 use crate::build::process::Command;
 use crate::model::error::Error;
@@ -17,6 +18,14 @@ const COMMITTER: &[(&str, &str)] = &[
     ("GIT_COMMITTER_NAME", "klto"),
     ("GIT_COMMITTER_EMAIL", "klto@localhost"),
     ("TZ", "UTC"),
+];
+
+/// The same for a commit that is no patch of anybody's.
+const AUTHOR: &[(&str, &str)] = &[
+    ("GIT_AUTHOR_NAME", "klto"),
+    ("GIT_AUTHOR_EMAIL", "klto@localhost"),
+    ("GIT_AUTHOR_DATE", "@0 +0000"),
+    ("GIT_COMMITTER_DATE", "@0 +0000"),
 ];
 
 /// The repository of klto's own.
@@ -210,6 +219,30 @@ impl OwnRepository {
         // It complains of files that are new; git am of those that should be there.
         self.git.finish(&self.git.command(args).input(paths))?;
         Ok(())
+    }
+
+    /// A commit without a piece of what was changed before it; `None` if the rest does not apply
+    /// without it. The same piece of the same commit gives the same commit.
+    ///
+    /// # Errors
+    /// If git is missing, killed or interrupted.
+    pub fn without(&self, commit: &str, piece: &Piece) -> Result<Option<Commit>, Error> {
+        self.git.run(["read-tree", commit])?;
+        let args = ["apply", "--cached", "--reverse", "--whitespace=nowarn"];
+        let apply = self.git.command(args);
+        let applied = self.git.finish(&apply.input(piece.patch.as_bytes()))?;
+        if !applied.is_success {
+            return Ok(None);
+        }
+        let tree = self.git.run(["write-tree"])?.text();
+        let message = format!("without {}:{}", piece.path, piece.line);
+        let args = ["commit-tree", &tree, "-p", commit, "-m", &message];
+        let mut command = self.git.command(args);
+        for (name, value) in COMMITTER.iter().chain(AUTHOR) {
+            command = command.env(*name, *value);
+        }
+        let id = self.git.succeed(&command)?.text();
+        Commit::find(&self.git, &id).map(Some)
     }
 
     /// The commits of a range, the oldest first.

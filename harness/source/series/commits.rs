@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::apply::{OwnRepository, Patch, Rejected};
 use super::base::{self, Base, Wanted};
-use super::form::{self, FileChange};
+use super::form::{self, FileChange, Refused};
+use super::hunk::{self, Piece};
 use super::mail::{Mail, one_line};
 use super::thread::Series;
 use crate::model::error::Error;
@@ -155,6 +156,22 @@ impl Commits {
             patches,
             notes: Vec::new(),
         })
+    }
+
+    /// The places that a patch changes, in order; or why it cannot be cut into places.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn pieces(&self, patch: &PatchRecord) -> Result<Result<Vec<Piece>, Refused>, Error> {
+        let before = match patch.number.checked_sub(2) {
+            Some(before) => &self.patches[before].commit,
+            None => &self.base.commit,
+        };
+        let args = ["diff-tree", "-p", "--unified=3", "--no-renames"];
+        let args = args.into_iter().chain([before.as_str(), &patch.commit]);
+        let diff = self.git.run(args)?.stdout;
+        let changes = form::changes(&diff);
+        Ok(changes.map(|changes| changes.iter().flat_map(hunk::pieces).collect()))
     }
 
     /// The commits: the base, then one for each patch.

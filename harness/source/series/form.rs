@@ -19,6 +19,10 @@ pub struct FileChange {
     /// The first digits of the number that git gives the content before; `None` if there is no
     /// such file, or the patch does not say.
     pub blob: Option<String>,
+    /// The file was not there before, as a line of its head says.
+    pub is_new: bool,
+    /// The file is not there afterwards.
+    pub is_removed: bool,
     pub hunks: Vec<Hunk>,
 }
 
@@ -104,6 +108,11 @@ impl Reader {
         if self.left != (0, 0) {
             return self.in_hunk(number, line);
         }
+        // "\ No newline at end of file", of the last line of a hunk.
+        if bare.starts_with('\\') && !self.in_head {
+            self.push(line);
+            return Ok(());
+        }
         if let Some(rest) = bare.strip_prefix("@@ -") {
             return self.hunk(number, rest, line);
         }
@@ -151,6 +160,8 @@ impl Reader {
         ];
         let mode = modes.iter().find_map(|name| value(name));
         if let Some(mode) = mode {
+            change.is_new |= line.starts_with("new file");
+            change.is_removed |= line.starts_with("deleted file");
             return plain_mode(number, mode);
         }
         if let Some(index) = value("index ") {
@@ -234,7 +245,7 @@ impl Reader {
             Some(b' ' | b'\n' | b'\r') => (1, 1),
             Some(b'-') => (1, 0),
             Some(b'+') => (0, 1),
-            // "\ No newline at end of file"
+            // "\\ No newline at end of file"
             Some(b'\\') => (0, 0),
             _ => return Err(refused(number, "a hunk ends before its last line")),
         };
@@ -242,11 +253,16 @@ impl Reader {
             return Err(refused(number, "a hunk has more lines than it says"));
         }
         self.left = (self.left.0 - old, self.left.1 - new);
+        self.push(line);
+        Ok(())
+    }
+
+    /// Adds a line to the current hunk.
+    fn push(&mut self, line: &str) {
         let hunk = self.changes.last_mut().and_then(|c| c.hunks.last_mut());
         if let Some(hunk) = hunk {
             hunk.text.push_str(line);
         }
-        Ok(())
     }
 
     fn finish(self) -> Result<Vec<FileChange>, Refused> {

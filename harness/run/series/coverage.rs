@@ -1,0 +1,287 @@
+//! What the verdict on a series covers. Each place that a patch changes is taken out of the last
+//! tree, and the cells that can see it are probed again. Where nothing is different, no verdict
+//! says anything about these lines. And the converse: without which lines a finding is not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Probed, State, check, likely, say};
+use crate::judge::coverage::{Sight, difference};
+use crate::judge::series::judge;
+use crate::model::cell::Cell;
+use crate::model::coverage::{ChangedPlace, Coverage, CoveredPlace, Reach};
+use crate::model::error::Error;
+use crate::model::finding::counted;
+use crate::model::record::{CellRecord, Outcome};
+use crate::model::series::SeriesFinding;
+use crate::run::probe::drive::Probe;
+use crate::source::copy::Extent;
+use crate::source::series::apply::OwnRepository;
+use crate::source::series::conditional;
+use crate::source::series::hunk::Piece;
+
+/// A place that a patch changes, and how to take it out.
+#[derive(Debug)]
+pub struct Place {
+    /// From 1.
+    pub patch: usize,
+    pub piece: Piece,
+}
+
+impl Place {
+    fn changed(&self) -> ChangedPlace {
+        ChangedPlace {
+            patch: self.patch,
+            file: self.piece.path.clone(),
+            line: self.piece.line,
+            lines: match self.piece.added {
+                0 => self.piece.removed,
+                added => added,
+            },
+            text: self.piece.text.clone(),
+        }
+    }
+}
+
+/// What is covered.
+#[derive(Debug)]
+pub struct Covered {
+    pub coverage: Coverage,
+    /// By the number of a finding, the places without any of which it is not there.
+    pub brought_by: BTreeMap<String, Vec<ChangedPlace>>,
+}
+
+/// A series that was judged, and the repository to take its places out in.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    pub probe: &'a Probe<'a>,
+    pub cells: &'a [Cell],
+    pub states: &'a [State],
+    pub probed: &'a [Probed],
+    pub findings: &'a [SeriesFinding],
+    pub own: &'a OwnRepository,
+}
+
+/// Takes the places out one by one. No more than `most` of those that a probe reads are tried.
+///
+/// # Errors
+/// If the machine fails before a first cell, or the user interrupts.
+pub fn cover(judged: Judged<'_>, places: &[Place], most: usize) -> Result<Covered, Error> {
+    // What is built without a place is most of what is built with it.
+    let last = judged.probed.last();
+    let probe = Probe {
+        caches_of: last.map(|last| last.fingerprint.as_str()),
+        ..*judged.probe
+    };
+    let judged = Judged {
+        probe: &probe,
+        ..judged
+    };
+    let mut covered = Covered {
+        coverage: Coverage::default(),
+        brought_by: BTreeMap::new(),
+    };
+    let mut tried = 0;
+    for place in places {
+        let taken_out = judged.take_out(place)?;
+        let needs = judged.needs(place)?;
+        let reach = match taken_out {
+            None => Reach::NotTried {
+                why: "the patch does not apply in reverse".to_owned(),
+            },
+            Some(taken_out) if judged.is_read(&taken_out) => {
+                tried += 1;
+                if tried > most {
+                    Reach::NotTried {
+                        why: format!(
+                            "it is not one of the first {most}; --coverage full tries all"
+                        ),
+                    }
+                } else {
+                    for id in judged.brings(place)? {
+                        let places = covered.brought_by.entry(id).or_default();
+                        places.push(place.changed());
+                    }
+                    judged.reach(&taken_out, &place.piece.path)?
+                }
+            }
+            Some(_) => Reach::NotRead,
+        };
+        covered.coverage.places.push(CoveredPlace {
+            place: place.changed(),
+            reach,
+            needs,
+        });
+    }
+    Ok(covered)
+}
+
+/// The sources without a place.
+struct TakenOut {
+    state: State,
+    /// The state that they are, but for the place.
+    of: usize,
+    /// Of the files that a probe reads, in hex.
+    fingerprint: String,
+}
+
+impl Judged<'_> {
+    /// Takes a place out of the last tree; of the tree after its own patch, if a later one builds
+    /// on it.
+    fn take_out(&self, place: &Place) -> Result<Option<TakenOut>, Error> {
+        for of in [self.states.len() - 1, place.patch] {
+            if let Some(state) = self.without(place, of)? {
+                let copy = self.probe.copy(&state.sources)?;
+                return Ok(Some(TakenOut {
+                    state,
+                    of,
+                    fingerprint: copy.fingerprint(Extent::All).to_hex().to_string(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a probe reads the place.
+    fn is_read(&self, taken_out: &TakenOut) -> bool {
+        self.probed[taken_out.of].fingerprint != taken_out.fingerprint
+    }
+
+    /// A state of the series without a place, if the rest applies without it.
+    fn without(&self, place: &Place, of: usize) -> Result<Option<State>, Error> {
+        let commit = self.own.without(&self.states[of].commit, &place.piece)?;
+        let Some(commit) = commit else {
+            return Ok(None);
+        };
+        let name = format!("without {} of patch {}", place.changed(), place.patch);
+        State::of(commit, name, vec![place.piece.path.clone()]).map(Some)
+    }
+
+    /// What must be so for the lines to count.
+    fn needs(&self, place: &Place) -> Result<Vec<String>, Error> {
+        let path = place.piece.path.as_str();
+        let text = self.states[place.patch].sources.read(path)?;
+        let text = text.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines = place.piece.line..=place.piece.line + place.piece.added.saturating_sub(1);
+        Ok(conditional::needs(path, &text, &lines))
+    }
+
+    /// Whether something depends on a place: first in the cells most likely to show it, then in
+    /// all others that can.
+    fn reach(&self, taken_out: &TakenOut, path: &str) -> Result<Reach, Error> {
+        let can_see = |cell: &&Cell| match conditional::architecture(path) {
+            Some(arch) => cell.arch.src == arch,
+            None => true,
+        };
+        let with = &self.probed[taken_out.of].cells;
+        let is_finished = |cell: &&Cell| {
+            let record = with.iter().find(|record| record.cell == cell.name());
+            record.is_some_and(CellRecord::is_finished)
+        };
+        let cells: Vec<Cell> = self.cells.iter().filter(can_see).cloned().collect();
+        if cells.is_empty() {
+            return Ok(Reach::NotRead);
+        }
+        let cells: Vec<Cell> = cells.iter().filter(is_finished).cloned().collect();
+        if cells.is_empty() {
+            let why = match taken_out.of {
+                last if last + 1 == self.states.len() => "the last tree does not build".to_owned(),
+                patch => format!(
+                    "a later patch changes it again, and after patch {patch} the tree does not build"
+                ),
+            };
+            return Ok(Reach::NotTried { why });
+        }
+        let first = likely(&cells, &[path]);
+        let rest = cells.iter().filter(|cell| !first.contains(cell));
+        let rest: Vec<Cell> = rest.cloned().collect();
+        let mut unknown = None;
+        for cells in [first, rest].iter().filter(|cells| !cells.is_empty()) {
+            for without in self.run(&taken_out.state, cells)? {
+                if let Some(error) = why_unknown(&without) {
+                    unknown = Some(format!("{}: {error}", without.cell));
+                } else if let Some(changes) = self.difference(taken_out, &without)? {
+                    let cell = without.cell;
+                    return Ok(Reach::Exercised { cell, changes });
+                }
+            }
+        }
+        Ok(match unknown {
+            Some(why) => Reach::NotTried { why },
+            None => Reach::NotExercised,
+        })
+    }
+
+    /// What is not the same in a cell without the place.
+    fn difference(
+        &self,
+        taken_out: &TakenOut,
+        without: &CellRecord,
+    ) -> Result<Option<String>, Error> {
+        let of = taken_out.of;
+        let mut with = self.probed[of].cells.iter();
+        let Some(with) = with.find(|with| with.cell == without.cell) else {
+            return Ok(None);
+        };
+        let imprint = |state: &State, fingerprint: &str, record: &CellRecord| {
+            let dir = self.probe.record(&state.sources, fingerprint, &record.cell);
+            match record.is_finished() {
+                true => dir.imprint(),
+                false => Ok(None),
+            }
+        };
+        let before = imprint(&self.states[of], &self.probed[of].fingerprint, with)?;
+        let after = imprint(&taken_out.state, &taken_out.fingerprint, without)?;
+        let sight = |record, imprint| Sight { record, imprint };
+        Ok(difference(
+            sight(with, before.as_ref()),
+            sight(without, after.as_ref()),
+        ))
+    }
+
+    /// The numbers of the findings that the place's patch brings, and that are not there without
+    /// the place.
+    fn brings(&self, place: &Place) -> Result<BTreeSet<String>, Error> {
+        let findings = self.findings.iter();
+        let findings = findings.filter(|f| f.change.worse_by() == Some(place.patch));
+        let mut names: Vec<&str> = Vec::new();
+        for finding in findings {
+            let mut known = finding.cells.iter().map(String::as_str);
+            if !known.any(|cell| names.contains(&cell)) {
+                names.extend(finding.cells.first().map(String::as_str));
+            }
+        }
+        let cells = self.cells.iter();
+        let cells = cells.filter(|cell| names.contains(&cell.name().as_str()));
+        let cells: Vec<Cell> = cells.cloned().collect();
+        if cells.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let Some(state) = self.without(place, place.patch)? else {
+            return Ok(BTreeSet::new());
+        };
+        let without = self.run(&state, &cells)?;
+        let with = &self.probed[place.patch].cells;
+        let judged = judge(&[&without, with], &|_| false).findings.into_iter();
+        let new = judged.filter(|finding| finding.change.is_worse());
+        Ok(new.map(|finding| finding.id).collect())
+    }
+
+    fn run(&self, state: &State, cells: &[Cell]) -> Result<Vec<CellRecord>, Error> {
+        let copy = self.probe.copy(&state.sources)?;
+        let name = format!("{}, {}", state.name, counted(cells.len(), "cells"));
+        say(self.probe, &name);
+        let run = self.probe.run(&state.sources, &copy, cells)?;
+        check(self.probe)?;
+        Ok(run.cells)
+    }
+}
+
+/// Why a cell says nothing, if it does.
+fn why_unknown(record: &CellRecord) -> Option<String> {
+    match (&record.outcome, &record.error) {
+        (Outcome::Error(why), _) | (_, Some(why)) => Some(why.clone()),
+        (Outcome::Skip(why), None) => Some(why.to_string()),
+        (Outcome::Pass | Outcome::Fail, None) => None,
+    }
+}
