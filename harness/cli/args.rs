@@ -190,6 +190,15 @@ pub struct Series {
     /// LTO modes, comma-separated.
     #[arg(long, value_name = "MODE", value_delimiter = ',', default_values = ["none", "thin", "thin-dist"])]
     pub lto: Vec<LtoMode>,
+    /// Also build whole kernels, of the cells of a matrix (YAML): on the base and with all patches.
+    #[arg(long, value_name = "FILE")]
+    pub matrix: Option<PathBuf>,
+    /// Only cells of the matrix whose name matches, as in 'klto run'. Repeatable.
+    #[arg(long = "cell", value_name = "GLOB", requires = "matrix")]
+    pub patterns: Vec<String>,
+    /// Build whole kernels after each patch, too.
+    #[arg(long, requires = "matrix")]
+    pub per_patch: bool,
     /// What the verdict covers: take each place that a patch changes out in turn and probe
     /// again. 'auto' tries the first 40 places that a probe reads, 'full' all of them.
     #[arg(long, value_name = "MODE", value_enum, default_value_t = CoverageMode::Auto)]

@@ -8,10 +8,11 @@ use std::time::SystemTime;
 use super::args::Series as Args;
 use super::output::{print, write_report};
 use super::probe::{cells, kernel_command, with_cells, with_sandbox, work_dir};
-use super::{check_place, events, jobs, real_kernel};
+use super::{check_place, events, jobs, load_matrix, real_kernel};
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
+use crate::input::matrix::Matrix;
 use crate::judge::series::judge;
 use crate::model::cell::Cell;
 use crate::model::coverage::CoverageMode;
@@ -21,7 +22,9 @@ use crate::model::series::{FORMAT, SeriesRecord, Thread};
 use crate::report::series::{Format, Verdict, b4, terse, verdict};
 use crate::run::probe::drive::Probe;
 use crate::run::series::coverage::{Judged, Place, cover};
+use crate::run::series::kernels::build_states;
 use crate::run::series::{Probed, State, probe_states};
+use crate::run::whole::drive::Run as Build;
 use crate::source::git::Git;
 use crate::source::series::apply::OwnRepository;
 use crate::source::series::commits::{Commits, patch_id};
@@ -44,7 +47,8 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         return answer(args, &cancel);
     }
     let cells = cells(&args.cells, &args.lto, &[])?;
-    let allows = allows(args)?;
+    let (matrix, kernels) = kernels(args)?;
+    let allows = allows(args, matrix.as_ref())?;
     let kernel = args.kernel.as_deref().ok_or_else(|| {
         Error::Usage(
             "there is no kernel to apply the series to\n  name its git repository with --kernel"
@@ -78,16 +82,38 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         cancel: &cancel,
     };
     let _lock = probe.lock(args.cells.timeout)?;
-    let commits = match (&mail, &args.range) {
+    let own = OwnRepository::open(&git, &kept.repositories())?;
+    let mut commits = match (&mail, &args.range) {
         (Some(series), _) => {
             Commits::of_mail(&git, series, args.base.as_deref(), &kept.repositories())?
         }
         (None, Some(range)) => Commits::of_range(&git, range)?,
         (None, None) => return Err(nothing_to_judge()),
     };
+    // Where a worktree can be made of them.
+    commits.git = own.git().clone();
     let states = states(&commits)?;
-    let probed = probe_states(&probe, &cells, &states)?;
-    let (mut series, key) = describe(args, &commits, mail.as_ref(), &cells);
+    let mut probed = probe_states(&probe, &cells, &states)?;
+    if let Some(matrix) = &matrix {
+        let build = Build {
+            work: &work,
+            matrix,
+            cells: &kernels,
+            mutations: &[],
+            allows: &allows,
+            snapshots: None,
+            jobs: jobs(args.place.jobs, 1),
+            ccache: false,
+            reuse_trees: true,
+            fresh: args.jobs_options.fresh,
+            fail_fast: args.jobs_options.fail_fast,
+            sandbox: sandbox.as_ref(),
+            events: &*events,
+            cancel: &cancel,
+        };
+        build_states(&build, &states, &mut probed, args.per_patch)?;
+    }
+    let (mut series, key) = describe(args, &commits, mail.as_ref(), &cells, &kernels);
     if let Some(mail) = &mail {
         let mbox: Vec<u8> = mail.patches.iter().flat_map(Mail::mboxrd).collect();
         series.mbox = Some(kept.save_mbox(&key, &mbox)?.display().to_string());
@@ -99,35 +125,34 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     // Whoever interrupts what follows has the verdict.
     kept.save(&key, &series)?;
     if let Some(most) = most_places(args.coverage) {
-        let own = OwnRepository::open(&git, &kept.repositories())?;
-        let places = places(&commits, &mut series)?;
+        let findings = series.findings.clone();
         let judged = Judged {
             probe: &probe,
             cells: &cells,
             states: &states,
             probed: &probed,
-            findings: &series.findings,
+            findings: &findings,
             own: &own,
         };
-        let covered = cover(judged, &places, most)?;
-        for finding in &mut series.findings {
-            let places = covered.brought_by.get(&finding.id);
-            finding.brought_by = places.cloned().unwrap_or_default();
-        }
-        series.coverage = Some(covered.coverage);
+        add_coverage(&mut series, &commits, judged, most)?;
         kept.save(&key, &series)?;
     }
-    let mut first = Ok(());
-    for file in &args.report {
-        first = first.and(write_report(&file.file, &file.series(&series, args.all)));
-    }
-    print(&args.format.report(&series, None, args.all))?;
-    first?;
+    write(args, &series)?;
     Ok(match verdict(&series, None) {
         Verdict::Ok => Exit::Pass,
         Verdict::Worse => Exit::Fail,
         Verdict::Inconclusive => Exit::Inconclusive,
     })
+}
+
+/// Writes the reports that were asked for.
+fn write(args: &Args, series: &SeriesRecord) -> Result<(), Error> {
+    let mut first = Ok(());
+    for file in &args.report {
+        first = first.and(write_report(&file.file, &file.series(series, args.all)));
+    }
+    print(&args.format.report(series, None, args.all))?;
+    first
 }
 
 /// Answers what another tool asks of one patch: nothing is built.
@@ -165,13 +190,24 @@ fn nothing_to_judge() -> Error {
     )
 }
 
-/// The findings that do not count: those the user allows, and the defects of released kernels.
-fn allows(args: &Args) -> Result<Vec<Allow>, Error> {
-    super::known_findings(&super::args::Known {
+/// The matrix of whole kernels, if there is one, and its cells that are built.
+fn kernels(args: &Args) -> Result<(Option<Matrix>, Vec<Cell>), Error> {
+    let matrix = args.matrix.as_deref().map(load_matrix).transpose()?;
+    let cells = matrix.iter().map(|matrix| matrix.select(&args.patterns));
+    let cells = cells.collect::<Result<Vec<_>, _>>()?.concat();
+    Ok((matrix, cells))
+}
+
+/// The findings that do not count: those that the user or the matrix allows, and the defects of
+/// released kernels.
+fn allows(args: &Args, matrix: Option<&Matrix>) -> Result<Vec<Allow>, Error> {
+    let mut allows = super::known_findings(&super::args::Known {
         mutate: Vec::new(),
         allow: args.allow.clone(),
         no_known_defects: false,
-    })
+    })?;
+    allows.extend(matrix.iter().flat_map(|matrix| &matrix.allow).cloned());
+    Ok(allows)
 }
 
 /// The series, if it comes by mail.
@@ -200,6 +236,23 @@ fn read(file: &Path) -> Result<(String, Vec<u8>), Error> {
         ))
     })?;
     Ok((file.display().to_string(), content))
+}
+
+/// Adds what the verdict covers, and which places bring a finding.
+fn add_coverage(
+    series: &mut SeriesRecord,
+    commits: &Commits,
+    judged: Judged<'_>,
+    most: usize,
+) -> Result<(), Error> {
+    let places = places(commits, series)?;
+    let covered = cover(judged, &places, most)?;
+    for finding in &mut series.findings {
+        let places = covered.brought_by.get(&finding.id);
+        finding.brought_by = places.cloned().unwrap_or_default();
+    }
+    series.coverage = Some(covered.coverage);
+    Ok(())
 }
 
 /// How many places are taken out at most.
@@ -255,8 +308,10 @@ fn describe(
     commits: &Commits,
     mail: Option<&Series>,
     cells: &[Cell],
+    kernels: &[Cell],
 ) -> (SeriesRecord, String) {
-    let cells: Vec<String> = cells.iter().map(Cell::name).collect();
+    let names = |cells: &[Cell]| -> Vec<String> { cells.iter().map(Cell::name).collect() };
+    let (cells, kernels) = (names(cells), names(kernels));
     let first = commits.patches.first();
     let title = mail.map(|series| series.title.clone());
     let title = title.or_else(|| first.map(|patch| patch.title.clone()));
@@ -273,6 +328,7 @@ fn describe(
         .chain([&commits.base.commit])
         .chain(&cells)
         .chain(&args.cells.scenario)
+        .chain(&kernels)
     {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
@@ -288,6 +344,8 @@ fn describe(
         base: commits.base.clone(),
         toolchain: String::new(),
         cells,
+        kernels,
+        per_patch: args.per_patch,
         patches: commits.patches.clone(),
         states: Vec::new(),
         findings: Vec::new(),

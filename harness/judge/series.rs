@@ -212,7 +212,7 @@ fn not_told(records: &[&CellRecord]) -> Vec<Undecided> {
         };
         match (&record.outcome, &record.error) {
             (Outcome::Error(why), _) | (_, Some(why)) => add(why.clone()),
-            (Outcome::Skip(SkipReason::NoDistributedMode { .. }), _) => {}
+            (Outcome::Skip(SkipReason::NoDistributedMode { .. } | SkipReason::BetweenEnds), _) => {}
             (Outcome::Skip(why), _) => add(why.to_string()),
             // What else is wrong does not show in a tree that was not built.
             (Outcome::Pass | Outcome::Fail, None) if !record.is_finished() && state == 0 => {

@@ -163,6 +163,8 @@ pub enum SkipReason {
     FailFast,
     /// It is accepted, but no cell of the matrix.
     NoCell,
+    /// A tree between the first and the last of a series, of which whole kernels are built.
+    BetweenEnds,
 }
 
 impl SkipReason {
@@ -191,6 +193,12 @@ impl fmt::Display for SkipReason {
                 write!(f, "this make has no --shuffle, which came with make 4.4")
             }
             SkipReason::FailFast => write!(f, "an earlier cell failed (--fail-fast)"),
+            SkipReason::BetweenEnds => {
+                write!(
+                    f,
+                    "whole kernels are built only of the base and of the last tree"
+                )
+            }
             SkipReason::NoCell => write!(f, "accepted, but no cell of this matrix"),
         }
     }

@@ -35,8 +35,14 @@ pub struct SeriesRecord {
     pub base: BaseRecord,
     /// Compiler and linker.
     pub toolchain: String,
-    /// The names of the cells, in the order of the report.
+    /// The names of the cells that were probed, in the order of the report.
     pub cells: Vec<String>,
+    /// The names of the cells that were built as whole kernels.
+    #[serde(default)]
+    pub kernels: Vec<String>,
+    /// Whole kernels were built after each patch, and not only on the base and of the last tree.
+    #[serde(default)]
+    pub per_patch: bool,
     /// In the order in which they are applied.
     pub patches: Vec<PatchRecord>,
     /// The base, then the tree after each patch.
@@ -100,6 +106,9 @@ pub struct StateRecord {
     /// How far the patch reaches, over all cells that were built before and after it; `None` for
     /// the base.
     pub ripple: Option<Ripple>,
+    /// The same in whole kernels: since the last state before it of which they were built.
+    #[serde(default)]
+    pub kernels: Option<Ripple>,
 }
 
 /// A finding, in all cells in which it means the same.

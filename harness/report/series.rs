@@ -13,7 +13,11 @@ use std::fmt;
 
 use super::{Named, ReportFile, json, printable};
 use crate::model::finding::counted;
+use crate::model::imprint::Ripple;
 use crate::model::series::{Change, SeriesFinding, SeriesRecord, Undecided};
+
+/// The configuration of cells that are probed.
+const PROBE: &str = "probe";
 
 /// The formats of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,14 +180,19 @@ impl Group<'_> {
     }
 }
 
-/// Cells as people say them: `arm64 thin, thin-dist; riscv thin-dist`. What all cells of the
-/// series have in common is left out.
+/// Cells as people say them: `arm64 thin, thin-dist; riscv thin-dist`, with the configuration of
+/// those that are whole kernels: `arm64 tiny thin`. What all cells of the series have in common is
+/// left out.
 fn said(cells: &[&str]) -> String {
-    let mut arches: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut arches: Vec<(String, Vec<&str>)> = Vec::new();
     for cell in cells {
         let mut parts = cell.split('/');
-        let arch = parts.next().unwrap_or_default();
-        let mode = parts.nth(1).unwrap_or_default();
+        let mut next = || parts.next().unwrap_or_default();
+        let (arch, config, mode) = (next(), next(), next());
+        let arch = match config {
+            PROBE => arch.to_owned(),
+            config => format!("{arch} {config}"),
+        };
         match arches.iter_mut().find(|(known, _)| *known == arch) {
             Some((_, modes)) if modes.contains(&mode) => {}
             Some((_, modes)) => modes.push(mode),
@@ -195,7 +204,8 @@ fn said(cells: &[&str]) -> String {
     printable(&arches.collect::<Vec<_>>().join("; ")).into_owned()
 }
 
-/// The commands that show a finding, from a checkout of the kernel: the tree is made first.
+/// The commands that show a finding, from a checkout of the kernel: the tree is made first. A probe
+/// is one command, a kernel several.
 fn commands(series: &SeriesRecord, finding: &SeriesFinding, mbox: Option<&str>) -> Vec<String> {
     let at = finding.change.worse_by().unwrap_or_default();
     let worktree = "git worktree add --detach \"$KERNEL\"";
@@ -219,7 +229,17 @@ fn commands(series: &SeriesRecord, finding: &SeriesFinding, mbox: Option<&str>) 
             commands.push(format!("{worktree} {commit}"));
         }
     }
-    commands.extend(finding.reproduce.commands.first().cloned());
+    let own = &finding.reproduce.commands;
+    let is_kernel = finding
+        .cells
+        .first()
+        .is_some_and(|cell| series.kernels.contains(cell));
+    if is_kernel {
+        commands.push("O=$PWD/../klto-build".to_owned());
+        commands.extend(own.iter().cloned());
+    } else {
+        commands.extend(own.first().cloned());
+    }
     commands.iter().map(|c| printable(c).into_owned()).collect()
 }
 
@@ -240,9 +260,28 @@ fn new_commands<'a>(
 }
 
 /// How far a patch reaches: `changes 3 of 660 front-end commands, 1 of 24 links`; in how many cells,
-/// if not all were built to the end. Nothing if that is not known.
+/// if not all were built to the end. Nothing if that is not known, or no probe reads the patch.
 fn reach(series: &SeriesRecord, patch: usize) -> Option<String> {
-    let ripple = series.states.get(patch)?.ripple?;
+    let state = series.states.get(patch)?;
+    if state.same_as == patch.checked_sub(1) {
+        return None;
+    }
+    Some(reach_of(&state.ripple?, series.cells.len()))
+}
+
+/// The same in whole kernels.
+fn reach_in_kernels(series: &SeriesRecord, patch: usize) -> Option<String> {
+    let ripple = series.states.get(patch)?.kernels?;
+    let since = if series.per_patch {
+        ""
+    } else {
+        ", since the base"
+    };
+    let reach = reach_of(&ripple, series.kernels.len());
+    Some(format!("in whole kernels{since}, {reach}"))
+}
+
+fn reach_of(ripple: &Ripple, cells: usize) -> String {
     let parts = ripple.parts();
     let parts = parts.iter().filter(|(_, part)| part.changed > 0);
     let parts: Vec<String> = parts
@@ -252,10 +291,10 @@ fn reach(series: &SeriesRecord, patch: usize) -> Option<String> {
         true => "changes nothing that was built".to_owned(),
         false => format!("changes {}", parts.join(", ")),
     };
-    Some(match series.cells.len() {
-        all if all > ripple.cells => format!("{what}, in {} of {all} cells", ripple.cells),
+    match ripple.cells {
+        built if built < cells => format!("{what}, in {built} of {cells} cells"),
         _ => what,
-    })
+    }
 }
 
 /// What kept the patches from what is not theirs.
@@ -293,11 +332,18 @@ fn summary(series: &SeriesRecord) -> String {
             format!("{which} {verb} it worse ({findings})")
         }
     };
-    format!(
-        "{what}; probed: {}, on the base and after each of {}",
-        counted(series.cells.len(), "cells"),
-        counted(series.patches.len(), "patches")
-    )
+    let patches = counted(series.patches.len(), "patches");
+    let each = format!("on the base and after each of {patches}");
+    let probed = format!("probed: {}, {each}", counted(series.cells.len(), "cells"));
+    let built = match (series.kernels.len(), series.per_patch) {
+        (0, _) => String::new(),
+        (number, true) => format!("; built: {}, {each}", counted(number, "kernels")),
+        (number, false) => format!(
+            "; built: {}, on the base and with all patches",
+            counted(number, "kernels")
+        ),
+    };
+    format!("{what}; {probed}{built}")
 }
 
 /// `patches 1 and 3`, and the verb that they take.

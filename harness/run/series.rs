@@ -3,15 +3,17 @@
 //! that are most likely to fail come first, in every state, before all others.
 
 pub mod coverage;
+pub mod kernels;
 
 use std::collections::BTreeMap;
 
-use super::events::Event;
+use super::events::{Event, Events};
 use super::probe::drive::Probe;
+use crate::build::process::Cancel;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::imprint::Ripple;
-use crate::model::record::CellRecord;
+use crate::model::record::{CellRecord, Outcome, SkipReason};
 use crate::model::series::StateRecord;
 use crate::source::commit::Commit;
 use crate::source::copy::Extent;
@@ -57,6 +59,8 @@ pub struct Probed {
     pub cells: Vec<CellRecord>,
     /// How far the patch reaches, over all cells that were built before and after it.
     pub ripple: Option<Ripple>,
+    /// The same in whole kernels: from the last state before it that was built.
+    pub kernels: Option<Ripple>,
 }
 
 impl Probed {
@@ -68,10 +72,21 @@ impl Probed {
             commit: state.commit.clone(),
             fingerprint: self.fingerprint.clone(),
             same_as: self.same_as,
-            outcomes: self.cells.iter().map(outcome).collect(),
+            outcomes: self
+                .cells
+                .iter()
+                .filter(|cell| !is_left_out(cell))
+                .map(outcome)
+                .collect(),
             ripple: self.ripple,
+            kernels: self.kernels,
         }
     }
+}
+
+/// Whether nobody asked for the cell in that state.
+fn is_left_out(record: &CellRecord) -> bool {
+    record.outcome == Outcome::Skip(SkipReason::BetweenEnds)
 }
 
 /// Probes the states, the base first. The caller has the lock on the copy of the sources.
@@ -97,9 +112,9 @@ pub fn probe_states(
         let likely = likely(cells, &touched(states, state));
         let is_new = !fingerprints.contains(&fingerprint);
         if is_new && states.len() > 1 && likely.len() < cells.len() {
-            say(probe, &state.name);
+            say(probe.events, &state.name);
             probe.run(&state.sources, &copy, &likely)?;
-            check(probe)?;
+            check(probe.cancel)?;
         }
         fingerprints.push(fingerprint);
     }
@@ -112,9 +127,9 @@ pub fn probe_states(
             Some(same) => probed[same].cells.clone(),
             None => {
                 let copy = probe.copy(&state.sources)?;
-                say(probe, &state.name);
+                say(probe.events, &state.name);
                 let run = probe.run(&state.sources, &copy, cells)?;
-                check(probe)?;
+                check(probe.cancel)?;
                 run.cells
             }
         };
@@ -133,6 +148,7 @@ pub fn probe_states(
             same_as,
             cells: records,
             ripple,
+            kernels: None,
         });
     }
     Ok(probed)
@@ -161,12 +177,12 @@ fn ripple(
     Ok(sum)
 }
 
-fn say(probe: &Probe<'_>, text: &str) {
-    probe.events.on(&Event::Note { text });
+fn say(events: &dyn Events, text: &str) {
+    events.on(&Event::Note { text });
 }
 
-fn check(probe: &Probe<'_>) -> Result<(), Error> {
-    match probe.cancel.is_cancelled() {
+fn check(cancel: &Cancel) -> Result<(), Error> {
+    match cancel.is_cancelled() {
         true => Err(Error::Cancelled),
         false => Ok(()),
     }

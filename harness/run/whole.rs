@@ -1,6 +1,8 @@
 //! Whole kernels: each cell is built in a folder of its own, whose path has the revision in
 //! it; the tree stays, and another cell may begin with a copy of it.
 
+pub mod drive;
+
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
@@ -29,13 +31,14 @@ pub struct WholeKernel<'a> {
     pub caches: Option<PathBuf>,
 }
 
+/// The folder of a cell.
+fn folder(work: &Path, revision: &str, cell: &Cell) -> PathBuf {
+    work.join("cells").join(revision).join(cell.name())
+}
+
 impl Layout for WholeKernel<'_> {
     fn place(&self, cell: &Cell) -> Place {
-        let folder = self
-            .work
-            .join("cells")
-            .join(self.revision)
-            .join(cell.name());
+        let folder = folder(self.work, self.revision, cell);
         Place {
             record: RecordDir::new(&folder),
             folder,

@@ -21,6 +21,8 @@ struct Series {
     base: String,
 }
 
+/// A file that only the kernel's own build reads, of those that the fake kernel has.
+const LATE: &str = "drivers/fault";
 /// A file that no probe reads.
 const UNREAD: &str = "Documentation/x.rst";
 
@@ -225,6 +227,60 @@ fn a_line_that_a_later_patch_changes_again_is_taken_out_of_its_own_patch() {
     assert_eq!(covered(&verdict), [place("exercised"), place("exercised")]);
     assert_eq!(changes(&verdict)[0].0, "broken-between");
     assert_eq!(verdict["findings"][0]["brought_by"][0]["patch"], 1);
+}
+
+/// What a cell of a whole kernel is called in the matrix of the tests.
+const KERNEL: &str = "x86_64/tiny/thin-dist/llvm-22";
+
+#[rstest]
+#[case::ends(&[], ["pass", "", "fail"], r#"{"since":1,"by":2}"#)]
+#[case::each(&["--per-patch"], ["pass", "fail", "fail"], r#"{"since":1,"by":1}"#)]
+fn whole_kernels_are_built_on_the_base_and_with_all_patches(
+    #[case] more: &[&str],
+    #[case] outcomes: [&str; 3],
+    #[case] change: &str,
+) {
+    let series = Series::of("", &[(LATE, WRONG), (NOT_READ_BY_PREPARE, "none\n")]);
+    series.probed.kernel.matrix("[thin, thin-dist]", "10min");
+    let matrix = series.probed.kernel.matrix_file();
+    let matrix = matrix.to_str().unwrap();
+    let range = [
+        "--range",
+        "main..topic",
+        "--format",
+        "json",
+        "--coverage",
+        "off",
+    ];
+    let cells = ["--matrix", matrix, "--cell", "*/thin-dist"];
+    let before = files(&series.probed.kernel.source().join(".git"));
+    let ended = series.judge(&[&range[..], &cells, more].concat());
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(files(&series.probed.kernel.source().join(".git")), before);
+    let verdict: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(verdict["kernels"], serde_json::json!([KERNEL]));
+    let states = verdict["states"].as_array().unwrap();
+    let told = states.iter().map(|state| &state["outcomes"][KERNEL]);
+    let told: Vec<&str> = told
+        .map(|outcome| outcome.as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(told, outcomes);
+    let findings = verdict["findings"].as_array().unwrap();
+    let of_kernel = findings.iter().filter(|finding| {
+        finding["cells"]
+            .as_array()
+            .unwrap()
+            .contains(&KERNEL.into())
+    });
+    let expected: Value = serde_json::from_str(change).unwrap();
+    let mut seen = 0;
+    for finding in of_kernel {
+        assert_eq!(finding["change"]["since"], expected["since"], "{finding:#}");
+        assert_eq!(finding["change"]["by"], expected["by"], "{finding:#}");
+        seen += 1;
+    }
+    assert!(seen > 0, "{verdict:#}");
+    assert_eq!(verdict["undecided"], Value::Array(Vec::new()));
 }
 
 #[test]

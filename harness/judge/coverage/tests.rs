@@ -1,4 +1,4 @@
-//! Two sights of a cell are told apart by any of their parts.
+//! Two sights of a cell differ if any of their parts does.
 
 use std::collections::BTreeMap;
 

@@ -57,7 +57,10 @@ fn of(series: &SeriesRecord, patch: Option<usize>) -> Answer {
         Verdict::Inconclusive => ("warn", "some results are missing"),
     };
     let summary = match patch {
-        Some(_) => format!("{of_patch}; {}", counted(series.cells.len(), "cells")),
+        Some(_) => {
+            let cells = series.cells.len() + series.kernels.len();
+            format!("{of_patch}; {}", counted(cells, "cells"))
+        }
         None => summary(series),
     };
     Answer {

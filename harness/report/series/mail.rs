@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, coverage, groups, new_commands, reach, said, short, state_name,
-    summary, verdict,
+    Group, Verdict, built_in, coverage, groups, new_commands, reach, reach_in_kernels, said, short,
+    state_name, summary, verdict,
 };
 use crate::model::series::{SeriesRecord, Thread};
 use crate::report::printable;
@@ -31,7 +31,16 @@ pub(super) fn mail(series: &SeriesRecord) -> String {
     wrap(&mut out, "", &intro);
     let cells: Vec<&str> = series.cells.iter().map(String::as_str).collect();
     out.push('\n');
-    wrap(&mut out, "  ", &format!("built: {}", said(&cells)));
+    wrap(&mut out, "  ", &format!("probed: {}", said(&cells)));
+    let kernels: Vec<&str> = series.kernels.iter().map(String::as_str).collect();
+    if !kernels.is_empty() {
+        let which = match series.per_patch {
+            true => "after each patch",
+            false => "with all patches",
+        };
+        let kernels = format!("whole kernels, on the base and {which}: {}", said(&kernels));
+        wrap(&mut out, "  ", &kernels);
+    }
     wrap(&mut out, "  ", &format!("with: {}", series.toolchain));
     wrap(
         &mut out,
@@ -42,8 +51,10 @@ pub(super) fn mail(series: &SeriesRecord) -> String {
         wrap(&mut out, "  ", &format!("note: {note}"));
     }
     for patch in &series.patches {
-        if let Some(reach) = reach(series, patch.number) {
-            wrap(&mut out, "  ", &format!("patch {}: {reach}", patch.number));
+        let number = patch.number;
+        let reaches = [reach(series, number), reach_in_kernels(series, number)];
+        for reach in reaches.into_iter().flatten() {
+            wrap(&mut out, "  ", &format!("patch {number}: {reach}"));
         }
     }
     out.push('\n');

@@ -50,6 +50,40 @@ fn covered(at: (usize, &str, usize), reach: Reach, needs: &[&str]) -> CoveredPla
     }
 }
 
+fn coverage() -> Coverage {
+    Coverage {
+        places: vec![
+            covered(
+                (1, "scripts/Makefile.x", 9),
+                Reach::Exercised {
+                    cell: "arm64/probe/thin/llvm-22".to_owned(),
+                    changes: "3 of 55 back-end commands".to_owned(),
+                },
+                &[],
+            ),
+            covered(
+                (2, "scripts/Makefile.x", 16),
+                Reach::NotExercised,
+                &["in 'ifdef CONFIG_X' (line 12)"],
+            ),
+            covered(
+                (2, "arch/mips/x.c", 3),
+                Reach::NotRead,
+                &["in '#ifdef CONFIG_X' (line 2)", "on architecture mips"],
+            ),
+            covered((2, "Documentation/x.rst", 3), Reach::NotRead, &[]),
+            covered((2, "Documentation/x.rst", 30), Reach::NotRead, &[]),
+            covered(
+                (3, "scripts/Makefile.x", 40),
+                Reach::NotTried {
+                    why: "it is not one of the first 40".to_owned(),
+                },
+                &[],
+            ),
+        ],
+    }
+}
+
 fn patch(number: usize, title: &str) -> PatchRecord {
     PatchRecord {
         number,
@@ -68,6 +102,14 @@ fn state(commit: &str, same_as: Option<usize>) -> StateRecord {
         fingerprint: commit.repeat(64),
         same_as,
         outcomes: BTreeMap::new(),
+        kernels: (commit == "3").then(|| Ripple {
+            cells: 1,
+            back: Changed {
+                changed: 7,
+                of: 473,
+            },
+            ..Ripple::default()
+        }),
         ripple: match commit {
             "0" => None,
             "1" => Some(Ripple {
@@ -121,6 +163,8 @@ fn series() -> SeriesRecord {
         cells: ["x86_64/probe/thin", "arm64/probe/thin", "arm64/probe/thin-dist"]
             .map(|cell| format!("{cell}/llvm-22"))
             .to_vec(),
+        kernels: vec!["arm64/tiny/thin/llvm-22".to_owned()],
+        per_patch: false,
         patches: vec![patch(1, "one"), patch(2, "two"), patch(3, "three")],
         states: vec![state("0", None), state("1", None), state("2", None), state("3", Some(2))],
         findings: vec![
@@ -131,37 +175,7 @@ fn series() -> SeriesRecord {
             finding("4", "crc.zero", Change::Known, &["arm64/probe/thin"]),
             finding("5", "crc.zero", Change::Mended { by: 3 }, &["arm64/probe/thin"]),
         ],
-        coverage: Some(Coverage {
-            places: vec![
-                covered(
-                    (1, "scripts/Makefile.x", 9),
-                    Reach::Exercised {
-                        cell: "arm64/probe/thin/llvm-22".to_owned(),
-                        changes: "3 of 55 back-end commands".to_owned(),
-                    },
-                    &[],
-                ),
-                covered(
-                    (2, "scripts/Makefile.x", 16),
-                    Reach::NotExercised,
-                    &["in 'ifdef CONFIG_X' (line 12)"],
-                ),
-                covered(
-                    (2, "arch/mips/x.c", 3),
-                    Reach::NotRead,
-                    &["in '#ifdef CONFIG_X' (line 2)", "on architecture mips"],
-                ),
-                covered((2, "Documentation/x.rst", 3), Reach::NotRead, &[]),
-                covered((2, "Documentation/x.rst", 30), Reach::NotRead, &[]),
-                covered(
-                    (3, "scripts/Makefile.x", 40),
-                    Reach::NotTried {
-                        why: "it is not one of the first 40".to_owned(),
-                    },
-                    &[],
-                ),
-            ],
-        }),
+        coverage: Some(coverage()),
         undecided: vec![Undecided {
             cell: "arm64/probe/thin/llvm-22".to_owned(),
             state: 3,

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Group, Verdict, built_in, coverage, groups, new_commands, reach, said, short, state_name,
-    summary, verdict,
+    Group, Verdict, built_in, coverage, groups, new_commands, reach, reach_in_kernels, said, short,
+    state_name, summary, verdict,
 };
 use crate::model::finding::Severity;
 use crate::model::series::{PatchRecord, SeriesRecord};
@@ -76,7 +76,8 @@ fn write_patch(out: &mut String, series: &SeriesRecord, patch: &PatchRecord) {
     };
     let title = printable(&patch.title);
     let _ = writeln!(out, "  {number}  {title}: {what}{merged}");
-    if let Some(reach) = reach(series, number).filter(|_| same != Some(number - 1)) {
+    let reaches = [reach(series, number), reach_in_kernels(series, number)];
+    for reach in reaches.into_iter().flatten() {
         let _ = writeln!(out, "     {reach}");
     }
 }

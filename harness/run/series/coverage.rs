@@ -270,9 +270,9 @@ impl Judged<'_> {
     fn run(&self, state: &State, cells: &[Cell]) -> Result<Vec<CellRecord>, Error> {
         let copy = self.probe.copy(&state.sources)?;
         let name = format!("{}, {}", state.name, counted(cells.len(), "cells"));
-        say(self.probe, &name);
+        say(self.probe.events, &name);
         let run = self.probe.run(&state.sources, &copy, cells)?;
-        check(self.probe)?;
+        check(self.probe.cancel)?;
         Ok(run.cells)
     }
 }

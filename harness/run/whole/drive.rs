@@ -1,0 +1,151 @@
+//! Builds cells of a matrix from one state of the sources, and checks each.
+
+use super::{WholeKernel, folder};
+use crate::build::kbuild;
+use crate::build::process::Cancel;
+use crate::build::sandbox::Sandbox;
+use crate::input::allow::Allow;
+use crate::input::matrix::Matrix;
+use crate::input::mutation::Mutation;
+use crate::model::cell::Cell;
+use crate::model::error::Error;
+use crate::model::record::{FORMAT, RunRecord};
+use crate::run::events::{Event, Events};
+use crate::run::job::{PlanOptions, plan};
+use crate::run::key::{CommonKey, own_program};
+use crate::run::pair::usual_tolerances;
+use crate::run::pipeline::Context;
+use crate::run::probe::untrusted_caches;
+use crate::run::scenario;
+use crate::run::schedule::run_jobs;
+use crate::source::sources::Sources;
+use crate::store::lock::{Lock, Patience};
+use crate::store::record_dir::RecordDir;
+use crate::store::snapshots::SnapshotDir;
+use crate::store::work_dir::WorkDir;
+
+/// How to build, whatever the sources are.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    pub work: &'a WorkDir,
+    pub matrix: &'a Matrix,
+    pub cells: &'a [Cell],
+    pub mutations: &'a [Mutation],
+    pub allows: &'a [Allow],
+    pub snapshots: Option<&'a SnapshotDir>,
+    /// Jobs of make.
+    pub jobs: usize,
+    pub ccache: bool,
+    /// A cell may begin with the finished tree of another.
+    pub reuse_trees: bool,
+    pub fresh: bool,
+    pub fail_fast: bool,
+    /// What make runs in, if the sources are not trusted.
+    pub sandbox: Option<&'a Sandbox>,
+    pub events: &'a dyn Events,
+    pub cancel: &'a Cancel,
+}
+
+impl Run<'_> {
+    /// Locks the copy of the sources, if these sources need one: it serves one state of them at
+    /// a time.
+    ///
+    /// # Errors
+    /// If the user interrupts.
+    pub fn lock(&self, sources: &Sources) -> Result<Option<Lock>, Error> {
+        // Two runs that use the user's own folder need not wait for each other.
+        if !sources.is_copied(self.mutations, self.changes_sources()?) {
+            return Ok(None);
+        }
+        let patience = Patience {
+            until: None,
+            cancel: self.cancel,
+        };
+        let lock = self.work.lock_sources(patience, &mut || {
+            let text = "waiting for another klto that uses the same copy of the sources";
+            self.events.on(&Event::Note { text });
+        });
+        lock.map(Some)
+    }
+
+    /// Builds and checks the cells. The caller has the lock.
+    ///
+    /// # Errors
+    /// If the machine fails before the first cell; later that is in the records.
+    pub fn run(&self, sources: &Sources) -> Result<RunRecord, Error> {
+        let work = self.work.path();
+        let folder = sources.prepare(work, self.mutations, self.changes_sources()?)?;
+        let fingerprint = sources.fingerprint(&work.join("sources.index"), self.cancel)?;
+        let source_key = format!("{fingerprint} {:?}", self.mutations);
+        let tolerances = match &self.matrix.tolerances {
+            Some(tolerances) => *tolerances,
+            None => usual_tolerances()?,
+        };
+        let revision = sources.revision();
+        let enforced = self.sandbox.map(Sandbox::enforced);
+        let caches = match (self.sandbox, self.ccache) {
+            (Some(_), true) => Some(untrusted_caches(work, &source_key)?),
+            (_, _) => None,
+        };
+        let sandbox = self.sandbox.map(|s| s.clone().writing(caches.clone()));
+        let layout = WholeKernel {
+            work,
+            source: &folder,
+            revision: &revision,
+            ccache: self.ccache,
+            caches,
+        };
+        let context = Context {
+            layout: &layout,
+            key: &CommonKey::new(&own_program()?, &source_key, &[&folder, work])
+                .sandboxed(enforced),
+            sources,
+            revision: &revision,
+            snapshots: self.snapshots,
+            allows: self.allows,
+            tolerances: &tolerances,
+            make_jobs: self.jobs,
+            ccache: self.ccache,
+            sandbox: sandbox.as_ref(),
+            has_shuffle: kbuild::has_shuffle(self.cancel)?,
+            fresh: self.fresh,
+            events: self.events,
+            cancel: self.cancel,
+        };
+        let plan = plan(
+            self.cells,
+            PlanOptions {
+                reuse_trees: self.reuse_trees,
+                share_clean_builds: true,
+                prepare_all: false,
+                one_mode_at_a_time: false,
+                compare: &self.matrix.compare,
+            },
+        );
+        Ok(RunRecord {
+            format: FORMAT,
+            klto: env!("CARGO_PKG_VERSION").to_owned(),
+            matrix: self.matrix.name.clone(),
+            kernel: sources.version().to_owned(),
+            revision: revision.clone(),
+            cells: run_jobs(&context, &plan, 1, self.fail_fast),
+        })
+    }
+
+    /// Where the record of a cell is.
+    #[must_use]
+    pub fn record(&self, sources: &Sources, cell: &Cell) -> RecordDir {
+        RecordDir::new(folder(self.work.path(), &sources.revision(), cell))
+    }
+
+    /// Whether a scenario of some cell, or a mutation, changes source files.
+    fn changes_sources(&self) -> Result<bool, Error> {
+        let names = self.cells.iter().flat_map(|cell| &cell.scenarios);
+        for name in names.filter(|name| *name != "build") {
+            if scenario::by_name(name)?.edits_sources() {
+                return Ok(true);
+            }
+        }
+        Ok(!self.mutations.is_empty())
+    }
+}
