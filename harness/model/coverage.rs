@@ -30,8 +30,8 @@ pub struct CoveredPlace {
     #[serde(flatten)]
     pub place: ChangedPlace,
     pub reach: Reach,
-    /// What must be so for the lines to count, as far as the lines around them say: the
-    /// conditionals around them, the architecture.
+    /// Of lines that are not exercised or not read, what must be so for them to count, as far as it
+    /// shows: the conditionals around them, the architecture.
     pub needs: Vec<String>,
 }
 

@@ -5,7 +5,7 @@
 pub mod coverage;
 pub mod kernels;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::events::{Event, Events};
 use super::probe::drive::Probe;
@@ -55,6 +55,8 @@ pub struct Probed {
     pub fingerprint: String,
     /// The earlier state with the same files, if there is one.
     pub same_as: Option<usize>,
+    /// Those of the files that any patch changes that a probe reads in this state.
+    pub read: Vec<String>,
     /// In the order of the cells.
     pub cells: Vec<CellRecord>,
     /// How far the patch reaches, over all cells that were built before and after it.
@@ -105,6 +107,12 @@ pub fn probe_states(
     };
     let probe_of = |at: usize| if at == 0 { &base } else { probe };
     let mut fingerprints: Vec<String> = Vec::new();
+    let mut read: Vec<Vec<String>> = Vec::new();
+    let changed: BTreeSet<&str> = states
+        .iter()
+        .flat_map(|s| &s.files)
+        .map(String::as_str)
+        .collect();
     for (at, state) in states.iter().enumerate() {
         let probe = probe_of(at);
         let copy = probe.copy(&state.sources)?;
@@ -117,6 +125,8 @@ pub fn probe_states(
             check(probe.cancel)?;
         }
         fingerprints.push(fingerprint);
+        let paths = copy.paths().filter(|path| changed.contains(path));
+        read.push(paths.map(str::to_owned).collect());
     }
     let mut probed: Vec<Probed> = Vec::new();
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -146,6 +156,7 @@ pub fn probe_states(
         probed.push(Probed {
             fingerprint: fingerprint.clone(),
             same_as,
+            read: std::mem::take(&mut read[at]),
             cells: records,
             ripple,
             kernels: None,

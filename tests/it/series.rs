@@ -693,6 +693,46 @@ fn as_author(series: &Series, command: &mut Command) -> Ended {
 }
 
 #[test]
+fn b4_review_shows_the_verdict_on_each_patch_and_on_the_series() {
+    let Some(b4) = b4() else { return };
+    let series = Series::of("", &[(EARLY, "none\n"), (EARLY, WRONG)]);
+    let mbox = series.mbox("-v2");
+    for level in ["perpatch", "series"] {
+        let setting = format!("b4.review-{level}-check-cmd");
+        series.git(&["config", &setting, "klto series --format b4"]);
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/b4_review.py");
+    let review = || -> Value {
+        // The Python that b4 is installed for.
+        let mut command = Command::new(b4.canonicalize().unwrap().with_file_name("python3"));
+        let ended = as_author(&series, command.arg(&script).arg(&mbox));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        serde_json::from_str(&ended.stdout).unwrap()
+    };
+    let statuses = |shown: &Value| -> Vec<String> {
+        let patches = shown["patches"].as_array().unwrap().iter();
+        patches
+            .chain([&shown["series"]])
+            .map(|results| {
+                assert_eq!(results.as_array().unwrap().len(), 1, "{shown:#}");
+                assert_eq!(results[0]["tool"], "klto");
+                results[0]["status"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let before = review();
+    assert_eq!(statuses(&before), ["warn", "warn", "warn"]);
+    assert_eq!(before["series"][0]["summary"], "not yet judged");
+
+    series.git(&["checkout", "--quiet", "main"]);
+    series.judge(&["--mbox", mbox.to_str().unwrap()]);
+    let after = review();
+    assert_eq!(statuses(&after), ["pass", "fail", "fail"]);
+    let details = after["patches"][1][0]["details"].as_str().unwrap();
+    assert!(details.contains("new by patch 2"), "{details}");
+}
+
+#[test]
 fn b4_prep_check_shows_the_verdict_on_each_patch() {
     let Some(b4) = b4() else { return };
     let series = Series::of("", &[(EARLY, "\n"), (EARLY, WRONG)]);

@@ -11,10 +11,11 @@ use crate::model::cell::Cell;
 use crate::model::coverage::{ChangedPlace, Coverage, CoveredPlace, Reach};
 use crate::model::error::Error;
 use crate::model::finding::counted;
+use crate::model::imprint::Imprint;
 use crate::model::record::{CellRecord, Outcome};
 use crate::model::series::SeriesFinding;
 use crate::run::probe::drive::Probe;
-use crate::source::copy::Extent;
+use crate::source::copy::{Extent, SourceCopy};
 use crate::source::series::apply::OwnRepository;
 use crate::source::series::conditional;
 use crate::source::series::hunk::Piece;
@@ -82,29 +83,24 @@ pub fn cover(judged: Judged<'_>, places: &[Place], most: usize) -> Result<Covere
     };
     let mut tried = 0;
     for place in places {
-        let taken_out = judged.take_out(place)?;
-        let needs = judged.needs(place)?;
-        let reach = match taken_out {
-            None => Reach::NotTried {
-                why: "the patch does not apply in reverse".to_owned(),
-            },
-            Some(taken_out) if judged.is_read(&taken_out) => {
-                tried += 1;
-                if tried > most {
-                    Reach::NotTried {
-                        why: format!(
-                            "it is not one of the first {most}; --coverage full tries all"
-                        ),
-                    }
-                } else {
-                    for id in judged.brings(place)? {
-                        let places = covered.brought_by.entry(id).or_default();
-                        places.push(place.changed());
-                    }
-                    judged.reach(&taken_out, &place.piece.path)?
-                }
+        let reach = if !judged.is_read(&place.piece.path) {
+            Reach::NotRead
+        } else if tried == most {
+            let why = format!("it is not one of the first {most}; --coverage full tries all");
+            Reach::NotTried { why }
+        } else {
+            tried += 1;
+            let reach = judged.reach(place)?;
+            for id in judged.brings(place)? {
+                let places = covered.brought_by.entry(id).or_default();
+                places.push(place.changed());
             }
-            Some(_) => Reach::NotRead,
+            reach
+        };
+        let needs = match &reach {
+            Reach::NotExercised => judged.needs(place)?,
+            Reach::NotRead => conditional::needs(&place.piece.path, "", &(1..=1)),
+            Reach::Exercised { .. } | Reach::NotTried { .. } => Vec::new(),
         };
         covered.coverage.places.push(CoveredPlace {
             place: place.changed(),
@@ -120,8 +116,7 @@ struct TakenOut {
     state: State,
     /// The state that they are, but for the place.
     of: usize,
-    /// Of the files that a probe reads, in hex.
-    fingerprint: String,
+    copy: SourceCopy,
 }
 
 impl Judged<'_> {
@@ -131,19 +126,16 @@ impl Judged<'_> {
         for of in [self.states.len() - 1, place.patch] {
             if let Some(state) = self.without(place, of)? {
                 let copy = self.probe.copy(&state.sources)?;
-                return Ok(Some(TakenOut {
-                    state,
-                    of,
-                    fingerprint: copy.fingerprint(Extent::All).to_hex().to_string(),
-                }));
+                return Ok(Some(TakenOut { state, of, copy }));
             }
         }
         Ok(None)
     }
 
-    /// Whether a probe reads the place.
-    fn is_read(&self, taken_out: &TakenOut) -> bool {
-        self.probed[taken_out.of].fingerprint != taken_out.fingerprint
+    /// Whether a probe reads a file, in some state.
+    fn is_read(&self, path: &str) -> bool {
+        let mut read = self.probed.iter().flat_map(|probed| &probed.read);
+        read.any(|read| read == path)
     }
 
     /// A state of the series without a place, if the rest applies without it.
@@ -168,75 +160,84 @@ impl Judged<'_> {
 
     /// Whether something depends on a place: first in the cells most likely to show it, then in
     /// all others that can.
-    fn reach(&self, taken_out: &TakenOut, path: &str) -> Result<Reach, Error> {
+    fn reach(&self, place: &Place) -> Result<Reach, Error> {
+        let path = place.piece.path.as_str();
+        let not_tried = |why: &str| {
+            let why = why.to_owned();
+            Ok(Reach::NotTried { why })
+        };
         let can_see = |cell: &&Cell| match conditional::architecture(path) {
             Some(arch) => cell.arch.src == arch,
             None => true,
-        };
-        let with = &self.probed[taken_out.of].cells;
-        let is_finished = |cell: &&Cell| {
-            let record = with.iter().find(|record| record.cell == cell.name());
-            record.is_some_and(CellRecord::is_finished)
         };
         let cells: Vec<Cell> = self.cells.iter().filter(can_see).cloned().collect();
         if cells.is_empty() {
             return Ok(Reach::NotRead);
         }
+        let Some(taken_out) = self.take_out(place)? else {
+            return not_tried("the patch does not apply in reverse");
+        };
+        let with = &self.probed[taken_out.of];
+        let record = |name: &str| with.cells.iter().find(|record| record.cell == name);
+        let is_finished = |cell: &&Cell| record(&cell.name()).is_some_and(CellRecord::is_finished);
         let cells: Vec<Cell> = cells.iter().filter(is_finished).cloned().collect();
         if cells.is_empty() {
-            let why = match taken_out.of {
+            return not_tried(&match taken_out.of {
                 last if last + 1 == self.states.len() => "the last tree does not build".to_owned(),
                 patch => format!(
                     "a later patch changes it again, and after patch {patch} the tree does not build"
                 ),
-            };
-            return Ok(Reach::NotTried { why });
+            });
         }
+        let fingerprint = taken_out.copy.fingerprint(Extent::All).to_hex();
         let first = likely(&cells, &[path]);
         let rest = cells.iter().filter(|cell| !first.contains(cell));
         let rest: Vec<Cell> = rest.cloned().collect();
         let mut unknown = None;
         for cells in [first, rest].iter().filter(|cells| !cells.is_empty()) {
-            for without in self.run(&taken_out.state, cells)? {
-                if let Some(error) = why_unknown(&without) {
-                    unknown = Some(format!("{}: {error}", without.cell));
-                } else if let Some(changes) = self.difference(taken_out, &without)? {
-                    let cell = without.cell;
+            for without in self.run(&taken_out.state, &taken_out.copy, cells)? {
+                let name = without.cell.as_str();
+                let Some(record) = record(name) else { continue };
+                let of = &self.states[taken_out.of];
+                let before = self.imprint(of, &with.fingerprint, record)?;
+                let after = self.imprint(&taken_out.state, &fingerprint, &without)?;
+                let is_damaged = before.is_none() || without.is_finished() && after.is_none();
+                let why = why_unknown(&without);
+                let damaged =
+                    is_damaged.then(|| "what was kept of its build is damaged".to_owned());
+                if let Some(why) = why.or(damaged) {
+                    unknown = Some(format!("{name}: {why}"));
+                    continue;
+                }
+                let sight = |record, imprint| Sight { record, imprint };
+                let (with, without) = (
+                    sight(record, before.as_ref()),
+                    sight(&without, after.as_ref()),
+                );
+                if let Some(changes) = difference(with, without) {
+                    let cell = name.to_owned();
                     return Ok(Reach::Exercised { cell, changes });
                 }
             }
         }
-        Ok(match unknown {
-            Some(why) => Reach::NotTried { why },
-            None => Reach::NotExercised,
-        })
+        match unknown {
+            Some(why) => not_tried(&why),
+            None => Ok(Reach::NotExercised),
+        }
     }
 
-    /// What is not the same in a cell without the place.
-    fn difference(
+    /// The imprint of a cell that was built to the end.
+    fn imprint(
         &self,
-        taken_out: &TakenOut,
-        without: &CellRecord,
-    ) -> Result<Option<String>, Error> {
-        let of = taken_out.of;
-        let mut with = self.probed[of].cells.iter();
-        let Some(with) = with.find(|with| with.cell == without.cell) else {
-            return Ok(None);
-        };
-        let imprint = |state: &State, fingerprint: &str, record: &CellRecord| {
-            let dir = self.probe.record(&state.sources, fingerprint, &record.cell);
-            match record.is_finished() {
-                true => dir.imprint(),
-                false => Ok(None),
-            }
-        };
-        let before = imprint(&self.states[of], &self.probed[of].fingerprint, with)?;
-        let after = imprint(&taken_out.state, &taken_out.fingerprint, without)?;
-        let sight = |record, imprint| Sight { record, imprint };
-        Ok(difference(
-            sight(with, before.as_ref()),
-            sight(without, after.as_ref()),
-        ))
+        state: &State,
+        fingerprint: &str,
+        record: &CellRecord,
+    ) -> Result<Option<Imprint>, Error> {
+        let dir = self.probe.record(&state.sources, fingerprint, &record.cell);
+        match record.is_finished() {
+            true => dir.imprint(),
+            false => Ok(None),
+        }
     }
 
     /// The numbers of the findings that the place's patch brings, and that are not there without
@@ -260,18 +261,24 @@ impl Judged<'_> {
         let Some(state) = self.without(place, place.patch)? else {
             return Ok(BTreeSet::new());
         };
-        let without = self.run(&state, &cells)?;
+        let copy = self.probe.copy(&state.sources)?;
+        let without = self.run(&state, &copy, &cells)?;
         let with = &self.probed[place.patch].cells;
         let judged = judge(&[&without, with], &|_| false).findings.into_iter();
         let new = judged.filter(|finding| finding.change.is_worse());
         Ok(new.map(|finding| finding.id).collect())
     }
 
-    fn run(&self, state: &State, cells: &[Cell]) -> Result<Vec<CellRecord>, Error> {
-        let copy = self.probe.copy(&state.sources)?;
+    /// Probes cells over a copy that is in step with the state.
+    fn run(
+        &self,
+        state: &State,
+        copy: &SourceCopy,
+        cells: &[Cell],
+    ) -> Result<Vec<CellRecord>, Error> {
         let name = format!("{}, {}", state.name, counted(cells.len(), "cells"));
         say(self.probe.events, &name);
-        let run = self.probe.run(&state.sources, &copy, cells)?;
+        let run = self.probe.run(&state.sources, copy, cells)?;
         check(self.probe.cancel)?;
         Ok(run.cells)
     }
