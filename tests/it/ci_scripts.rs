@@ -134,3 +134,21 @@ fn b4_that_cannot_be_installed_is_an_error() {
     let says = "install python3-venv (Debian's name), then run ci/b4 again";
     assert!(ended.stderr.contains(says), "{}", ended.stderr);
 }
+
+/// A tree with findings would make another benchmark: damaged files are not read to their end.
+#[test]
+fn the_tree_of_the_benchmark_breaks_no_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    let klto = Path::new(env!("CARGO_BIN_EXE_klto"));
+    let make = klto.with_file_name("examples").join("synthetic-tree");
+    let made = Command::new(make).arg(&tree).arg("40").output().unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let checked = Command::new(klto).arg("check").arg(&tree).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(0), "{said}");
+}
