@@ -200,7 +200,7 @@ impl Templates {
             shell(&kbuild.front_command(unit, &kbuild.front(unit)));
             // Writes it again without the hash of its module, which another name would make wrong.
             let object = &unit.object;
-            shell(&format!("{} -module-summary {object} -o {object}", OPT));
+            shell(&format!("{OPT} -module-summary {object} -o {object}"));
         }
         let objects: Vec<&str> = units.iter().map(|unit| unit.object.as_str()).collect();
         shell(&format!(
