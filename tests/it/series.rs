@@ -229,6 +229,20 @@ fn a_line_that_a_later_patch_changes_again_is_taken_out_of_its_own_patch() {
     assert_eq!(verdict["findings"][0]["brought_by"][0]["patch"], 1);
 }
 
+#[test]
+fn a_series_without_a_place_that_is_the_base_is_not_built_again() {
+    let series = Series::of("", &[(EARLY, "none\n")]);
+    // The fake kernel notes its goals outside of its tree: in the sandbox that is refused, and a
+    // finding. So only the goals of the base are noted.
+    let judge = || {
+        let ended = series.judge(&["--range", "main..topic", "--sandbox", "auto"]);
+        assert!(ended.stdout.contains("sandbox.refused"), "{}", ended.stdout);
+        series.probed.goals()
+    };
+    assert!(judge().contains(&"modpost".to_owned()));
+    assert_eq!(judge(), [""; 0]);
+}
+
 /// What a cell of a whole kernel is called in the matrix of the tests.
 const KERNEL: &str = "x86_64/tiny/thin-dist/llvm-22";
 

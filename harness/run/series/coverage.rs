@@ -269,13 +269,20 @@ impl Judged<'_> {
         Ok(new.map(|finding| finding.id).collect())
     }
 
-    /// Probes cells over a copy that is in step with the state.
+    /// Probes cells over a copy that is in step with the state. What a state of the series showed
+    /// is used again: as a patch, the base would be built in a sandbox, and its record replaced.
     fn run(
         &self,
         state: &State,
         copy: &SourceCopy,
         cells: &[Cell],
     ) -> Result<Vec<CellRecord>, Error> {
+        let fingerprint = copy.fingerprint(Extent::All).to_hex();
+        let mut probed = self.probed.iter();
+        if let Some(same) = probed.find(|probed| probed.fingerprint == fingerprint.as_str()) {
+            let is_asked = |record: &&CellRecord| cells.iter().any(|c| c.name() == record.cell);
+            return Ok(same.cells.iter().filter(is_asked).cloned().collect());
+        }
         let name = format!("{}, {}", state.name, counted(cells.len(), "cells"));
         say(self.probe.events, &name);
         let run = self.probe.run(&state.sources, copy, cells)?;
