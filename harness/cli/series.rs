@@ -21,7 +21,7 @@ use crate::model::record::{CellRecord, Outcome, RuleText, SkipReason};
 use crate::model::series::{FORMAT, SeriesRecord, Thread};
 use crate::report::series::{Format, Verdict, b4, terse, verdict};
 use crate::run::probe::drive::Probe;
-use crate::run::series::coverage::{Judged, Place, cover};
+use crate::run::series::coverage::{JudgedSeries, Place, cover};
 use crate::run::series::kernels::build_states;
 use crate::run::series::{Probed, State, probe_states};
 use crate::run::whole::drive::Run as Build;
@@ -83,15 +83,11 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     };
     let _lock = probe.lock(args.cells.timeout)?;
     let own = OwnRepository::open(&git, &kept.repositories())?;
-    let mut commits = match (&mail, &args.range) {
-        (Some(series), _) => {
-            Commits::of_mail(&git, series, args.base.as_deref(), &kept.repositories())?
-        }
-        (None, Some(range)) => Commits::of_range(&git, range)?,
+    let commits = match (&mail, &args.range) {
+        (Some(series), _) => Commits::of_mail(&git, series, args.base.as_deref(), &own)?,
+        (None, Some(range)) => Commits::of_range(&git, range, &own)?,
         (None, None) => return Err(nothing_to_judge()),
     };
-    // Where a worktree can be made of them.
-    commits.git = own.git().clone();
     let states = states(&commits)?;
     let mut probed = probe_states(&probe, &cells, &states)?;
     if let Some(matrix) = &matrix {
@@ -126,7 +122,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     kept.save(&key, &series)?;
     if let Some(most) = most_places(args.coverage) {
         let findings = series.findings.clone();
-        let judged = Judged {
+        let judged = JudgedSeries {
             probe: &probe,
             cells: &cells,
             states: &states,
@@ -242,7 +238,7 @@ fn read(file: &Path) -> Result<(String, Vec<u8>), Error> {
 fn add_coverage(
     series: &mut SeriesRecord,
     commits: &Commits,
-    judged: Judged<'_>,
+    judged: JudgedSeries<'_>,
     most: usize,
 ) -> Result<(), Error> {
     let places = places(commits, series)?;

@@ -53,7 +53,7 @@ pub struct Covered {
 
 /// A series that was judged, and the repository to take its places out in.
 #[derive(Debug, Clone, Copy)]
-pub struct Judged<'a> {
+pub struct JudgedSeries<'a> {
     pub probe: &'a Probe<'a>,
     pub cells: &'a [Cell],
     pub states: &'a [State],
@@ -66,14 +66,14 @@ pub struct Judged<'a> {
 ///
 /// # Errors
 /// If the machine fails before a first cell, or the user interrupts.
-pub fn cover(judged: Judged<'_>, places: &[Place], most: usize) -> Result<Covered, Error> {
+pub fn cover(judged: JudgedSeries<'_>, places: &[Place], most: usize) -> Result<Covered, Error> {
     // What is built without a place is most of what is built with it.
     let last = judged.probed.last();
     let probe = Probe {
         caches_of: last.map(|last| last.fingerprint.as_str()),
         ..*judged.probe
     };
-    let judged = Judged {
+    let judged = JudgedSeries {
         probe: &probe,
         ..judged
     };
@@ -119,7 +119,7 @@ struct TakenOut {
     copy: SourceCopy,
 }
 
-impl Judged<'_> {
+impl JudgedSeries<'_> {
     /// Takes a place out of the last tree; of the tree after its own patch, if a later one builds
     /// on it.
     fn take_out(&self, place: &Place) -> Result<Option<TakenOut>, Error> {

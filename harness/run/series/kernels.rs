@@ -3,6 +3,7 @@
 use super::{Probed, State, check, say};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
+use crate::model::finding::counted;
 use crate::model::imprint::{Imprint, Ripple};
 use crate::model::record::{CellRecord, SkipReason};
 use crate::run::whole::drive::Run;
@@ -30,10 +31,7 @@ pub fn build_states(
             continue;
         }
         let run = if at == 0 { &base } else { run };
-        let kernels = match run.cells.len() {
-            1 => "1 kernel".to_owned(),
-            several => format!("{several} kernels"),
-        };
+        let kernels = counted(run.cells.len(), "kernels");
         say(run.events, &format!("{}, {kernels}", state.name));
         let records = run.run(&state.sources)?.cells;
         check(run.cancel)?;

@@ -1,7 +1,5 @@
 //! A series as commits in a row on its base, whether it came by mail or is a range of commits.
 
-use std::path::Path;
-
 use super::apply::{OwnRepository, Patch, Rejected};
 use super::base::{self, Base, Wanted};
 use super::form::{self, FileChange, Refused};
@@ -17,7 +15,7 @@ use crate::source::sources::Sources;
 /// A series as commits.
 #[derive(Debug)]
 pub struct Commits {
-    /// The repository that has them.
+    /// The repository of klto's own that has them, in which a worktree can be made.
     pub git: Git,
     pub base: BaseRecord,
     /// In order.
@@ -27,7 +25,7 @@ pub struct Commits {
 }
 
 impl Commits {
-    /// Applies a series that came by mail. `place` is the folder of klto's own repositories.
+    /// Applies a series that came by mail in klto's own repository.
     ///
     /// # Errors
     /// [`Error::Usage`] if a patch has a form that no kernel patch has, or the base is not there;
@@ -36,7 +34,7 @@ impl Commits {
         git: &Git,
         series: &Series,
         given: Option<&str>,
-        place: &Path,
+        own: &OwnRepository,
     ) -> Result<Commits, Error> {
         let refuse = |what: String| {
             Error::Usage(format!(
@@ -61,7 +59,6 @@ impl Commits {
                 changes,
             })
             .collect();
-        let own = OwnRepository::open(git, place)?;
         let wanted = Wanted {
             commit: series.base_commit.clone(),
             prerequisites: series.prerequisite_patches.clone(),
@@ -107,11 +104,11 @@ impl Commits {
         })
     }
 
-    /// The commits of a range, `A..B`.
+    /// The commits of a range, `A..B`; klto's own repository has them, too.
     ///
     /// # Errors
     /// [`Error::Usage`] if it is no range of commits in a row.
-    pub fn of_range(git: &Git, range: &str) -> Result<Commits, Error> {
+    pub fn of_range(git: &Git, range: &str, own: &OwnRepository) -> Result<Commits, Error> {
         let ends = range
             .split_once("..")
             .filter(|(from, to)| !from.is_empty() && !to.is_empty() && !to.starts_with('.'));
@@ -151,7 +148,7 @@ impl Commits {
             });
         }
         Ok(Commits {
-            git: git.clone(),
+            git: own.git().clone(),
             base: base_record(&from, "where the range begins")?,
             patches,
             notes: Vec::new(),
