@@ -143,9 +143,8 @@ pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
     install_hint(missing.iter())
         .map(|hint| format!("not installed: {}; on Debian: {hint}", programs.join(", ")))
         .or_else(|| {
-            cannot_boot(&cell.arch)
-                .filter(|_| boots)
-                .map(|why| cannot_boot_message(&cell.arch, &why))
+            let why = boots.then(|| cannot_boot(&cell.arch)).flatten()?;
+            Some(cannot_boot_message(&cell.arch, &why))
         })
 }
 

@@ -17,7 +17,7 @@ use crate::input::suggest::known_names;
 use crate::model::cell::{BOOT, Cell, LtoMode, SCENARIOS};
 use crate::model::error::{Error, Exit};
 use crate::model::sandbox::SandboxMode;
-use crate::run::probe::drive::Probe;
+use crate::run::probe::drive::{Caches, Probe};
 use crate::run::probe::miniature;
 use crate::store::work_dir::WorkDir;
 
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         fresh: args.jobs_options.fresh,
         fail_fast: args.jobs_options.fail_fast,
         sandbox: sandbox.as_ref(),
-        caches_of: None,
+        caches: Caches::Own,
         events: &*events,
         cancel: &cancel,
     };

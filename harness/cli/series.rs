@@ -20,7 +20,7 @@ use crate::model::error::{Error, Exit};
 use crate::model::record::{CellRecord, Outcome, RuleText, SkipReason};
 use crate::model::series::{FORMAT, SeriesRecord, Thread};
 use crate::report::series::{Format, Verdict, b4, terse, verdict};
-use crate::run::probe::drive::Probe;
+use crate::run::probe::drive::{Caches, Probe};
 use crate::run::series::coverage::{JudgedSeries, Place, cover};
 use crate::run::series::kernels::build_states;
 use crate::run::series::{Probed, State, probe_states};
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         fresh: args.jobs_options.fresh,
         fail_fast: args.jobs_options.fail_fast,
         sandbox: sandbox.as_ref(),
-        caches_of: None,
+        caches: Caches::Own,
         events: &*events,
         cancel: &cancel,
     };

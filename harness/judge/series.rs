@@ -183,8 +183,7 @@ fn is_checked(record: &CellRecord, Placed { part, finding }: Placed<'_>) -> bool
             // The build came to its end, so what makes it fail is not there.
             finding.key == BUILD_FAILED.key
                 || rules.into_iter().any(|r| r.key == finding.key)
-                // The base is built without a sandbox: what it does there is not looked at.
-                || key_matches("sandbox", &finding.key) && record.sandbox.is_none()
+                || key_matches("sandbox", &finding.key) && record.sandbox.is_some()
         }
         Part::Scenario(name) => record.scenarios.iter().any(|scenario| {
             let skips = |skip: &Skip| skip.step.is_none() || skip.step == finding.step;

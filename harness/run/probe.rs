@@ -336,6 +336,18 @@ pub fn untrusted_caches(work: &Path, source_key: &str) -> Result<PathBuf, Error>
     Ok(caches)
 }
 
+/// The caches of builds outside of a sandbox.
+///
+/// # Errors
+/// Where they cannot be created.
+fn trusted_caches(work: &Path) -> Result<[PathBuf; 2], Error> {
+    let caches = [work.join("ccache"), work.join(ANSWERS)];
+    for folder in &caches {
+        create_dir(folder)?;
+    }
+    Ok(caches)
+}
+
 /// What a sandboxed probe may read of a work directory besides its own folders: the copy of the
 /// sources, which the trees of links lead into, and the launcher.
 fn readable(work: &Path) -> [PathBuf; 2] {

@@ -8,7 +8,7 @@ pub mod kernels;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::events::{Event, Events};
-use super::probe::drive::Probe;
+use super::probe::drive::{Caches, Probe};
 use crate::build::process::Cancel;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
@@ -100,9 +100,9 @@ pub fn probe_states(
     cells: &[Cell],
     states: &[State],
 ) -> Result<Vec<Probed>, Error> {
-    // The base is the user's own.
+    // The base is the user's own. It is built as the patches are, so that only these differ.
     let base = Probe {
-        sandbox: None,
+        caches: Caches::Trusted,
         ..*probe
     };
     let probe_of = |at: usize| if at == 0 { &base } else { probe };
@@ -115,6 +115,13 @@ pub fn probe_states(
         .collect();
     for (at, state) in states.iter().enumerate() {
         let probe = probe_of(at);
+        if let Some(before) = at.checked_sub(1)
+            && !probe.may_differ(&states[before].sources, &state.sources)?
+        {
+            fingerprints.push(fingerprints[before].clone());
+            read.push(read[before].clone());
+            continue;
+        }
         let copy = probe.copy(&state.sources)?;
         let fingerprint = copy.fingerprint(Extent::All).to_hex().to_string();
         let likely = likely(cells, &touched(states, state));

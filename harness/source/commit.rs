@@ -41,6 +41,18 @@ pub enum Kind {
     Link,
 }
 
+/// The paths that have another content, or another kind, in one commit than in another; the old
+/// and the new one of what was renamed.
+///
+/// # Errors
+/// If git fails.
+pub fn changed_between(git: &Git, earlier: &str, later: &str) -> Result<Vec<String>, Error> {
+    let args = ["diff-tree", "-r", "-z", "--name-only", "--no-renames"];
+    let names = git.run(args.into_iter().chain([earlier, later]))?.stdout;
+    let names = String::from_utf8_lossy(&names).into_owned();
+    Ok(names.split_terminator('\0').map(str::to_owned).collect())
+}
+
 impl Commit {
     /// The commit that `rev` names, in any way that git understands.
     ///
@@ -120,6 +132,14 @@ impl Commit {
         }
         let listed = self.list(&[])?;
         Ok(self.files.get_or_init(|| listed))
+    }
+
+    /// As [`changed_between`].
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn changed_since(&self, earlier: &Commit) -> Result<Vec<String>, Error> {
+        changed_between(&self.git, earlier.id(), self.id())
     }
 
     /// The content of those of these files that are there.

@@ -209,6 +209,22 @@ impl SourceCopy {
         SourceCopy::of_files(files, dir, arches, mutations)
     }
 
+    /// Whether the copies of two sources may differ. Of commits, what git says that differs is
+    /// enough to know; nothing is copied.
+    ///
+    /// # Errors
+    /// As [`Commit::changed_since`].
+    pub fn may_differ(earlier: &Sources, later: &Sources, arches: &[&str]) -> Result<bool, Error> {
+        let (Origin::Commit(earlier), Origin::Commit(later)) = (earlier.origin(), later.origin())
+        else {
+            return Ok(true);
+        };
+        let changed = later.changed_since(earlier)?;
+        Ok(changed
+            .iter()
+            .any(|path| find::is_wanted_of_commit(path, arches)))
+    }
+
     fn of_files(
         source: Files,
         dir: &Path,

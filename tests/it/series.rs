@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use walkdir::WalkDir;
 
 use crate::support::b4::b4;
 use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
-use crate::support::program::{Ended, finish, klto};
+use crate::support::program::{Ended, finish, klto, within};
 
 /// A kernel under git at a commit, and the patches on top of it, in a branch that is not checked
 /// out.
@@ -232,11 +234,9 @@ fn a_line_that_a_later_patch_changes_again_is_taken_out_of_its_own_patch() {
 #[test]
 fn a_series_without_a_place_that_is_the_base_is_not_built_again() {
     let series = Series::of("", &[(EARLY, "none\n")]);
-    // The fake kernel notes its goals outside of its tree: in the sandbox that is refused, and a
-    // finding. So only the goals of the base are noted.
     let judge = || {
-        let ended = series.judge(&["--range", "main..topic", "--sandbox", "auto"]);
-        assert!(ended.stdout.contains("sandbox.refused"), "{}", ended.stdout);
+        let ended = series.judge(&["--range", "main..topic"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stdout);
         series.probed.goals()
     };
     assert!(judge().contains(&"modpost".to_owned()));
@@ -590,6 +590,45 @@ fn what_a_patch_tries_and_the_sandbox_refuses_is_new_by_that_patch() {
     assert!(secret.exists());
 }
 
+/// The base is built as the patches are.
+#[test]
+fn what_the_base_tries_and_the_sandbox_refuses_is_known() {
+    if std::env::var_os("KLTO_SKIP_SANDBOX").is_some() {
+        eprintln!("left out: KLTO_SKIP_SANDBOX is set");
+        return;
+    }
+    let out = tempfile::Builder::new()
+        .prefix("klto-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    let out = out.unwrap();
+    let write = format!("$(shell echo x >{})\n", out.path().join("out").display());
+    let series = Series::of("", &[(EARLY, "\n"), (LATE, "\n")]);
+    series.probed.append("Makefile", &write);
+    series.commit("its makefile writes elsewhere");
+    series.git(&["rebase", "--quiet", "main", "topic"]);
+    series.git(&["checkout", "--quiet", "main"]);
+    series.probed.kernel.matrix("[thin, thin-dist]", "10min");
+    let matrix = series.probed.kernel.matrix_file();
+    let matrix = matrix.to_str().unwrap();
+    let args = ["--range", "main..topic", "--format", "json", "--sandbox"];
+    let cells = ["--matrix", matrix, "--cell", "*/thin-dist"];
+    let ended = series.judge(&[&args[..], &["require"], &cells].concat());
+    let verdict: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let refused: Vec<&Value> = verdict["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["key"] == "sandbox.refused")
+        .collect();
+    let cells: String = refused.iter().map(|f| f["cells"].to_string()).collect();
+    assert!(cells.contains("x86_64/probe/thin-dist"), "{verdict:#}");
+    assert!(cells.contains(KERNEL), "{verdict:#}");
+    for finding in refused {
+        assert_eq!(finding["change"]["is"], "known", "{finding:#}");
+    }
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
 #[test]
 fn a_patch_that_does_not_apply_is_inconclusive_and_told_where() {
     let series = Series::of("", &[(UNREAD, "y\n"), (UNREAD, "z\n")]);
@@ -642,6 +681,94 @@ fn nothing_of_the_users_repository_changes(#[case] before: &[&str]) {
     let base = series.base.as_str();
     let ended = series.judge(&["--mbox", mbox.to_str().unwrap(), "--base", base]);
     assert_eq!(ended.code, Some(1));
+    assert!(files(&series.probed.kernel.source()) == state);
+}
+
+/// What is the same in each run over the same series.
+fn judgement(verdict: &Value) -> (Vec<(String, Value)>, Value, Value) {
+    let coverage = verdict["coverage"].clone();
+    (changes(verdict), verdict["undecided"].clone(), coverage)
+}
+
+/// The disk is that of the work directory.
+#[rstest]
+#[case::has_no_room_for_the_repository(8)]
+#[case::has_no_room_for_the_copy(100)]
+#[case::has_no_room_for_the_builds(400)]
+fn a_full_disk_is_said_and_the_next_run_is_right(#[case] kib: u32) {
+    let series = Series::of("", &[(EARLY, "\n"), (EARLY, WRONG)]);
+    let (_, expected) = series.verdict();
+    fs::remove_dir_all(series.probed.kernel.work()).unwrap();
+    fs::create_dir(series.probed.kernel.work()).unwrap();
+    let state = files(&series.probed.kernel.source());
+    let script = format!(
+        "mount -t tmpfs -o size={kib}k tmpfs \"$0\" || exit 99
+         \"$@\" --format text; echo \"code $?\" >&2
+         mount -o remount,size=1g \"$0\" || exit 99
+         exec \"$@\" --format json"
+    );
+    let range = ["--range", "main..topic"];
+    let klto = series.command_at(&series.probed.kernel.source(), &range);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
+        .arg(series.probed.kernel.work())
+        .arg(klto.get_program())
+        .args(klto.get_args())
+        .current_dir(series.probed.kernel.dir());
+    for (name, value) in klto.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let ended = finish(&mut command);
+    let said = ended.stdout.clone() + &ended.stderr;
+    assert!(ended.stderr.contains("code 125\n"), "{said}");
+    assert!(said.to_lowercase().contains("no space left"), "{said}");
+    assert_eq!(ended.code, Some(1), "{said}");
+    let json = ended.stdout.find("\n{").map_or(0, |at| at + 1);
+    let verdict: Value = serde_json::from_str(&ended.stdout[json..]).unwrap();
+    assert_eq!(judgement(&verdict), judgement(&expected));
+    assert!(files(&series.probed.kernel.source()) == state);
+}
+
+/// It is killed, with all that it started, as soon as it says something.
+#[rstest]
+#[case::at_the_base("the base, ")]
+#[case::at_a_patch("patch 2 of 2, ")]
+#[case::in_a_build("configure")]
+#[case::without_a_place("without include/")]
+#[case::in_a_whole_kernel(KERNEL)]
+fn a_series_that_was_killed_is_judged_as_any_other_the_next_time(#[case] last: &str) {
+    let series = Series::of("", &[(EARLY, "\n"), (LATE, WRONG)]);
+    series.probed.kernel.matrix("[thin, thin-dist]", "10min");
+    let matrix = series.probed.kernel.matrix_file();
+    let matrix = matrix.to_str().unwrap();
+    let more = ["--range", "main..topic", "--format", "json"];
+    let kernels = ["--matrix", matrix, "--cell", "*/thin-dist"];
+    let more = [&more[..], &kernels].concat();
+    let expected = series.judge(&more);
+    fs::remove_dir_all(series.probed.kernel.work()).unwrap();
+    let state = files(&series.probed.kernel.source());
+
+    let stderr = series.probed.kernel.dir().join("stderr");
+    let mut command = series.command_at(&series.probed.kernel.source(), &more);
+    let mut killed = command
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&stderr).unwrap())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let has_said = || fs::read_to_string(&stderr).unwrap().contains(last);
+    assert!(within(Duration::from_secs(60), has_said));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    let ended = series.judge(&more);
+    assert_eq!(ended.code, expected.code, "{}", ended.stderr);
+    let verdict = |ended: &Ended| serde_json::from_str::<Value>(&ended.stdout).unwrap();
+    assert_eq!(judgement(&verdict(&ended)), judgement(&verdict(&expected)));
     assert!(files(&series.probed.kernel.source()) == state);
 }
 

@@ -238,12 +238,24 @@ fn a_step_that_was_skipped_shows_nothing(#[case] skipped: Option<&str>, #[case] 
     assert_eq!(judged.findings[0].step.as_deref(), Some("noop: make again"));
 }
 
-#[test]
-fn what_the_sandbox_refuses_is_new_where_the_base_was_built_without_one() {
-    let mut patched = record(CELL, vec![finding("sandbox.refused", "/etc/x", "no")]);
-    patched.sandbox = Some(Default::default());
-    let judged = judged(&[vec![state('.')], vec![patched]]);
-    assert_eq!(judged.findings[0].change.to_string(), "new by patch 1");
+#[rstest]
+#[case::not_tried_before(&[false, true], "new by patch 1")]
+#[case::tried_by_the_base(&[true, true], "known in the base")]
+#[case::tried_by_a_later_patch(&[false, false, true], "new by patch 2")]
+#[case::given_up(&[true, false], "mended by patch 1")]
+fn what_the_sandbox_refuses_is_known_if_the_base_tried_it(
+    #[case] tried: &[bool],
+    #[case] expected: &str,
+) {
+    let state = |tried: &bool| {
+        let refused = tried.then(|| finding("sandbox.refused", "/etc/x", "no"));
+        let mut record = record(CELL, refused.into_iter().collect());
+        record.sandbox = Some(Default::default());
+        vec![record]
+    };
+    let states: Vec<_> = tried.iter().map(state).collect();
+    let judged = judged(&states);
+    assert_eq!(judged.findings[0].change.to_string(), expected);
     assert!(judged.undecided.is_empty());
 }
 

@@ -1,10 +1,10 @@
 //! Probes one state of the sources: brings the copy in step with it and runs the cells.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Miniature, RECORDS, prune, readable, untrusted_caches};
+use super::{Miniature, RECORDS, prune, readable, trusted_caches, untrusted_caches};
 use crate::build::doctor;
 use crate::build::kbuild;
 use crate::build::process::{Cancel, Command};
@@ -41,12 +41,22 @@ pub struct Probe<'a> {
     pub jobs: usize,
     pub fresh: bool,
     pub fail_fast: bool,
-    /// What make runs in, if the sources are not trusted.
+    /// What make runs in, if that is not nothing.
     pub sandbox: Option<&'a Sandbox>,
-    /// The fingerprint of the sources whose caches sandboxed builds use; their own if `None`.
-    pub caches_of: Option<&'a str>,
+    pub caches: Caches<'a>,
     pub events: &'a dyn Events,
     pub cancel: &'a Cancel,
+}
+
+/// The caches that sandboxed builds write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caches<'a> {
+    /// Those of builds outside of a sandbox: the sources are trusted.
+    Trusted,
+    /// Some for these sources.
+    Own,
+    /// Those for the sources with that fingerprint.
+    Of(&'a str),
 }
 
 impl Probe<'_> {
@@ -74,11 +84,51 @@ impl Probe<'_> {
         SourceCopy::of(sources, &folder, &arch_folders()?, self.mutations)
     }
 
+    /// Whether the copies of two sources may differ.
+    ///
+    /// # Errors
+    /// As [`SourceCopy::may_differ`].
+    pub fn may_differ(&self, earlier: &Sources, later: &Sources) -> Result<bool, Error> {
+        SourceCopy::may_differ(earlier, later, &arch_folders()?)
+    }
+
     /// Where the record of a cell is, of sources with that fingerprint.
     #[must_use]
     pub fn record(&self, sources: &Sources, fingerprint: &str, cell: &str) -> RecordDir {
         let folder = self.work.path().join(RECORDS);
-        RecordDir::new(folder.join(records(sources, fingerprint)).join(cell))
+        RecordDir::new(folder.join(self.records(sources, fingerprint)).join(cell))
+    }
+
+    /// The folder of the records of one state of the sources. What is built in a sandbox does not
+    /// replace what is built outside.
+    fn records(&self, sources: &Sources, fingerprint: &str) -> String {
+        let short = fingerprint.get(..12).unwrap_or(fingerprint);
+        let suffix = self.sandbox.map_or("", |_| "-sandboxed");
+        format!("{}-{short}{suffix}", sources.version_in_paths())
+    }
+
+    /// The folder for what sandboxed builds cache, if that is not what all builds share.
+    fn caches(&self, fingerprint: &str) -> Result<Option<PathBuf>, Error> {
+        let of = match (self.sandbox, self.caches) {
+            (None, _) | (_, Caches::Trusted) => return Ok(None),
+            (Some(_), Caches::Own) => fingerprint,
+            (Some(_), Caches::Of(other)) => other,
+        };
+        untrusted_caches(self.work.path(), of).map(Some)
+    }
+
+    /// The sandbox, with the caches that its builds write.
+    fn sandbox(&self, caches: Option<&Path>) -> Result<Option<Sandbox>, Error> {
+        let Some(sandbox) = self.sandbox else {
+            return Ok(None);
+        };
+        let work = self.work.path();
+        let writable = match caches {
+            Some(caches) => vec![caches.to_owned()],
+            None => trusted_caches(work)?.into(),
+        };
+        let sandbox = sandbox.clone().reading(readable(work));
+        Ok(Some(sandbox.writing(writable)))
     }
 
     /// Probes the cells over a copy that is in step with the sources.
@@ -103,17 +153,8 @@ impl Probe<'_> {
         let revision = sources.revision();
         let program = own_program()?;
         let work = self.work.path();
-        let caches = match self.sandbox {
-            Some(_) => Some(untrusted_caches(
-                work,
-                self.caches_of.unwrap_or(&fingerprint),
-            )?),
-            None => None,
-        };
-        let sandbox = self.sandbox.map(|sandbox| {
-            let sandbox = sandbox.clone().reading(readable(work));
-            sandbox.writing(caches.clone())
-        });
+        let caches = self.caches(&fingerprint)?;
+        let sandbox = self.sandbox(caches.as_deref())?;
         let enforced = sandbox.as_ref().map(Sandbox::enforced);
         let prepared_key = CommonKey::new(&program, "prepared", &[work]);
         let layout = Miniature {
@@ -122,7 +163,7 @@ impl Probe<'_> {
             trusted_key: enforced.is_some().then(|| prepared_key.clone()),
             prepared_key: prepared_key.sandboxed(enforced),
             caches,
-            records: records(sources, &fingerprint),
+            records: self.records(sources, &fingerprint),
             ccache,
             program: &program,
             sources,
@@ -168,12 +209,6 @@ impl Probe<'_> {
             cells: run_jobs(&context, &plan, workers, self.fail_fast),
         })
     }
-}
-
-/// The folder of the records of one state of the sources.
-fn records(sources: &Sources, fingerprint: &str) -> String {
-    let short = fingerprint.get(..12).unwrap_or(fingerprint);
-    format!("{}-{short}", sources.version_in_paths())
 }
 
 /// The folders under `arch/` that a probe of any architecture may read.

@@ -14,7 +14,7 @@ use crate::model::finding::counted;
 use crate::model::imprint::Imprint;
 use crate::model::record::{CellRecord, Outcome};
 use crate::model::series::SeriesFinding;
-use crate::run::probe::drive::Probe;
+use crate::run::probe::drive::{Caches, Probe};
 use crate::source::copy::{Extent, SourceCopy};
 use crate::source::series::apply::OwnRepository;
 use crate::source::series::conditional;
@@ -70,7 +70,7 @@ pub fn cover(judged: JudgedSeries<'_>, places: &[Place], most: usize) -> Result<
     // What is built without a place is most of what is built with it.
     let last = judged.probed.last();
     let probe = Probe {
-        caches_of: last.map(|last| last.fingerprint.as_str()),
+        caches: last.map_or(Caches::Own, |last| Caches::Of(&last.fingerprint)),
         ..*judged.probe
     };
     let judged = JudgedSeries {
@@ -269,20 +269,13 @@ impl JudgedSeries<'_> {
         Ok(new.map(|finding| finding.id).collect())
     }
 
-    /// Probes cells over a copy that is in step with the state. What a state of the series showed
-    /// is used again: as a patch, the base would be built in a sandbox, and its record replaced.
+    /// Probes cells over a copy that is in step with the state.
     fn run(
         &self,
         state: &State,
         copy: &SourceCopy,
         cells: &[Cell],
     ) -> Result<Vec<CellRecord>, Error> {
-        let fingerprint = copy.fingerprint(Extent::All).to_hex();
-        let mut probed = self.probed.iter();
-        if let Some(same) = probed.find(|probed| probed.fingerprint == fingerprint.as_str()) {
-            let is_asked = |record: &&CellRecord| cells.iter().any(|c| c.name() == record.cell);
-            return Ok(same.cells.iter().filter(is_asked).cloned().collect());
-        }
         let name = format!("{}, {}", state.name, counted(cells.len(), "cells"));
         say(self.probe.events, &name);
         let run = self.probe.run(&state.sources, copy, cells)?;

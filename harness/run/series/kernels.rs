@@ -19,18 +19,12 @@ pub fn build_states(
     probed: &mut [Probed],
     per_patch: bool,
 ) -> Result<(), Error> {
-    // The base is the user's own.
-    let base = Run {
-        sandbox: None,
-        ..*run
-    };
     let mut before: Option<Vec<Option<Imprint>>> = None;
     for (at, (state, probed)) in std::iter::zip(states, probed).enumerate() {
         if at > 0 && at + 1 < states.len() && !per_patch {
             probed.cells.extend(run.cells.iter().map(left_out));
             continue;
         }
-        let run = if at == 0 { &base } else { run };
         let kernels = counted(run.cells.len(), "kernels");
         say(run.events, &format!("{}, {kernels}", state.name));
         let records = run.run(&state.sources)?.cells;

@@ -84,10 +84,7 @@ pub(super) fn in_commit(
     let mut files = BTreeMap::new();
     let mut links = Vec::new();
     for (path, blob) in commit.files()? {
-        let in_hidden = path
-            .rsplit_once('/')
-            .is_some_and(|(folder, _)| folder.split('/').any(|name| name.starts_with('.')));
-        if in_hidden || !is_wanted(path, arches) {
+        if !is_wanted_of_commit(path, arches) {
             continue;
         }
         let mut seen = Seen {
@@ -127,6 +124,14 @@ pub(super) fn in_commit(
         }
     }
     Ok(files)
+}
+
+/// Whether a file of a commit is to be copied.
+pub(super) fn is_wanted_of_commit(path: &str, arches: &[&str]) -> bool {
+    let in_hidden = path
+        .rsplit_once('/')
+        .is_some_and(|(folder, _)| folder.split('/').any(|name| name.starts_with('.')));
+    !in_hidden && is_wanted(path, arches)
 }
 
 fn is_wanted(path: &str, arches: &[&str]) -> bool {

@@ -8,7 +8,7 @@ use super::mail::{Mail, one_line};
 use super::thread::Series;
 use crate::model::error::Error;
 use crate::model::series::{BaseRecord, PatchRecord};
-use crate::source::commit::Commit;
+use crate::source::commit::{Commit, changed_between};
 use crate::source::git::Git;
 use crate::source::sources::Sources;
 
@@ -122,20 +122,12 @@ impl Commits {
         let commits = OwnRepository::commits(git, &from, &to)?;
         form::check_length(commits.len())
             .map_err(|refused| Error::Usage(format!("--range: {refused}\n  judge it in parts")))?;
-        let mut patches = Vec::new();
+        let mut patches: Vec<PatchRecord> = Vec::new();
         for (number, commit) in (1..).zip(commits) {
+            let before = patches.last().map_or(from.id(), |before| &before.commit);
+            let files = changed_between(git, before, &commit)?;
             let show = ["show", "--format=", "--no-renames", "--full-index", &commit];
             let diff = git.run(show)?.stdout;
-            let names = [
-                "diff-tree",
-                "--no-commit-id",
-                "--name-only",
-                "-r",
-                "-z",
-                "--no-renames",
-            ];
-            let names = git.run(names.into_iter().chain([commit.as_str()]))?.stdout;
-            let names = String::from_utf8_lossy(&names).into_owned();
             let title = git.run(["show", "--no-patch", "--format=%s", &commit])?;
             patches.push(PatchRecord {
                 number,
@@ -143,7 +135,7 @@ impl Commits {
                 message_id: String::new(),
                 patch_id: patch_id(git, &diff)?,
                 commit,
-                files: names.split_terminator('\0').map(str::to_owned).collect(),
+                files,
                 is_merged: false,
             });
         }

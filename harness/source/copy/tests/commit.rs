@@ -199,3 +199,31 @@ fn a_damaged_copy_of_a_commit_is_repaired(#[case] damage: fn(&Path)) {
     damage(&copy.join("early"));
     assert_in_step(&repository, "HEAD", &copy, "the damage");
 }
+
+#[rstest]
+#[case::makefile("scripts/Makefile.build", true)]
+#[case::makefile_of_a_driver("drivers/net/Makefile", true)]
+#[case::new_file("scripts/new.sh", true)]
+#[case::code_of_a_driver("drivers/net/net.c", false)]
+#[case::documentation("Documentation/kbuild/kbuild.rst", false)]
+#[case::hidden(".github/Makefile", false)]
+fn git_knows_whether_two_copies_may_differ(#[case] path: &str, #[case] differs: bool) {
+    let repository = repository();
+    repository.write(path, "changed\n");
+    repository.commit("changed");
+    let sources = |rev| Sources::commit(&repository.path(), rev, &Cancel::new()).unwrap();
+    let (earlier, later) = (sources("HEAD~1"), sources("HEAD"));
+    let arches = ["x86"];
+    assert_eq!(
+        SourceCopy::may_differ(&earlier, &later, &arches).unwrap(),
+        differs
+    );
+    assert_eq!(
+        SourceCopy::may_differ(&later, &earlier, &arches).unwrap(),
+        differs
+    );
+    assert!(!SourceCopy::may_differ(&later, &later, &arches).unwrap());
+    let copy = repository.beside("copy");
+    let print = |rev| sync_commit(&repository, rev, &copy).fingerprint(Extent::All);
+    assert_eq!(print("HEAD~1") != print("HEAD"), differs);
+}

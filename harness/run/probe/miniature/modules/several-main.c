@@ -1,6 +1,5 @@
 /* A module of two objects: uses exports of the built-in part and of a module. */
 #include <linux/export.h>
-#include <linux/module.h>
 #include "../probe.h"
 #include "several.h"
 
@@ -13,6 +12,11 @@ int probe_several_exported(int value)
 }
 EXPORT_SYMBOL(probe_several_exported);
 
+/* genksyms needs none of this, and takes long for these headers. */
+#ifndef __GENKSYMS__
+#include <linux/module.h>
+
 MODULE_IMPORT_NS("KLTO_PROBE");
 MODULE_DESCRIPTION("klto's module of several objects");
 MODULE_LICENSE("Dual MIT/GPL");
+#endif
