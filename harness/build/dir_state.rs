@@ -269,6 +269,14 @@ pub fn set_modified(file: &Path, nanoseconds: i128) -> Result<(), Error> {
     set_times(file, time).map_err(Error::io(file, "set the time of"))
 }
 
+/// Sets the times of a file or a folder to now.
+///
+/// # Errors
+/// When it does not exist or its times cannot be set.
+pub fn touch(path: &Path) -> Result<(), Error> {
+    set_times(path, SystemTime::now()).map_err(Error::io(path, "set the time of"))
+}
+
 fn set_times(file: &Path, time: SystemTime) -> std::io::Result<()> {
     // The time of a read-only file can be set through a handle that is open for reading.
     File::open(file)?.set_times(FileTimes::new().set_modified(time).set_accessed(time))

@@ -56,7 +56,7 @@ pub struct SeriesRecord {
     pub coverage: Option<Coverage>,
     /// The texts of the rules that the findings name.
     pub rules: BTreeMap<String, RuleText>,
-    /// What the patches were built in; `None` if that was nothing.
+    /// What base and patches were built in; `None` if that was nothing.
     pub sandbox: Option<Enforced>,
     /// The file with the patches, in order; `None` if they were commits already.
     pub mbox: Option<String>,

@@ -15,7 +15,7 @@ use super::layout::{Layout, Prepared, configure};
 use super::pipeline::FinishedTree;
 use super::place::Place;
 use super::scenario::EditTargets;
-use crate::build::dir_state::{create_dir, is_there, mirror, remove_file};
+use crate::build::dir_state::{create_dir, is_there, mirror, remove_file, touch};
 use crate::build::kbuild::{Build, BuildOutcome, Launcher, Target};
 use crate::build::launcher;
 use crate::build::process::Command;
@@ -36,8 +36,9 @@ const KEPT_ANSWERS: usize = 5;
 const UNTRUSTED: &str = "untrusted";
 /// For how many states of the sources they are kept.
 const KEPT_UNTRUSTED: usize = 5;
-/// How many prepared trees are kept for one cell.
-const KEPT: usize = 3;
+/// How many prepared trees are kept for one cell, those used last: more than most series have
+/// states, so that the next series on the same base finds what was prepared for that.
+const KEPT: usize = 8;
 /// Where the records lie in a work directory.
 const RECORDS: &str = "records";
 /// For how many states of the sources records are kept.
@@ -83,6 +84,7 @@ impl Miniature<'_> {
         let keys = self.trusted_key.iter().chain([&self.prepared_key]);
         if let Some(prepared) = keys.map(kept).find(|kept| is_there(kept)) {
             mirror(&prepared, build.dir)?;
+            touch(&prepared)?;
             return Ok(Prepared::Ready);
         }
         let kept = kept(&self.prepared_key);

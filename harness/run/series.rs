@@ -124,7 +124,7 @@ pub fn probe_states(
         }
         let copy = probe.copy(&state.sources)?;
         let fingerprint = copy.fingerprint(Extent::All).to_hex().to_string();
-        let likely = likely(cells, &touched(states, state));
+        let likely = likely(LIKELY, cells, &touched(states, state));
         let is_new = !fingerprints.contains(&fingerprint);
         if is_new && states.len() > 1 && likely.len() < cells.len() {
             say(probe.events, &state.name);
@@ -216,9 +216,9 @@ fn touched<'a>(states: &'a [State], state: &'a State) -> Vec<&'a str> {
     files.map(String::as_str).collect()
 }
 
-/// The cells that are most likely to fail where these files change: of an architecture whose
+/// So many cells that are most likely to fail where these files change: of an architecture whose
 /// files do, in distributed mode, each of another architecture.
-fn likely(cells: &[Cell], files: &[&str]) -> Vec<Cell> {
+fn likely(number: usize, cells: &[Cell], files: &[&str]) -> Vec<Cell> {
     let score = |cell: &Cell| {
         let folder = format!("arch/{}/", cell.arch.src);
         let is_touched = files.iter().any(|file| file.starts_with(&folder));
@@ -234,7 +234,7 @@ fn likely(cells: &[Cell], files: &[&str]) -> Vec<Cell> {
     let mut likely: Vec<Cell> = Vec::new();
     for cell in sorted {
         let is_new = likely.iter().all(|known| known.arch.name != cell.arch.name);
-        if is_new && likely.len() < LIKELY {
+        if is_new && likely.len() < number {
             likely.push(cell.clone());
         }
     }

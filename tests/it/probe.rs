@@ -275,14 +275,14 @@ fn a_change_and_its_revert_are_both_reported_correctly(#[case] file: &str) {
 fn more_states_than_are_kept_are_all_reported_correctly() {
     let probed = Probed::new();
     for round in 0..2 {
-        for state in ["", "a", WRONG, "b", "c", "d"] {
+        for state in ["", "a", WRONG, "b", "c", "d", "e", "f", "g", "h"] {
             probed.write(EARLY, state);
             let wanted = i32::from(state == WRONG);
             assert_eq!(probed.code(&[]), wanted, "{state} in round {round}");
         }
     }
     let kept = fs::read_dir(probed.slot().join("prepared")).unwrap();
-    assert!(kept.count() <= 3);
+    assert!(kept.count() <= 8);
 }
 
 #[test]
@@ -412,6 +412,25 @@ fn a_probe_that_was_killed_leaves_nothing_to_be_taken_for_a_result(#[case] goal:
     let (ended, goals) = probed.probe(&[]);
     assert_eq!(ended.code, Some(0));
     assert_eq!(goals.last().map(String::as_str), Some("modpost"));
+}
+
+#[test]
+fn a_prepared_tree_that_is_used_is_kept_while_others_come() {
+    let probed = Probed::new();
+    let prepares = |state: &str| {
+        probed.write(EARLY, state);
+        let (ended, goals) = probed.probe(&["--fresh"]);
+        assert_eq!(ended.code, Some(0));
+        goals.contains(&"prepare".to_owned())
+    };
+    assert!(prepares("none: the base\n"));
+    for round in 0..2 {
+        for other in 0..5 {
+            assert!(prepares(&format!("none: {round}, {other}\n")));
+        }
+        assert!(!prepares("none: the base\n"), "round {round}");
+    }
+    assert!(prepares("none: 0, 0\n"), "not all are kept");
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn mail(series: &SeriesRecord) -> String {
     wrap(
         &mut out,
         "  ",
-        &format!("the patches were built {}", built_in(series)),
+        &format!("base and patches were built {}", built_in(series)),
     );
     for note in &series.notes {
         wrap(&mut out, "  ", &format!("note: {note}"));

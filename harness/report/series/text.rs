@@ -25,7 +25,7 @@ pub(super) fn text(series: &SeriesRecord, all: bool) -> String {
         printable(&series.base.kernel),
         printable(&series.base.why)
     );
-    let _ = writeln!(out, "the patches were built {}", built_in(series));
+    let _ = writeln!(out, "base and patches were built {}", built_in(series));
     for note in &series.notes {
         let _ = writeln!(out, "note: {}", printable(note));
     }

@@ -119,6 +119,13 @@ struct TakenOut {
     copy: SourceCopy,
 }
 
+/// What a cell shows of a place.
+enum Shown {
+    Nothing,
+    Changes(String),
+    Unknown(String),
+}
+
 impl JudgedSeries<'_> {
     /// Takes a place out of the last tree; of the tree after its own patch, if a later one builds
     /// on it.
@@ -158,8 +165,8 @@ impl JudgedSeries<'_> {
         Ok(conditional::needs(path, &text, &lines))
     }
 
-    /// Whether something depends on a place: first in the cells most likely to show it, then in
-    /// all others that can.
+    /// Whether something depends on a place: first in the cell most likely to show it, then in all
+    /// others that can.
     fn reach(&self, place: &Place) -> Result<Reach, Error> {
         let path = place.piece.path.as_str();
         let not_tried = |why: &str| {
@@ -177,8 +184,8 @@ impl JudgedSeries<'_> {
         let Some(taken_out) = self.take_out(place)? else {
             return not_tried("the patch does not apply in reverse");
         };
-        let with = &self.probed[taken_out.of];
-        let record = |name: &str| with.cells.iter().find(|record| record.cell == name);
+        let with = &self.probed[taken_out.of].cells;
+        let record = |name: &str| with.iter().find(|record| record.cell == name);
         let is_finished = |cell: &&Cell| record(&cell.name()).is_some_and(CellRecord::is_finished);
         let cells: Vec<Cell> = cells.iter().filter(is_finished).cloned().collect();
         if cells.is_empty() {
@@ -189,34 +196,19 @@ impl JudgedSeries<'_> {
                 ),
             });
         }
-        let fingerprint = taken_out.copy.fingerprint(Extent::All).to_hex();
-        let first = likely(&cells, &[path]);
+        // One is enough for most places.
+        let first = likely(1, &cells, &[path]);
         let rest = cells.iter().filter(|cell| !first.contains(cell));
         let rest: Vec<Cell> = rest.cloned().collect();
         let mut unknown = None;
         for cells in [first, rest].iter().filter(|cells| !cells.is_empty()) {
             for without in self.run(&taken_out.state, &taken_out.copy, cells)? {
-                let name = without.cell.as_str();
-                let Some(record) = record(name) else { continue };
-                let of = &self.states[taken_out.of];
-                let before = self.imprint(of, &with.fingerprint, record)?;
-                let after = self.imprint(&taken_out.state, &fingerprint, &without)?;
-                let is_damaged = before.is_none() || without.is_finished() && after.is_none();
-                let why = why_unknown(&without);
-                let damaged =
-                    is_damaged.then(|| "what was kept of its build is damaged".to_owned());
-                if let Some(why) = why.or(damaged) {
-                    unknown = Some(format!("{name}: {why}"));
-                    continue;
-                }
-                let sight = |record, imprint| Sight { record, imprint };
-                let (with, without) = (
-                    sight(record, before.as_ref()),
-                    sight(&without, after.as_ref()),
-                );
-                if let Some(changes) = difference(with, without) {
-                    let cell = name.to_owned();
-                    return Ok(Reach::Exercised { cell, changes });
+                let cell = without.cell.clone();
+                let Some(with) = record(&cell) else { continue };
+                match self.compare(&taken_out, with, &without)? {
+                    Shown::Nothing => {}
+                    Shown::Unknown(why) => unknown = Some(format!("{cell}: {why}")),
+                    Shown::Changes(changes) => return Ok(Reach::Exercised { cell, changes }),
                 }
             }
         }
@@ -224,6 +216,29 @@ impl JudgedSeries<'_> {
             Some(why) => not_tried(&why),
             None => Ok(Reach::NotExercised),
         }
+    }
+
+    /// What a cell shows of a place: its record with it, and without.
+    fn compare(
+        &self,
+        taken_out: &TakenOut,
+        with: &CellRecord,
+        without: &CellRecord,
+    ) -> Result<Shown, Error> {
+        if let Some(why) = why_unknown(without) {
+            return Ok(Shown::Unknown(why));
+        }
+        let of = taken_out.of;
+        let before = self.imprint(&self.states[of], &self.probed[of].fingerprint, with)?;
+        let fingerprint = taken_out.copy.fingerprint(Extent::All).to_hex();
+        let after = self.imprint(&taken_out.state, &fingerprint, without)?;
+        if before.is_none() || without.is_finished() && after.is_none() {
+            let why = "what was kept of its build is damaged".to_owned();
+            return Ok(Shown::Unknown(why));
+        }
+        let sight = |record, imprint| Sight { record, imprint };
+        let changes = difference(sight(with, before.as_ref()), sight(without, after.as_ref()));
+        Ok(changes.map_or(Shown::Nothing, Shown::Changes))
     }
 
     /// The imprint of a cell that was built to the end.
