@@ -212,10 +212,10 @@ pub struct Series {
     pub allow: Vec<PathBuf>,
     #[command(flatten)]
     pub place: ProbePlace,
-    /// Build the base and the patches in a sandbox: make reads the sources and the toolchain, writes its own
-    /// folders, and has no network; everything it starts ends with it. 'require' exits 125
-    /// where this machine cannot enforce all of that, 'auto' enforces what it can; the report
-    /// says what.
+    /// Build the base and the patches in a sandbox: make reads the sources and the toolchain,
+    /// writes its own folders, and has no network; everything it starts ends with it. 'require'
+    /// exits 125 where this machine cannot enforce all of that, 'auto' enforces what it can; the
+    /// report says what.
     #[arg(long, value_name = "MODE", value_enum, default_value_t = SandboxMode::Auto)]
     pub sandbox: SandboxMode,
     #[command(flatten)]

@@ -179,4 +179,4 @@ fn scenarios(cell: &Cell) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

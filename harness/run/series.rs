@@ -1,6 +1,6 @@
 //! Probes the states of a patch series: its base, and the tree after each patch. A state in
-//! which the files that a probe reads are those of an earlier one is not built again. The cells
-//! that are most likely to fail come first, in every state, before all others.
+//! which the files that a probe reads are those of an earlier one is not built again. The cell
+//! that is most likely to fail comes first, in every state, before all others.
 
 pub mod coverage;
 pub mod kernels;
@@ -18,9 +18,6 @@ use crate::model::series::StateRecord;
 use crate::source::commit::Commit;
 use crate::source::copy::Extent;
 use crate::source::sources::Sources;
-
-/// How many cells come before all others.
-const LIKELY: usize = 2;
 
 /// A state of the sources.
 #[derive(Debug)]
@@ -124,11 +121,14 @@ pub fn probe_states(
         }
         let copy = probe.copy(&state.sources)?;
         let fingerprint = copy.fingerprint(Extent::All).to_hex().to_string();
-        let likely = likely(LIKELY, cells, &touched(states, state));
         let is_new = !fingerprints.contains(&fingerprint);
-        if is_new && states.len() > 1 && likely.len() < cells.len() {
+        if let Some(cell) = likeliest(cells, &touched(states, state))
+            && is_new
+            && states.len() > 1
+            && cells.len() > 1
+        {
             say(probe.events, &state.name);
-            probe.run(&state.sources, &copy, &likely)?;
+            probe.run(&state.sources, &copy, std::slice::from_ref(cell))?;
             check(probe.cancel)?;
         }
         fingerprints.push(fingerprint);
@@ -216,10 +216,10 @@ fn touched<'a>(states: &'a [State], state: &'a State) -> Vec<&'a str> {
     files.map(String::as_str).collect()
 }
 
-/// So many cells that are most likely to fail where these files change: of an architecture whose
-/// files do, in distributed mode, each of another architecture.
-fn likely(number: usize, cells: &[Cell], files: &[&str]) -> Vec<Cell> {
-    let score = |cell: &Cell| {
+/// The cell that is most likely to fail where these files change: of an architecture whose files
+/// do, in distributed mode.
+fn likeliest<'a>(cells: &'a [Cell], files: &[&str]) -> Option<&'a Cell> {
+    cells.iter().min_by_key(|cell| {
         let folder = format!("arch/{}/", cell.arch.src);
         let is_touched = files.iter().any(|file| file.starts_with(&folder));
         let mode = match cell.lto {
@@ -228,15 +228,8 @@ fn likely(number: usize, cells: &[Cell], files: &[&str]) -> Vec<Cell> {
             LtoMode::None => 2,
         };
         (!is_touched, mode)
-    };
-    let mut sorted: Vec<&Cell> = cells.iter().collect();
-    sorted.sort_by_key(|cell| score(cell));
-    let mut likely: Vec<Cell> = Vec::new();
-    for cell in sorted {
-        let is_new = likely.iter().all(|known| known.arch.name != cell.arch.name);
-        if is_new && likely.len() < number {
-            likely.push(cell.clone());
-        }
-    }
-    likely
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ const ALL: PlanOptions<'static> = PlanOptions {
     compare: &[],
 };
 
-fn cell(arch: &str, lto: LtoMode, scenarios: &[&str]) -> Cell {
+pub fn cell(arch: &str, lto: LtoMode, scenarios: &[&str]) -> Cell {
     Cell {
         arch: arch_table::by_name(arch).unwrap().clone(),
         config_name: "tiny".to_owned(),

@@ -41,7 +41,7 @@ pub struct Probe<'a> {
     pub jobs: usize,
     pub fresh: bool,
     pub fail_fast: bool,
-    /// What make runs in, if that is not nothing.
+    /// The sandbox that make runs in, if there is one.
     pub sandbox: Option<&'a Sandbox>,
     pub caches: Caches<'a>,
     pub events: &'a dyn Events,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Probed, State, check, likely, say};
+use super::{Probed, State, check, likeliest, say};
 use crate::judge::coverage::{Sight, difference};
 use crate::judge::series::judge;
 use crate::model::cell::Cell;
@@ -197,9 +197,10 @@ impl JudgedSeries<'_> {
             });
         }
         // One is enough for most places.
-        let first = likely(1, &cells, &[path]);
-        let rest = cells.iter().filter(|cell| !first.contains(cell));
-        let rest: Vec<Cell> = rest.cloned().collect();
+        let first = likeliest(&cells, &[path]).cloned();
+        let (first, rest): (Vec<Cell>, Vec<Cell>) = cells
+            .into_iter()
+            .partition(|cell| Some(cell) == first.as_ref());
         let mut unknown = None;
         for cells in [first, rest].iter().filter(|cells| !cells.is_empty()) {
             for without in self.run(&taken_out.state, &taken_out.copy, cells)? {
