@@ -51,7 +51,8 @@ pub struct Miniature<'a> {
     pub copy: &'a SourceCopy,
     /// Of what `make prepare` may read.
     pub prepared_key: CommonKey,
-    /// The same for builds outside of a sandbox, whose prepared trees one inside may begin with.
+    /// The same for builds outside of a sandbox, whose prepared trees one inside may begin with;
+    /// `None` if this is outside.
     pub trusted_key: Option<CommonKey>,
     /// The version, and what distinguishes these sources from others: the folder of records.
     pub records: String,
@@ -171,7 +172,10 @@ impl Layout for Miniature<'_> {
         let environment = environment::fingerprint().to_hex();
         let answers =
             [self.program.to_hex(), compiler, environment].map(|hash| hash[..12].to_owned());
-        let answers = self.work.join(ANSWERS).join(answers.join("-"));
+        // A compiler may answer otherwise in a sandbox, where HOME is empty.
+        let suffix = self.trusted_key.as_ref().map_or("", |_| "-sandboxed");
+        let answers = format!("{}{suffix}", answers.join("-"));
+        let answers = self.work.join(ANSWERS).join(answers);
         let variables = toolchain::variables(cell);
         let (nm, ar) = (toolchain::nm(&variables), toolchain::ar(&variables));
         // One with a path or with options is not what make looks for in the search path.

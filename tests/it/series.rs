@@ -627,6 +627,11 @@ fn what_the_base_tries_and_the_sandbox_refuses_is_known() {
         assert_eq!(finding["change"]["is"], "known", "{finding:#}");
     }
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // What a compiler answers in the sandbox is not taken for its answer outside.
+    for answers in fs::read_dir(series.probed.kernel.work().join("answers")).unwrap() {
+        let name = answers.unwrap().file_name().into_string().unwrap();
+        assert!(name.ends_with("-sandboxed"), "{name}");
+    }
 }
 
 #[test]
