@@ -134,14 +134,6 @@ impl Commit {
         Ok(self.files.get_or_init(|| listed))
     }
 
-    /// As [`changed_between`].
-    ///
-    /// # Errors
-    /// If git fails.
-    pub fn changed_since(&self, earlier: &Commit) -> Result<Vec<String>, Error> {
-        changed_between(&self.git, earlier.id(), self.id())
-    }
-
     /// The content of those of these files that are there.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::commit::{AT_ONCE, Commit};
+use super::commit::{AT_ONCE, Commit, changed_between};
 use super::sources::{Origin, Sources};
 use crate::build::dir_state::{
     DirState, Entry, SOURCE_TIME as TIME, create_dir, remove_file, write_file, written_mode,
@@ -213,13 +213,13 @@ impl SourceCopy {
     /// enough to know; nothing is copied.
     ///
     /// # Errors
-    /// As [`Commit::changed_since`].
+    /// As [`changed_between`].
     pub fn may_differ(earlier: &Sources, later: &Sources, arches: &[&str]) -> Result<bool, Error> {
         let (Origin::Commit(earlier), Origin::Commit(later)) = (earlier.origin(), later.origin())
         else {
             return Ok(true);
         };
-        let changed = later.changed_since(earlier)?;
+        let changed = changed_between(later.git(), earlier.id(), later.id())?;
         Ok(changed
             .iter()
             .any(|path| find::is_wanted_of_commit(path, arches)))
