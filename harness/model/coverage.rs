@@ -70,6 +70,8 @@ pub enum Reach {
     },
     /// The same is built and found without them, in all cells.
     NotExercised,
+    /// They are comments and blank lines of a makefile: nothing can depend on them.
+    Comment,
     /// No probe reads them.
     NotRead,
     /// It was not tried.

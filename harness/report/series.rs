@@ -332,8 +332,10 @@ fn summary(series: &SeriesRecord) -> String {
             format!("{which} {verb} it worse ({findings})")
         }
     };
-    let patches = counted(series.patches.len(), "patches");
-    let each = format!("on the base and after each of {patches}");
+    let each = match series.patches.len() {
+        1 => "on the base and after the patch".to_owned(),
+        patches => format!("on the base and after each of {patches} patches"),
+    };
     let probed = format!("probed: {}, {each}", counted(series.cells.len(), "cells"));
     let built = match (series.kernels.len(), series.per_patch) {
         (0, _) => String::new(),

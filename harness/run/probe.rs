@@ -54,6 +54,8 @@ pub struct Miniature<'a> {
     /// The same for builds outside of a sandbox, whose prepared trees one inside may begin with;
     /// `None` if this is outside.
     pub trusted_key: Option<CommonKey>,
+    /// Whether what is prepared is kept for later probes of the same files.
+    pub keeps_prepared: bool,
     /// The version, and what distinguishes these sources from others: the folder of records.
     pub records: String,
     /// Whether objects come from ccache: most of a probe is compilers that start.
@@ -102,6 +104,7 @@ impl Miniature<'_> {
             .is_none_or(|inside| inside.complaints.is_empty());
         if let Prepared::Ready = prepared
             && is_clean
+            && self.keeps_prepared
         {
             let partial = place.folder.join("prepared.partial");
             remove_file(&partial)?;

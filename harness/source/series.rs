@@ -8,5 +8,6 @@ pub mod conditional;
 pub mod form;
 pub mod hunk;
 pub mod mail;
+pub mod makefile;
 pub mod mbox;
 pub mod thread;

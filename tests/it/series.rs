@@ -185,17 +185,19 @@ fn the_verdict_says_which_lines_it_covers_and_which_bring_a_finding() {
             (NOT_READ_BY_PREPARE, WITHOUT_EFFECT),
             (EARLY, &format!("none\n{WRONG}\n")),
             (UNREAD, "y\n"),
+            (NOT_READ_BY_PREPARE, &format!("{WITHOUT_EFFECT}\n# Why.\n")),
         ],
     );
     let (ended, verdict) = series.verdict();
     assert_eq!(ended.code, Some(1));
-    let place = |file: &str, is: &str| (file.to_owned(), 1, is.to_owned());
+    let place = |file: &str, line, is: &str| (file.to_owned(), line, is.to_owned());
     assert_eq!(
         covered(&verdict),
         [
-            place(NOT_READ_BY_PREPARE, "not-exercised"),
-            place(EARLY, "exercised"),
-            place(UNREAD, "not-read"),
+            place(NOT_READ_BY_PREPARE, 1, "not-exercised"),
+            place(EARLY, 1, "exercised"),
+            place(UNREAD, 1, "not-read"),
+            place(NOT_READ_BY_PREPARE, 4, "comment"),
         ]
     );
     let needs = &verdict["coverage"]["places"][0]["needs"];
@@ -209,7 +211,7 @@ fn the_verdict_says_which_lines_it_covers_and_which_bring_a_finding() {
     let ended = series.judge(&["--range", "main..topic"]);
     for said in [
         "without patch 2, include/fault.h:1 ('none', 2 lines): 0 findings are left\n",
-        "covered: 1 of 3 changed places; ",
+        "covered: 1 of 3 changed places that are not comments; ",
         "    patch 1, scripts/Makefile.vmlinux_a:1 ('ifdef CONFIG_none', 3 lines): not exercised: \
          nothing is different without it; it counts in 'ifdef CONFIG_none' (line 1)\n",
         "    patch 3, Documentation/x.rst: no cell that was probed reads it\n",
@@ -219,6 +221,16 @@ fn the_verdict_says_which_lines_it_covers_and_which_bring_a_finding() {
     let off = series.judge(&["--range", "main..topic", "--coverage", "off"]);
     assert_eq!(off.code, Some(1));
     assert!(!off.stdout.contains("covered"), "{}", off.stdout);
+}
+
+#[test]
+fn what_is_prepared_without_a_place_does_not_drive_out_what_others_begin_with() {
+    let series = Series::of("none\nnone\n", &[(EARLY, "none-1\nnone\nnone\nnone-2\n")]);
+    let (ended, verdict) = series.verdict();
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(covered(&verdict).len(), 2);
+    let kept = fs::read_dir(series.probed.slot().join("prepared")).unwrap();
+    assert_eq!(kept.count(), 2, "that of the base and that of the patch");
 }
 
 #[test]

@@ -91,11 +91,14 @@ pub(super) fn failure(log: &[u8]) -> Failure {
     let before = &texts[stop.saturating_sub(BEFORE)..stop];
     let is_error = |line: &&str| {
         let lower = line.to_ascii_lowercase();
-        lower.contains("error") || lower.contains("undefined") || lower.contains("not a recognized")
+        let is_one = lower.contains("error") || lower.contains("undefined");
+        is_one && !lower.contains("warning:")
     };
-    let first = before
-        .iter()
-        .position(is_error)
+    // What a compiler ignores matters where nothing says what it failed at.
+    let is_ignored = |line: &&str| line.contains("not a recognized");
+    let first = before.iter().position(is_error);
+    let first = first
+        .or_else(|| before.iter().position(is_ignored))
         .unwrap_or(before.len().saturating_sub(SHOWN));
     let mut seen = BTreeSet::new();
     let mut first_errors: Vec<String> = before[first..]
@@ -152,16 +155,24 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_every_compiler_says_is_shown_once() {
-        let said = "warning: feature-error: '+v8a' is not a recognized feature for this target\n";
-        let log = format!(
-            "{}<inline asm>:2:2: error: invalid instruction\nmake[2]: *** [Makefile:23: a.o] Error 1\n",
-            said.repeat(20)
-        );
-        let shown = failure(log.as_bytes()).first_errors;
-        assert_eq!(shown.len(), 3, "{shown:#?}");
-        assert_eq!(shown[1], "<inline asm>:2:2: error: invalid instruction");
+    const IGNORED: &str = "'+v8a' is not a recognized feature for this target";
+    const STOP: &str = "make[2]: *** [Makefile:23: a.o] Error 1";
+
+    #[rstest]
+    #[case::ignored(&[IGNORED, IGNORED], &[IGNORED, STOP])]
+    #[case::error(&["error: no input files", IGNORED, IGNORED], &["error: no input files", IGNORED, STOP])]
+    fn what_every_compiler_says_is_shown_once(#[case] said: &[&str], #[case] shown: &[&str]) {
+        let log = format!("{}\n{STOP}\n", said.join("\n"));
+        assert_eq!(failure(log.as_bytes()).first_errors, shown);
+    }
+
+    #[rstest]
+    #[case::ignored(IGNORED)]
+    #[case::warning("warning: x was not an error [-Wx]")]
+    fn an_error_is_shown_rather_than_what_the_compiler_did_not_fail_at(#[case] before: &str) {
+        let error = "clang: error: no such file or directory: ':='";
+        let log = format!("{before}\n{error}\n{STOP}\n");
+        assert_eq!(failure(log.as_bytes()).first_errors, [error, STOP]);
     }
 
     #[rstest]

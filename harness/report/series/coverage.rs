@@ -8,10 +8,16 @@ use crate::report::printable;
 /// What all of it comes to: `5 of 8 changed places; …`.
 pub(super) fn head(coverage: &Coverage) -> String {
     let is_exercised = |place: &&CoveredPlace| matches!(place.reach, Reach::Exercised { .. });
+    let is_comment = |place: &&CoveredPlace| matches!(place.reach, Reach::Comment);
     let exercised = coverage.places.iter().filter(is_exercised).count();
-    let all = coverage.places.len();
+    let comments = coverage.places.iter().filter(is_comment).count();
+    let all = coverage.places.len() - comments;
+    let comments = match comments {
+        0 => "",
+        _ => " that are not comments",
+    };
     format!(
-        "{exercised} of {all} changed places; taking any of them out changes what is built or found"
+        "{exercised} of {all} changed places{comments}; taking any of them out changes what is built or found"
     )
 }
 
@@ -27,6 +33,8 @@ pub(super) fn sentences(coverage: &Coverage, patch: Option<usize>, all: bool) ->
                 format!("{}: {}: {changes}", at(place), said(&[cell]))
             }
             Reach::Exercised { .. } => continue,
+            Reach::Comment if all => format!("{}: a comment, which make does not read", at(place)),
+            Reach::Comment => continue,
             Reach::NotExercised => {
                 let needs = needs(covered);
                 format!(

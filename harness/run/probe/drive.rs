@@ -163,6 +163,9 @@ impl Probe<'_> {
             trusted_key: enforced.is_some().then(|| prepared_key.clone()),
             prepared_key: prepared_key.sandboxed(enforced),
             caches,
+            // What is prepared without some lines of a patch is not needed again, and would take
+            // the place of what is.
+            keeps_prepared: !matches!(self.caches, Caches::Of(_)),
             records: self.records(sources, &fingerprint),
             ccache,
             program: &program,

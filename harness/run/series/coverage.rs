@@ -19,6 +19,7 @@ use crate::source::copy::{Extent, SourceCopy};
 use crate::source::series::apply::OwnRepository;
 use crate::source::series::conditional;
 use crate::source::series::hunk::Piece;
+use crate::source::series::makefile;
 
 /// A place that a patch changes, and how to take it out.
 #[derive(Debug)]
@@ -89,18 +90,20 @@ pub fn cover(judged: JudgedSeries<'_>, places: &[Place], most: usize) -> Result<
             let why = format!("it is not one of the first {most}; --coverage full tries all");
             Reach::NotTried { why }
         } else {
-            tried += 1;
             let reach = judged.reach(place)?;
-            for id in judged.brings(place)? {
-                let places = covered.brought_by.entry(id).or_default();
-                places.push(place.changed());
+            if reach != Reach::Comment {
+                tried += 1;
+                for id in judged.brings(place)? {
+                    let places = covered.brought_by.entry(id).or_default();
+                    places.push(place.changed());
+                }
             }
             reach
         };
         let needs = match &reach {
             Reach::NotExercised => judged.needs(place)?,
             Reach::NotRead => conditional::needs(&place.piece.path, "", &(1..=1)),
-            Reach::Exercised { .. } | Reach::NotTried { .. } => Vec::new(),
+            Reach::Exercised { .. } | Reach::Comment | Reach::NotTried { .. } => Vec::new(),
         };
         covered.coverage.places.push(CoveredPlace {
             place: place.changed(),
@@ -116,7 +119,6 @@ struct TakenOut {
     state: State,
     /// The state that they are, but for the place.
     of: usize,
-    copy: SourceCopy,
 }
 
 /// What a cell shows of a place.
@@ -132,11 +134,22 @@ impl JudgedSeries<'_> {
     fn take_out(&self, place: &Place) -> Result<Option<TakenOut>, Error> {
         for of in [self.states.len() - 1, place.patch] {
             if let Some(state) = self.without(place, of)? {
-                let copy = self.probe.copy(&state.sources)?;
-                return Ok(Some(TakenOut { state, of, copy }));
+                return Ok(Some(TakenOut { state, of }));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the place is a comment to make.
+    fn is_comment(&self, path: &str, taken_out: &TakenOut) -> Result<bool, Error> {
+        let with = self.states[taken_out.of].sources.read(path)?;
+        let without = taken_out.state.sources.read(path)?;
+        let (Some(with), Some(without)) = (with, without) else {
+            return Ok(false);
+        };
+        let text = |bytes| str::from_utf8(bytes).ok();
+        let both = text(&*with).zip(text(&*without));
+        Ok(both.is_some_and(|(with, without)| makefile::reads_the_same(path, with, without)))
     }
 
     /// Whether a probe reads a file, in some state.
@@ -184,9 +197,14 @@ impl JudgedSeries<'_> {
         let Some(taken_out) = self.take_out(place)? else {
             return not_tried("the patch does not apply in reverse");
         };
+        if self.is_comment(path, &taken_out)? {
+            return Ok(Reach::Comment);
+        }
         let with = &self.probed[taken_out.of].cells;
-        let record = |name: &str| with.iter().find(|record| record.cell == name);
-        let is_finished = |cell: &&Cell| record(&cell.name()).is_some_and(CellRecord::is_finished);
+        let is_finished = |cell: &&Cell| {
+            let mut finished = with.iter().filter(|record| record.is_finished());
+            finished.any(|record| record.cell == cell.name())
+        };
         let cells: Vec<Cell> = cells.iter().filter(is_finished).cloned().collect();
         if cells.is_empty() {
             return not_tried(&match taken_out.of {
@@ -196,42 +214,55 @@ impl JudgedSeries<'_> {
                 ),
             });
         }
-        // One is enough for most places.
+        self.probe_without(&taken_out, path, cells)
+    }
+
+    /// Probes the cells without the place until one shows it. One is enough for most places.
+    fn probe_without(
+        &self,
+        taken_out: &TakenOut,
+        path: &str,
+        cells: Vec<Cell>,
+    ) -> Result<Reach, Error> {
+        let copy = self.probe.copy(&taken_out.state.sources)?;
         let first = likeliest(&cells, &[path]).cloned();
         let (first, rest): (Vec<Cell>, Vec<Cell>) = cells
             .into_iter()
             .partition(|cell| Some(cell) == first.as_ref());
         let mut unknown = None;
         for cells in [first, rest].iter().filter(|cells| !cells.is_empty()) {
-            for without in self.run(&taken_out.state, &taken_out.copy, cells)? {
+            for without in self.run(&taken_out.state, &copy, cells)? {
                 let cell = without.cell.clone();
-                let Some(with) = record(&cell) else { continue };
-                match self.compare(&taken_out, with, &without)? {
+                match self.compare(taken_out, &copy, &without)? {
                     Shown::Nothing => {}
                     Shown::Unknown(why) => unknown = Some(format!("{cell}: {why}")),
                     Shown::Changes(changes) => return Ok(Reach::Exercised { cell, changes }),
                 }
             }
         }
-        match unknown {
-            Some(why) => not_tried(&why),
-            None => Ok(Reach::NotExercised),
-        }
+        Ok(match unknown {
+            Some(why) => Reach::NotTried { why },
+            None => Reach::NotExercised,
+        })
     }
 
     /// What a cell shows of a place: its record with it, and without.
     fn compare(
         &self,
         taken_out: &TakenOut,
-        with: &CellRecord,
+        copy: &SourceCopy,
         without: &CellRecord,
     ) -> Result<Shown, Error> {
+        let mut with = self.probed[taken_out.of].cells.iter();
+        let Some(with) = with.find(|record| record.cell == without.cell) else {
+            return Ok(Shown::Nothing);
+        };
         if let Some(why) = why_unknown(without) {
             return Ok(Shown::Unknown(why));
         }
         let of = taken_out.of;
         let before = self.imprint(&self.states[of], &self.probed[of].fingerprint, with)?;
-        let fingerprint = taken_out.copy.fingerprint(Extent::All).to_hex();
+        let fingerprint = copy.fingerprint(Extent::All).to_hex();
         let after = self.imprint(&taken_out.state, &fingerprint, without)?;
         if before.is_none() || without.is_finished() && after.is_none() {
             let why = "what was kept of its build is damaged".to_owned();
