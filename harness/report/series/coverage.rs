@@ -32,9 +32,8 @@ pub(super) fn sentences(coverage: &Coverage, patch: Option<usize>, all: bool) ->
             Reach::Exercised { cell, changes } if all => {
                 format!("{}: {}: {changes}", at(place), said(&[cell]))
             }
-            Reach::Exercised { .. } => continue,
             Reach::Comment if all => format!("{}: a comment, which make does not read", at(place)),
-            Reach::Comment => continue,
+            Reach::Exercised { .. } | Reach::Comment => continue,
             Reach::NotExercised => {
                 let needs = needs(covered);
                 format!(
