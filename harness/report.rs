@@ -3,9 +3,13 @@
 //! functions there.
 
 pub mod diff;
+pub mod github;
 pub mod json;
+pub mod junit;
 pub mod ktap;
+pub mod markdown;
 pub mod series;
+pub mod test_tree;
 pub mod text;
 
 use std::borrow::Cow;
@@ -80,16 +84,32 @@ pub enum Format {
     Json,
     /// The kernel's Test Anything Protocol.
     Ktap,
+    /// The XML that CI systems read.
+    Junit,
+    /// Annotations of GitHub Actions.
+    Github,
+    /// The summary of a step of GitHub Actions.
+    Markdown,
 }
 
 impl Named for Format {
-    const ALL: &'static [Format] = &[Self::Text, Self::Json, Self::Ktap];
+    const ALL: &'static [Format] = &[
+        Self::Text,
+        Self::Json,
+        Self::Ktap,
+        Self::Junit,
+        Self::Github,
+        Self::Markdown,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Json => "json",
             Self::Ktap => "ktap",
+            Self::Junit => "junit",
+            Self::Github => "github",
+            Self::Markdown => "markdown",
         }
     }
 }
@@ -103,6 +123,9 @@ impl Format {
             Self::Text => Box::new(text::Text { options }),
             Self::Json => Box::new(json::Json),
             Self::Ktap => Box::new(ktap::Ktap),
+            Self::Junit => Box::new(junit::Junit),
+            Self::Github => Box::new(github::Github),
+            Self::Markdown => Box::new(markdown::Markdown),
         }
     }
 }
@@ -150,9 +173,9 @@ impl ReportFile {
     #[must_use]
     pub fn contents(&self, options: Options, run: &RunRecord) -> String {
         let report = self.format.reporter(options).run(run);
-        match self.format {
-            Format::Text => anstream::adapter::strip_str(&report).to_string(),
-            Format::Json | Format::Ktap => report,
+        match self.format == Format::Text {
+            true => anstream::adapter::strip_str(&report).to_string(),
+            false => report,
         }
     }
 }
@@ -291,19 +314,19 @@ mod tests {
     #[rstest]
     #[case::no_file(
         "json",
-        "'json' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap"
+        "'json' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown"
     )]
     #[case::empty_file(
         "json=",
-        "'json=' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap"
+        "'json=' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown"
     )]
     #[case::mistyped(
         "jsno=x",
-        "'jsno=x' is not FORMAT=FILE: 'jsno' is not a report format; did you mean 'json'? known: text, json, ktap"
+        "'jsno=x' is not FORMAT=FILE: 'jsno' is not a report format; did you mean 'json'? known: text, json, ktap, junit, github, markdown"
     )]
     #[case::no_format(
         "=x",
-        "'=x' is not FORMAT=FILE: '' is not a report format; known: text, json, ktap"
+        "'=x' is not FORMAT=FILE: '' is not a report format; known: text, json, ktap, junit, github, markdown"
     )]
     fn what_is_no_report_is_refused_with_what_was_expected(
         #[case] word: &str,

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::test_tree::{Test, Verdict};
 use super::text::findings::SHOWN;
 use super::text::{BOLD, GREEN, RED, YELLOW};
-use super::{Format, json, printable};
+use super::{Format, github, json, junit, ktap, markdown, printable};
 use crate::judge::diff::{Compared, Difference, SizeChange, groups, rules::rules};
 use crate::model::finding::{Severity, counted};
 use crate::model::record::{FORMAT, Identity, NotCompared};
@@ -20,7 +21,10 @@ pub fn trees(names: &[String; 2], compared: &Compared, format: Format, all: bool
     match format {
         Format::Text => text(names, compared, all),
         Format::Json => json(names, compared),
-        Format::Ktap => ktap(compared),
+        Format::Ktap => ktap::write(&tests(compared)),
+        Format::Junit => junit::write(&names.join(" and "), &tests(compared)),
+        Format::Github => github::write(&tests(compared)),
+        Format::Markdown => markdown::write(&names.join(" and "), &tests(compared)),
     }
 }
 
@@ -236,22 +240,25 @@ fn grown_json(grown: &SizeChange) -> GrownJson<'_> {
 }
 
 /// One test per rule.
-fn ktap(compared: &Compared) -> String {
-    let mut out = format!("KTAP version 1\n1..{}\n", rules().len());
-    for (n, rule) in rules().enumerate() {
-        let of_rule = |d: &&Difference| d.rule.key == rule.key;
-        let mut differences = compared.differences.iter().filter(of_rule).peekable();
+fn tests(compared: &Compared) -> Vec<Test> {
+    let tests = rules().map(|rule| {
+        let of_rule = compared
+            .differences
+            .iter()
+            .filter(|d| d.rule.key == rule.key);
+        let differences: Vec<String> = of_rule
+            .map(|difference| format!("{}: {}", difference.item, difference.how))
+            .collect();
         let not_compared = compared.not_compared.iter().find(|n| n.key == rule.key);
-        let (result, skip) = match (differences.peek(), not_compared) {
-            (Some(_), _) => ("not ok", String::new()),
-            (None, None) => ("ok", String::new()),
-            (None, Some(n)) => ("ok", format!(" # SKIP {}", printable(&n.why))),
+        let verdict = match (differences.as_slice(), not_compared) {
+            ([_, ..], _) => Verdict::Fail,
+            ([], None) => Verdict::Pass,
+            ([], Some(not_compared)) => Verdict::Skip(not_compared.why.clone()),
         };
-        for difference in differences {
-            let line = format!("{}: {}", difference.item, difference.how);
-            let _ = writeln!(out, "# {}", printable(&line));
+        Test {
+            diagnostics: differences,
+            ..Test::new(rule.key, verdict)
         }
-        let _ = writeln!(out, "{result} {} {}{skip}", n + 1, rule.key);
-    }
-    out
+    });
+    tests.collect()
 }

@@ -1,25 +1,12 @@
-//! KTAP, the kernel's Test Anything Protocol: a cell is a test, and below it a rule, a
-//! scenario and a comparison are one each.
-
-pub mod stream;
+//! KTAP, the kernel's Test Anything Protocol, version 1 (`Documentation/dev-tools/ktap.rst`).
+//! Plans, numbers and indentation follow from a tree of tests, so that they cannot be wrong.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use self::stream::{Test, Verdict};
-use super::{Reporter, by_rule, reasons};
-use crate::model::finding::counted;
-use crate::model::record::{
-    Baseline, CellRecord, ComparisonRecord, FindingRecord, Inspection, Outcome, RuleText,
-    RunRecord, ScenarioRecord,
-};
-
-/// Findings of a rule that are shown; JSON has them all.
-const SHOWN: usize = 20;
-
-/// The test that fails where something kept klto from finishing.
-const COMPLETED: &str = "completed";
-
-type Rules = BTreeMap<String, RuleText>;
+use super::test_tree::{Test, Verdict, of_cell, of_tree};
+use super::{Reporter, printable};
+use crate::model::record::{Inspection, RuleText, RunRecord};
 
 /// Writes records as KTAP.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,159 +14,142 @@ pub struct Ktap;
 
 impl Reporter for Ktap {
     fn run(&self, run: &RunRecord) -> String {
-        let cells: Vec<Test> = run.cells.iter().map(cell).collect();
-        stream::write(&cells)
+        let cells: Vec<Test> = run.cells.iter().map(of_cell).collect();
+        write(&cells)
     }
 
-    fn inspection(&self, _tree: &str, inspection: &Inspection, rules: &Rules) -> String {
-        let mut tests = inspected(inspection, rules);
-        if let Some(why) = &inspection.unfinished {
-            let why = format!("the build is not finished, {why}");
-            tests.push(Test::new(COMPLETED, Verdict::Error(why)));
+    fn inspection(
+        &self,
+        _tree: &str,
+        inspection: &Inspection,
+        rules: &BTreeMap<String, RuleText>,
+    ) -> String {
+        write(&of_tree(inspection, rules))
+    }
+}
+
+/// The whole stream.
+#[must_use]
+pub fn write(tests: &[Test]) -> String {
+    let mut out = String::new();
+    write_level(&mut out, None, tests, "");
+    out
+}
+
+/// The version line, the name of the test that these are subtests of, the plan, the tests.
+fn write_level(out: &mut String, parent: Option<&str>, tests: &[Test], indent: &str) {
+    let _ = writeln!(out, "{indent}KTAP version 1");
+    if let Some(name) = parent {
+        // A diagnostic line to the specification; the reader of `KUnit` shows the name.
+        let _ = writeln!(out, "{indent}# Subtest: {name}");
+    }
+    let _ = writeln!(out, "{indent}1..{}", tests.len());
+    for (number, test) in (1..).zip(tests) {
+        let name = description(&test.name);
+        if !test.subtests.is_empty() {
+            write_level(out, Some(&name), &test.subtests, &format!("{indent}  "));
         }
-        stream::write(&tests)
+        for line in &test.diagnostics {
+            let _ = writeln!(out, "{indent}# {}", quiet(&printable(line)));
+        }
+        if let Verdict::Error(why) | Verdict::Timeout(why) = &test.verdict {
+            // The reader of `KUnit` drops the text after these directives.
+            let _ = writeln!(out, "{indent}# {}", quiet(&printable(why)));
+        }
+        let result = if test.is_ok() { "ok" } else { "not ok" };
+        let _ = write!(out, "{indent}{result} {number} {name}");
+        if let Some((word, reason)) = test.verdict.directive() {
+            // the reader of `KUnit` looks for ` # SKIP` in the whole line.
+            let reason = quiet(&printable(reason)).replace('#', "\\#");
+            let _ = write!(out, " # {word} {}", reason.trim());
+        }
+        out.push('\n');
     }
 }
 
-fn cell(record: &CellRecord) -> Test {
-    let rules = &record.rules;
-    let mut test = Test::new(&record.cell, verdict(record));
-    let inspection = record.inspection.iter();
-    test.subtests
-        .extend(inspection.flat_map(|inspection| inspected(inspection, rules)));
-    test.subtests
-        .extend(record.scenarios.iter().map(|s| scenario(s, rules)));
-    test.subtests
-        .extend(record.comparisons.iter().map(|c| comparison(c, rules)));
-    if let (Some(why), false) = (&record.error, test.subtests.is_empty()) {
-        test.subtests.push(Test::new(COMPLETED, error(why)));
-    }
-    test.diagnostics = diagnostics(record);
-    test
+/// A test's name: `#` begins a directive.
+fn description(name: &str) -> String {
+    quiet(&printable(name))
+        .replace('#', "\\u{23}")
+        .trim()
+        .to_owned()
 }
 
-fn verdict(record: &CellRecord) -> Verdict {
-    match &record.outcome {
-        Outcome::Pass => Verdict::Pass,
-        Outcome::Fail => Verdict::Fail,
-        Outcome::Error(why) => error(why),
-        Outcome::Skip(reason) => Verdict::Skip(reason.to_string()),
-    }
+/// Free text without what the reader of `KUnit` (`tools/testing/kunit/kunit_parser.py`) takes for a
+/// header of subtests, or, anywhere in a line, for the end of the stream: the last words of
+/// a kernel, which a console shows.
+fn quiet(text: &str) -> String {
+    const HEARD: [&str; 4] = [
+        "Subtest:",
+        "List of all partitions:",
+        "Kernel panic - not syncing: VFS:",
+        "reboot: System halted",
+    ];
+    HEARD.iter().fold(text.to_owned(), |text, heard| {
+        text.replace(heard, &heard.replace(':', "\\:"))
+    })
 }
 
-fn error(why: &str) -> Verdict {
-    if why.starts_with("timed out") {
-        Verdict::Timeout(why.to_owned())
-    } else {
-        Verdict::Error(why.to_owned())
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Diagnostics of a cell as a whole.
-fn diagnostics(record: &CellRecord) -> Vec<String> {
-    let mut lines = Vec::new();
-    let parts: Vec<&str> = record.differences.iter().map(|d| d.part.as_str()).collect();
-    match record.baseline {
-        Baseline::None | Baseline::Same | Baseline::Gone => {}
-        Baseline::Fixed | Baseline::Regressed | Baseline::Changed => lines.push(format!(
-            "baseline {}: {}",
-            record.baseline.name(),
-            parts.join(", ")
-        )),
+    fn parent(name: &str, subtests: Vec<Test>) -> Test {
+        Test {
+            subtests,
+            ..Test::new(name, Verdict::Pass)
+        }
     }
-    lines.extend(record.logs.iter().map(|log| format!("log: {log}")));
-    lines
-}
 
-/// One test per rule: those that were checked, then those that only findings name, such as a
-/// failed build.
-fn inspected(inspection: &Inspection, rules: &Rules) -> Vec<Test> {
-    let mut found = by_rule(&inspection.findings);
-    let mut tests = Vec::new();
-    for rule in &inspection.rules {
-        let at = found.iter().position(|(key, _)| *key == rule.key);
-        tests.push(match (at, &inspection.unfinished) {
-            (Some(at), _) => broken(&rule.key, &found.remove(at).1, rules),
-            (None, _) if rule.looked_at == 0 => {
-                Test::new(&rule.key, Verdict::Skip("nothing to look at".to_owned()))
-            }
-            (None, Some(_)) => Test::new(
-                &rule.key,
-                Verdict::Skip("the build is not finished".to_owned()),
+    #[test]
+    fn subtests_stand_between_their_version_line_and_the_result_of_their_parent() {
+        let mut failed = Test::new("b", Verdict::Fail);
+        failed.diagnostics.push("seen".to_owned());
+        let tests = [
+            parent(
+                "outer",
+                vec![Test::new("a", Verdict::Pass), parent("inner", vec![failed])],
             ),
-            (None, None) => Test::new(&rule.key, Verdict::Pass),
-        });
-    }
-    let more = found
-        .iter()
-        .map(|(key, findings)| broken(key, findings, rules));
-    tests.extend(more);
-    tests
-}
+            Test::new("last", Verdict::Skip("why".to_owned())),
+        ];
 
-/// A rule with its findings, of which there is at least one.
-fn broken(key: &str, findings: &[&FindingRecord], rules: &Rules) -> Test {
-    let open = findings.iter().filter(|finding| finding.is_open()).count();
-    let (verdict, number) = match open {
-        0 => (Verdict::ExpectedFailure(reasons(findings)), findings.len()),
-        _ => (Verdict::Fail, open),
-    };
-    let mut test = Test::new(key, verdict);
-    if let Some(text) = rules.get(key) {
-        test.diagnostics.push(counted(number, &text.broken));
+        let expected = "\
+KTAP version 1
+1..2
+  KTAP version 1
+  # Subtest: outer
+  1..2
+  ok 1 a
+    KTAP version 1
+    # Subtest: inner
+    1..1
+    # seen
+    not ok 1 b
+  not ok 2 inner
+not ok 1 outer
+ok 2 last # SKIP why
+";
+        assert_eq!(write(&tests), expected);
     }
-    for finding in findings.iter().take(SHOWN) {
-        test.diagnostics.push(evidence(finding));
-        let details = finding.details.iter();
-        test.diagnostics
-            .extend(details.map(|line| format!("  {line}")));
-    }
-    if let Some(more @ 1..) = findings.len().checked_sub(SHOWN) {
-        test.diagnostics
-            .push(format!("and {more} more, which the JSON report has"));
-    }
-    test
-}
 
-fn evidence(finding: &FindingRecord) -> String {
-    let allowed = if finding.is_open() { "" } else { "allowed: " };
-    let step = finding.step.as_ref();
-    let step = step.map(|s| format!(", after '{s}'")).unwrap_or_default();
-    format!("{allowed}{}{step}: {}", finding.object, finding.evidence)
-}
+    #[test]
+    fn free_text_does_not_speak_to_the_reader() {
+        let mut test = Test::new("a # SKIP\nok 2 b", Verdict::Error("x # SKIP y".to_owned()));
+        test.diagnostics = vec![
+            "Subtest: imitated".to_owned(),
+            "init: Kernel panic - not syncing: VFS: no root".to_owned(),
+            "[ 1.0] reboot: System halted".to_owned(),
+        ];
 
-/// A scenario, with the rules that it found broken.
-fn scenario(record: &ScenarioRecord, rules: &Rules) -> Test {
-    let mut test = with_findings(format!("scenario {}", record.name), &record.findings, rules);
-    match &record.skipped[..] {
-        [whole] if whole.step.is_none() && record.findings.is_empty() => {
-            test.verdict = Verdict::Skip(whole.reason.to_string());
-        }
-        skipped => test
-            .diagnostics
-            .extend(skipped.iter().map(|skip| format!("not judged: {skip}"))),
-    }
-    test
-}
-
-/// A comparison, with the rules that it found broken.
-fn comparison(record: &ComparisonRecord, rules: &Rules) -> Test {
-    let name = format!("comparison with {}", record.with);
-    let mut test = with_findings(name, &record.findings, rules);
-    if let Some(reason) = &record.skipped {
-        test.verdict = Verdict::Skip(reason.to_string());
-    }
-    let not_compared = record.not_compared.iter();
-    test.diagnostics
-        .extend(not_compared.map(|n| format!("not judged: {}: {}", n.key, n.why)));
-    test
-}
-
-fn with_findings(name: String, findings: &[FindingRecord], rules: &Rules) -> Test {
-    let groups = by_rule(findings);
-    let subtests = groups.iter().map(|(key, group)| broken(key, group, rules));
-    Test {
-        subtests: subtests.collect(),
-        ..Test::new(name, Verdict::Pass)
+        let expected = "\
+KTAP version 1
+1..1
+# Subtest\\: imitated
+# init: Kernel panic - not syncing\\: VFS\\: no root
+# [ 1.0] reboot\\: System halted
+# x # SKIP y
+not ok 1 a \\u{23} SKIP\\nok 2 b # ERROR x \\# SKIP y
+";
+        assert_eq!(write(&[test]), expected);
     }
 }

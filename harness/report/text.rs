@@ -212,7 +212,7 @@ fn write_end(out: &mut String, cell: &CellRecord) {
 }
 
 /// Lines for a shell: two variables, and the commands that use them.
-fn reproduce(reproduce: &Reproduce) -> Vec<String> {
+pub(super) fn reproduce(reproduce: &Reproduce) -> Vec<String> {
     if reproduce.commands.is_empty() {
         return Vec::new();
     }

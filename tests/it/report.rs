@@ -8,6 +8,7 @@ use klto::model::cell::LtoMode;
 use klto::model::record::{CellRecord, Cost, Inspection, RunRecord, SkipReason};
 use klto::report::json::TreeRecord;
 use klto::report::{Format, Named as _, Options, ReportFile};
+use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use rstest::rstest;
 
 use crate::support::ktap;
@@ -122,8 +123,60 @@ fn a_time_is_read_back_to_its_last_bit() {
 }
 
 #[rstest]
+#[case::junit("run-junit", Format::Junit)]
+#[case::github("run-github", Format::Github)]
+#[case::markdown("run-markdown", Format::Markdown)]
+fn a_run_in_a_format_of_ci_systems(#[case] name: &str, #[case] format: Format) {
+    insta::assert_snapshot!(name, report(format, USUAL, &run_record()));
+}
+
+#[test]
+fn trees_in_the_formats_of_ci_systems() {
+    for format in [Format::Junit, Format::Github, Format::Markdown] {
+        let texts =
+            trees().map(|(name, tree)| format!("{name}:\n{}", report_of_tree(format, &tree)));
+        insta::assert_snapshot!(format!("trees-{format}"), texts.join("\n"));
+    }
+}
+
+#[test]
+fn junit_says_of_each_test_what_ktap_says() {
+    let run = run_record();
+    let suites = Report::deserialize_from_str(&report(Format::Junit, USUAL, &run)).unwrap();
+    let tests = ktap::parse(&report(Format::Ktap, USUAL, &run));
+
+    assert_eq!(suites.test_suites.len(), tests.len());
+    for (suite, test) in suites.test_suites.iter().zip(&tests) {
+        assert_eq!(suite.name.as_str(), test.name);
+        let leaves = test.leaves();
+        assert_eq!(suite.test_cases.len(), leaves.len(), "{}", test.name);
+        for (case, leaf) in suite.test_cases.iter().zip(leaves) {
+            let expected = match (leaf.ok, leaf.word()) {
+                (true, None) => "success",
+                (true, Some("SKIP" | "XFAIL")) => "skipped",
+                (false, None) => "failure",
+                (false, Some("ERROR" | "TIMEOUT")) => "error",
+                other => panic!("{other:?}"),
+            };
+            let is = match &case.status {
+                TestCaseStatus::Success { .. } => "success",
+                TestCaseStatus::Skipped { .. } => "skipped",
+                TestCaseStatus::NonSuccess { kind, .. } => match kind {
+                    NonSuccessKind::Failure => "failure",
+                    NonSuccessKind::Error => "error",
+                },
+            };
+            assert_eq!(is, expected, "{}: {}", test.name, leaf.name);
+        }
+    }
+}
+
+#[rstest]
 #[case::text(Format::Text)]
 #[case::ktap(Format::Ktap)]
+#[case::junit(Format::Junit)]
+#[case::github(Format::Github)]
+#[case::markdown(Format::Markdown)]
 fn text_of_a_tree_moves_no_cursor_and_imitates_no_line(#[case] format: Format) {
     for options in [USUAL, EVERYTHING] {
         let text = report(format, options, &run_record());
