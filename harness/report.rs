@@ -1,6 +1,6 @@
 //! From records to text, one format per file. Pure: the caller prints or
-//! writes it. A new format is one file, one variant of [`Format`] and its rows in the three
-//! functions there.
+//! writes it. A new format is one file, one variant of [`Format`], its rows in the functions
+//! there and one in [`diff::trees`].
 
 pub mod diff;
 pub mod github;
@@ -20,6 +20,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use self::test_tree::OfTests;
 use crate::input::suggest::nearest;
 use crate::model::record::{FindingRecord, Inspection, RuleText, RunRecord};
 
@@ -122,9 +123,9 @@ impl Format {
         match self {
             Self::Text => Box::new(text::Text { options }),
             Self::Json => Box::new(json::Json),
-            Self::Ktap => Box::new(ktap::Ktap),
+            Self::Ktap => Box::new(OfTests(ktap::write)),
             Self::Junit => Box::new(junit::Junit),
-            Self::Github => Box::new(github::Github),
+            Self::Github => Box::new(OfTests(github::write)),
             Self::Markdown => Box::new(markdown::Markdown),
         }
     }

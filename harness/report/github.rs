@@ -1,13 +1,11 @@
 //! Annotations of GitHub Actions: workflow commands on standard output, within GitHub's limit of
 //! ten errors, ten warnings and ten notices for each step.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::test_tree::{Failure, Test, failures, not_judged, of_cell, of_tree};
-use super::{Reporter, printable};
+use super::printable;
+use super::test_tree::{Failure, Test, failures, not_judged};
 use crate::model::finding::counted;
-use crate::model::record::{Inspection, RuleText, RunRecord};
 
 /// GitHub drops the annotations of one kind after so many, and does not say so.
 const LIMIT: usize = 10;
@@ -15,26 +13,6 @@ const LIMIT: usize = 10;
 const LINES: usize = 8;
 /// Other places that an annotation names.
 const PLACES: usize = 8;
-
-/// Writes records as annotations.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Github;
-
-impl Reporter for Github {
-    fn run(&self, run: &RunRecord) -> String {
-        let cells: Vec<Test> = run.cells.iter().map(of_cell).collect();
-        write(&cells)
-    }
-
-    fn inspection(
-        &self,
-        _tree: &str,
-        inspection: &Inspection,
-        rules: &BTreeMap<String, RuleText>,
-    ) -> String {
-        write(&of_tree(inspection, rules))
-    }
-}
 
 /// What is broken as errors, what could not be told as warnings, what was not judged as a notice.
 #[must_use]

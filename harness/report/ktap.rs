@@ -1,32 +1,10 @@
 //! KTAP, the kernel's Test Anything Protocol, version 1 (`Documentation/dev-tools/ktap.rst`).
 //! Plans, numbers and indentation follow from a tree of tests, so that they cannot be wrong.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::test_tree::{Test, Verdict, of_cell, of_tree};
-use super::{Reporter, printable};
-use crate::model::record::{Inspection, RuleText, RunRecord};
-
-/// Writes records as KTAP.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ktap;
-
-impl Reporter for Ktap {
-    fn run(&self, run: &RunRecord) -> String {
-        let cells: Vec<Test> = run.cells.iter().map(of_cell).collect();
-        write(&cells)
-    }
-
-    fn inspection(
-        &self,
-        _tree: &str,
-        inspection: &Inspection,
-        rules: &BTreeMap<String, RuleText>,
-    ) -> String {
-        write(&of_tree(inspection, rules))
-    }
-}
+use super::printable;
+use super::test_tree::{Test, Verdict};
 
 /// The whole stream.
 #[must_use]

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{by_rule, reasons};
+use super::{Reporter, by_rule, reasons};
 use crate::model::finding::counted;
 use crate::model::record::{
     Baseline, CellRecord, ComparisonRecord, FindingRecord, Inspection, Outcome, RuleText,
-    ScenarioRecord, SkipReason,
+    RunRecord, ScenarioRecord, SkipReason,
 };
 
 /// Findings of a rule that are shown; JSON has them all.
@@ -93,6 +93,23 @@ impl Test {
     /// A test fails if one of its subtests does.
     pub fn is_ok(&self) -> bool {
         self.verdict.is_ok() && self.subtests.iter().all(Test::is_ok)
+    }
+}
+
+/// Writes records in a format that knows nothing but tests.
+#[derive(Debug, Clone, Copy)]
+pub struct OfTests(pub fn(&[Test]) -> String);
+
+impl Reporter for OfTests {
+    fn run(&self, run: &RunRecord) -> String {
+        let OfTests(write) = self;
+        let cells: Vec<Test> = run.cells.iter().map(of_cell).collect();
+        write(&cells)
+    }
+
+    fn inspection(&self, _tree: &str, inspection: &Inspection, rules: &Rules) -> String {
+        let OfTests(write) = self;
+        write(&of_tree(inspection, rules))
     }
 }
 
