@@ -4,8 +4,10 @@
 mod accept;
 pub mod args;
 mod check;
+mod completions;
 mod diff;
 mod explain;
+mod man;
 pub mod options;
 mod output;
 mod plan;
@@ -47,6 +49,8 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Accept(args) => accept::run(args),
         Command::Doctor => doctor(),
         Command::Explain(args) => explain::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     result.unwrap_or_else(|error| {
         say(format_args!("klto: {error}"));

@@ -55,6 +55,24 @@ pub enum Command {
     Doctor,
     /// Explain a rule: what must hold, why, and how to fix it.
     Explain(Explain),
+    /// Print what completes klto's command line in a shell.
+    Completions(Completions),
+    /// Write the manual pages, one for each command.
+    Man(Man),
+}
+
+/// `klto completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `klto man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The folder to write them to, such as '~/.local/share/man/man1'. It is created.
+    pub dir: PathBuf,
 }
 
 /// `klto check`

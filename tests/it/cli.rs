@@ -6,8 +6,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
+use clap::CommandFactory as _;
+use klto::cli::args::Cli;
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -424,4 +426,57 @@ fn an_answer_that_cannot_be_written_was_not_given() {
         .unwrap();
 
     assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man/man1");
+    let ended = finish(klto(["man"]).arg(&pages));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let page = |name: &str| fs::read_to_string(pages.join(name)).unwrap();
+    for command in Cli::command().get_subcommands() {
+        let name = command.get_name();
+        let text = page(&format!("klto-{name}.1"));
+        assert!(text.contains("\n.SH SYNOPSIS\n"), "{name}: {text}");
+        assert!(
+            page("klto.1").contains(&format!("klto\\-{name}(1)")),
+            "{name}"
+        );
+    }
+    assert!(page("klto.1").contains("inconclusive: the toolchain"));
+
+    let file = folder.path().join("man/man1/klto.1");
+    let ended = finish(klto(["man"]).arg(&file));
+    assert_eq!(ended.code, Some(125));
+    assert!(
+        ended.stderr.contains(file.to_str().unwrap()),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[rstest]
+#[case::command("se", "series")]
+#[case::option("probe --sandb", "--sandbox")]
+#[case::value("check --format git", "github")]
+fn the_shell_completes_what_was_begun(#[case] begun: &str, #[case] completed: &str) {
+    let script = finish(&mut klto(["completions", "bash"])).stdout;
+    let words: Vec<&str> = begun.split(' ').collect();
+    let (last, before) = (words[words.len() - 1], words.len());
+    let asked = format!(
+        "{script}\nCOMP_WORDS=(klto {begun}); COMP_CWORD={before}\n\
+         _klto klto '{last}' \"${{COMP_WORDS[COMP_CWORD-1]}}\"\necho \"${{COMPREPLY[@]}}\"\n"
+    );
+    let ended = finish(Command::new("bash").arg("-c").arg(asked));
+    assert_eq!(ended.stdout.trim(), completed, "{}", ended.stderr);
+}
+
+#[rstest]
+#[case::zsh("zsh", "#compdef klto")]
+#[case::fish("fish", "complete -c klto")]
+fn other_shells_have_completions_too(#[case] shell: &str, #[case] says: &str) {
+    let ended = finish(&mut klto(["completions", shell]));
+    assert!(ended.stdout.contains(says));
+    assert!(ended.stdout.contains("series"));
 }

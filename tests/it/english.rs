@@ -211,7 +211,18 @@ fn rules_are_in_plain_english() {
 #[test]
 fn help_is_in_plain_english() {
     let commands = [
-        "", "check", "probe", "run", "diff", "plan", "accept", "doctor", "explain",
+        "",
+        "check",
+        "probe",
+        "series",
+        "run",
+        "diff",
+        "plan",
+        "accept",
+        "doctor",
+        "explain",
+        "completions",
+        "man",
     ];
     let mut texts = Vec::new();
     for command in commands {
