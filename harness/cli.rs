@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod probe;
 mod run;
+mod schema;
 mod series;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +50,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Accept(args) => accept::run(args),
         Command::Doctor => doctor(),
         Command::Explain(args) => explain::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     };

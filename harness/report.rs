@@ -8,6 +8,7 @@ pub mod json;
 pub mod junit;
 pub mod ktap;
 pub mod markdown;
+pub mod schema;
 pub mod series;
 pub mod test_tree;
 pub mod text;

@@ -11,6 +11,7 @@ use crate::model::cell::LtoMode;
 use crate::model::coverage::CoverageMode;
 use crate::model::facts::Goal;
 use crate::model::sandbox::SandboxMode;
+use crate::report::schema::Document;
 use crate::report::series::Format as SeriesFormat;
 use crate::report::{Format, Named as _, ReportFile};
 use crate::run::probe::miniature;
@@ -55,10 +56,19 @@ pub enum Command {
     Doctor,
     /// Explain a rule: what must hold, why, and how to fix it.
     Explain(Explain),
+    /// Print the JSON schema of what a command writes with '--format json'.
+    Schema(Schema),
     /// Print what completes klto's command line in a shell.
     Completions(Completions),
     /// Write the manual pages, one for each command.
     Man(Man),
+}
+
+/// `klto schema`
+#[derive(Debug, Args)]
+pub struct Schema {
+    #[arg(value_name = "COMMAND", value_enum)]
+    pub document: Document,
 }
 
 /// `klto completions`

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::arch::Arch;
 use globset::{GlobBuilder, GlobMatcher};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -23,7 +24,9 @@ pub const BOOT: &str = "boot";
 
 /// How the kernel is link-time optimised: the choice "Link Time Optimization (LTO)"
 /// of the kernel's `arch/Kconfig`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum LtoMode {
     /// No LTO: every object is native.

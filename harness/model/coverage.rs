@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How much is taken out to see what the verdict covers.
@@ -18,14 +19,14 @@ pub enum CoverageMode {
 }
 
 /// What the verdict covers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
     /// In the order of the patches, then of their lines.
     pub places: Vec<CoveredPlace>,
 }
 
 /// Lines that a patch changes in one place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoveredPlace {
     #[serde(flatten)]
     pub place: ChangedPlace,
@@ -36,7 +37,7 @@ pub struct CoveredPlace {
 }
 
 /// Where a patch changes lines.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ChangedPlace {
     /// From 1.
     pub patch: usize,
@@ -58,7 +59,7 @@ impl fmt::Display for ChangedPlace {
 }
 
 /// Whether something depends on the lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Reach {
     /// Something else is built or found without them.

@@ -1,5 +1,6 @@
 //! A rule, and the finding that reports that it is broken.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What must hold over a build tree. The key is a contract: allow files,
@@ -21,7 +22,9 @@ pub struct Rule {
 }
 
 /// What a broken rule means for the kernel that was built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The kernel may be wrong.

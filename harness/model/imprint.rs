@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a build made. Hashes are the first digits of BLAKE3, in hex.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Imprint {
     /// Commands that compile or assemble kernel code, by their objects.
     pub front: BTreeMap<String, String>,
@@ -23,7 +24,7 @@ pub struct Imprint {
 }
 
 /// How far a change reaches: of each part, how much changed, and of how much.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ripple {
     /// How many cells were built to the end before and after.
     pub cells: usize,
@@ -35,7 +36,7 @@ pub struct Ripple {
 }
 
 /// A part of a build.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {
     /// How many are new, gone or different.
     pub changed: usize,

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, LtoMode};
@@ -20,7 +21,7 @@ use super::sandbox::Enforced;
 pub const FORMAT: u32 = 1;
 
 /// The result of one cell of a run or a probe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellRecord {
     /// [`FORMAT`] of the klto that wrote it.
     pub format: u32,
@@ -69,7 +70,7 @@ pub struct CellRecord {
 }
 
 /// What a job took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Wall time.
     pub wall_seconds: f64,
@@ -82,7 +83,7 @@ pub struct Cost {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "is", content = "reason", rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every rule that was checked holds.
@@ -109,7 +110,7 @@ impl Outcome {
 }
 
 /// How a cell compares with the accepted snapshot of its kernel and toolchain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Baseline {
     /// Nothing is accepted for this kernel and toolchain.
@@ -142,7 +143,7 @@ impl Baseline {
 }
 
 /// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum SkipReason {
     /// The kernel has no distributed ThinLTO.
@@ -205,7 +206,7 @@ impl fmt::Display for SkipReason {
 }
 
 /// What one build tree showed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inspection {
     pub identity: Identity,
     pub counts: Counts,
@@ -262,7 +263,7 @@ impl Inspection {
 }
 
 /// How much a rule looked at. A rule that looked at nothing holds over nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleCount {
     pub key: String,
     pub looked_at: usize,
@@ -271,7 +272,7 @@ pub struct RuleCount {
 }
 
 /// What a build tree is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// Our name for the architecture.
     pub arch: String,
@@ -283,7 +284,7 @@ pub struct Identity {
 }
 
 /// How much there was to check.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Built-in objects.
     pub objects: usize,
@@ -307,7 +308,7 @@ impl Counts {
 }
 
 /// A broken rule: where, and how one sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingRecord {
     /// The rule's; its texts are in [`CellRecord::rules`].
     pub key: String,
@@ -352,7 +353,7 @@ impl FindingRecord {
 }
 
 /// The texts of a rule, as they were when the record was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleText {
     pub severity: Severity,
     pub invariant: String,
@@ -374,7 +375,7 @@ impl From<&Rule> for RuleText {
 }
 
 /// The result of one scenario on a cell's build tree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioRecord {
     /// One of [`super::cell::SCENARIOS`].
     pub name: String,
@@ -411,7 +412,7 @@ impl ScenarioRecord {
 }
 
 /// A scenario, or a step of one, that did not run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skip {
     /// `None` for the scenario as a whole.
     pub step: Option<String>,
@@ -428,7 +429,7 @@ impl fmt::Display for Skip {
 }
 
 /// How the cell's finished tree compares with that of another mode.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparisonRecord {
     /// The other mode.
     pub with: LtoMode,
@@ -445,7 +446,7 @@ pub struct ComparisonRecord {
 }
 
 /// A rule that had nothing to compare.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotCompared {
     pub key: String,
     /// What was missing, and where.
@@ -453,7 +454,7 @@ pub struct NotCompared {
 }
 
 /// How one part of a snapshot differs: a unified diff, accepted text first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// One of the parts of a snapshot: `flags`, `symbols`.
     pub part: String,
@@ -462,7 +463,7 @@ pub struct Difference {
 
 /// How to see the same by hand: commands for a POSIX shell that name no path of this
 /// machine but through two variables.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reproduce {
     /// The value of `KERNEL`: the source tree.
     pub kernel: String,
@@ -570,7 +571,7 @@ impl CellRecord {
 }
 
 /// The result of a run or a probe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
     /// [`FORMAT`].
     pub format: u32,

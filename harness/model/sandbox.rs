@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether builds run in a sandbox.
@@ -18,7 +19,7 @@ pub enum SandboxMode {
 }
 
 /// How much a sandboxed build may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Memory that one process has to itself, in bytes.
     pub memory: u64,
@@ -29,7 +30,7 @@ pub struct Limits {
 }
 
 /// What holds for a build, as the kernel confirmed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Enforced {
     /// The version of Landlock's rules; 0 if there are none.
     pub landlock: u32,

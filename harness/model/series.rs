@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::coverage::{ChangedPlace, Coverage};
@@ -16,7 +17,7 @@ use super::sandbox::Enforced;
 pub const FORMAT: u32 = 1;
 
 /// The result of `klto series`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeriesRecord {
     /// [`FORMAT`] of the klto that wrote it.
     pub format: u32,
@@ -65,7 +66,7 @@ pub struct SeriesRecord {
 }
 
 /// The commit that the series was applied to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BaseRecord {
     /// Its number, in full.
     pub commit: String,
@@ -76,7 +77,7 @@ pub struct BaseRecord {
 }
 
 /// A patch of the series.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PatchRecord {
     /// From 1.
     pub number: usize,
@@ -94,7 +95,7 @@ pub struct PatchRecord {
 }
 
 /// The tree at the base, or after a patch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateRecord {
     pub commit: String,
     /// Of the files that a probe reads, in hex.
@@ -112,7 +113,7 @@ pub struct StateRecord {
 }
 
 /// A finding, in all cells in which it means the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SeriesFinding {
     /// Tells it from any other finding, in this version of the series and in the next: a hash of
     /// rule, object, step and evidence, in hex.
@@ -139,7 +140,9 @@ pub struct SeriesFinding {
 }
 
 /// What a series does to a finding. Patches count from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Change {
     /// Not in the base, and there at the end.
@@ -199,7 +202,7 @@ impl fmt::Display for Change {
 }
 
 /// A cell of a state that has no verdict, or not a whole one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Undecided {
     pub cell: String,
     /// 0 is the base.
@@ -208,7 +211,7 @@ pub struct Undecided {
 }
 
 /// Where a reply goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Thread {
     /// The message to answer, without angle brackets.
     pub message_id: String,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::test_tree::{Test, Verdict};
@@ -150,8 +151,8 @@ fn sizes(compared: &Compared, all: bool) -> String {
     out
 }
 
-#[derive(Serialize)]
-struct Trees<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Trees<'a> {
     format: u32,
     first: Tree<'a>,
     second: Tree<'a>,
@@ -166,7 +167,7 @@ struct Trees<'a> {
     functions_promoted: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Tree<'a> {
     #[serde(rename = "tree")]
     dir: &'a str,
@@ -176,7 +177,7 @@ struct Tree<'a> {
     compiler: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DifferenceJson<'a> {
     key: &'static str,
     severity: Severity,
@@ -185,7 +186,7 @@ struct DifferenceJson<'a> {
     cause: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GrownJson<'a> {
     name: &'a str,
     first: u64,

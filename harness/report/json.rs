@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Reporter;
@@ -12,7 +13,7 @@ use crate::model::record::{FORMAT, Inspection, RuleText, RunRecord};
 pub struct Json;
 
 /// What one build tree showed, as it is written. The keys are those of a cell's record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TreeRecord {
     /// [`FORMAT`].
     pub format: u32,

@@ -347,7 +347,7 @@ fn an_answer_goes_to_standard_output(
 
 #[rstest]
 #[case::no_command(&[], "Usage: klto")]
-#[case::unknown_command(&["chek"], "a similar subcommand exists: 'check'")]
+#[case::unknown_command(&["explian"], "a similar subcommand exists: 'explain'")]
 #[case::unknown_key(&["explain", "config.symbl"], "did you mean 'config.symbol'?")]
 #[case::no_kernel(&["run", "matrices/full.yaml"], "--kernel <DIR>")]
 fn a_usage_error_goes_to_standard_error(#[case] args: &[&str], #[case] says: &str) {

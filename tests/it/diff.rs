@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::program::{finish, klto};
+use crate::support::schema::faults;
 use crate::support::tree::Tree;
 use crate::support::tree::kbuild::Step;
 use crate::support::tree::layout::{ARM64, LOONGARCH, RISCV, Target, X86_64};
@@ -438,6 +439,7 @@ fn every_format_says_the_same() {
         ended.stdout
     };
     let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
+    assert_eq!(faults("diff", &json), [""; 0]);
     assert_eq!(json["differences"][0]["key"], "diff.symbols");
     assert_eq!(json["differences"][0]["item"], "wake_up_one");
     assert_eq!(json["second"]["lto"], "thin-dist");
@@ -555,6 +557,7 @@ fn without_logs_and_modules_nothing_is_said_of_them() {
         "{ktap}"
     );
     let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
+    assert_eq!(faults("diff", &json), [""; 0]);
     assert_eq!(json["not_compared"][1]["key"], "diff.module-link");
 }
 

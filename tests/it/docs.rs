@@ -61,6 +61,17 @@ fn the_rules_in_the_docs_are_those_of_the_program() {
     );
 }
 
+#[rstest]
+fn the_schemas_in_the_docs_are_those_of_the_program(
+    #[values("run", "check", "diff", "series")] command: &str,
+) {
+    let printed = finish(&mut klto(["schema", command])).stdout;
+    assert!(
+        printed == read(&format!("docs/schema/{command}.json")),
+        "run: klto schema {command} > docs/schema/{command}.json"
+    );
+}
+
 /// The text between backticks, and the lines between fences with those joined that end
 /// in a backslash.
 fn code(document: &str) -> Vec<String> {

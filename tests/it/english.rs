@@ -221,6 +221,7 @@ fn help_is_in_plain_english() {
         "accept",
         "doctor",
         "explain",
+        "schema",
         "completions",
         "man",
     ];

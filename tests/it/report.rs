@@ -10,9 +10,11 @@ use klto::report::json::TreeRecord;
 use klto::report::{Format, Named as _, Options, ReportFile};
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use rstest::rstest;
+use serde_json::{Value, json};
 
 use crate::support::ktap;
 use crate::support::run_record::{finding, inspection, rules, run_record};
+use crate::support::schema::faults;
 
 const USUAL: Options = Options {
     all: false,
@@ -94,6 +96,39 @@ fn trees_as_people_read_them() {
 fn trees_in_ktap() {
     let texts = trees().map(|(_, tree)| report_of_tree(Format::Ktap, &tree));
     insta::assert_snapshot!("trees-ktap", texts.join("----\n"));
+}
+
+#[test]
+fn json_is_what_its_schema_says() {
+    let parse = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+    let run = parse(report(Format::Json, USUAL, &run_record()));
+    assert_eq!(faults("run", &run), [""; 0]);
+    for (_, tree) in trees() {
+        let tree = parse(report_of_tree(Format::Json, &tree));
+        assert_eq!(faults("check", &tree), [""; 0]);
+    }
+}
+
+#[rstest]
+#[case::missing("/cells/3", "job", Value::Null)]
+#[case::other_type("/cells/3/cost", "wall_seconds", json!("1 s"))]
+#[case::unknown_word("/cells/3", "baseline", json!("unsure"))]
+#[case::variant_without_its_reason("/cells/3", "outcome", json!({"is": "error"}))]
+fn a_document_of_another_form_is_not_valid(
+    #[case] place: &str,
+    #[case] key: &str,
+    #[case] value: Value,
+) {
+    let mut run = serde_json::to_value(run_record()).unwrap();
+    let keys = run.pointer_mut(place).unwrap().as_object_mut().unwrap();
+    assert!(keys.contains_key(key));
+    match value {
+        Value::Null => keys.remove(key),
+        value => keys.insert(key.to_owned(), value),
+    };
+    let faults = faults("run", &run);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].starts_with(place), "{faults:?}");
 }
 
 #[test]

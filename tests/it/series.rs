@@ -15,6 +15,7 @@ use walkdir::WalkDir;
 use crate::support::b4::b4;
 use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
 use crate::support::program::{Ended, finish, klto, within};
+use crate::support::schema::faults;
 
 /// A kernel under git at a commit, and the patches on top of it, in a branch that is not checked
 /// out.
@@ -121,6 +122,7 @@ impl Series {
     fn verdict(&self) -> (Ended, Value) {
         let ended = self.judge(&["--range", "main..topic", "--format", "json"]);
         let verdict = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(faults("series", &verdict), [""; 0]);
         (ended, verdict)
     }
 }

@@ -8,6 +8,7 @@ pub mod probed;
 pub mod program;
 pub mod real;
 pub mod run_record;
+pub mod schema;
 pub mod sources;
 pub mod stand;
 pub mod tree;
