@@ -148,7 +148,9 @@ fn escaped(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
+            // A name to notify, and the start of a formula.
             '@' => out.push_str("&#64;"),
+            '$' => out.push_str("&#36;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
                 out.push('\\');
                 out.push(c);
@@ -167,12 +169,12 @@ mod tests {
     fn text_of_a_tree_is_no_markup() {
         let test = Test {
             diagnostics: vec!["<b>x</b>".to_owned(), "```\n# head".to_owned()],
-            ..Test::new("a|b [x](y) @all", Verdict::Fail)
+            ..Test::new("a|b [x](y) @all $x$", Verdict::Fail)
         };
         assert_eq!(
             write("`tree`", &[test]),
             "## klto: \\`tree\\`\n\n1 of 1 test failed\n\n\
-             ### a\\|b \\[x\\](y) &#64;all: &lt;b&gt;x&lt;/b&gt;\n\n    ```\\n# head\n"
+             ### a\\|b \\[x\\](y) &#64;all &#36;x&#36;: &lt;b&gt;x&lt;/b&gt;\n\n    ```\\n# head\n"
         );
     }
 
