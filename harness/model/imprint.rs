@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a build made. Hashes are the first digits of BLAKE3, in hex.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imprint {
     /// Commands that compile or assemble kernel code, by their objects.
     pub front: BTreeMap<String, String>,

@@ -24,7 +24,7 @@ fn lines_read(text: &str) -> Vec<&str> {
         let begins = || line.split_whitespace().any(|word| word == "define");
         let is_left_out = match line.trim_start_matches(' ').as_bytes().first() {
             None | Some(b'\n') => true,
-            Some(b'#') => !line.contains("\\\n"),
+            Some(b'#') => line.lines().count() == 1,
             _ => false,
         };
         if depth == 0 && is_left_out {
@@ -47,6 +47,8 @@ fn logical_lines(text: &str) -> Vec<&str> {
     for line in text.split_inclusive('\n') {
         end += line.len();
         let body = line.strip_suffix('\n').unwrap_or_default();
+        // make takes a line end of DOS for its own.
+        let body = body.strip_suffix('\r').unwrap_or(body);
         let backslashes = body.bytes().rev().take_while(|byte| *byte == b'\\').count();
         if backslashes % 2 == 0 {
             lines.push(&text[begin..end]);
@@ -79,6 +81,7 @@ mod tests {
     #[case::line("x := 1\n", "x := 1\ny := 2\n")]
     #[case::for_the_shell("a:\n\tone\n", "a:\n\tone\n\t# c\n")]
     #[case::in_a_line_that_goes_on("x := 1 \\\n 2\n", "x := 1 \\\n# c\n 2\n")]
+    #[case::in_a_line_of_dos_that_goes_on("x := 1 \\\r\n 2\r\n", "x := 1 \\\r\n# c\r\n 2\r\n")]
     #[case::in_a_define("define x\na\nendef\n", "define x\n# c\na\nendef\n")]
     #[case::blank_in_a_define("define x\na\nendef\n", "define x\na\n\nendef\n")]
     #[case::in_an_overriding_define(
