@@ -43,6 +43,9 @@ pub struct CellRecord {
     /// When the job began, in RFC 3339, UTC.
     pub started: String,
     pub cost: Cost,
+    /// The stages of the build, in the order in which its log showed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageTime>,
     pub outcome: Outcome,
     pub baseline: Baseline,
     /// Why the machine, the toolchain or a limit kept klto from telling all, if one did.
@@ -80,6 +83,17 @@ pub struct Cost {
     pub system_seconds: f64,
     /// The largest process of the build, in KiB.
     pub peak_memory_kib: u64,
+}
+
+/// When a stage of a build began, and how long it took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StageTime {
+    /// `compile`, `thin link`, `back end`.
+    pub name: String,
+    /// How long after [`CellRecord::started`] it began.
+    pub begins_seconds: f64,
+    /// Wall time.
+    pub seconds: f64,
 }
 
 /// What happened.
@@ -292,6 +306,14 @@ pub struct Counts {
     pub ir_objects: usize,
     /// Symbols that vmlinux exports.
     pub exported_symbols: usize,
+    /// Bytes of vmlinux that are loaded; 0 where they were not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub image_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Counts {
@@ -303,6 +325,7 @@ impl Counts {
             objects: facts.objects.len(),
             ir_objects: facts.objects.iter().filter(|o| is_ir(&o.file)).count(),
             exported_symbols: facts.exports.as_ref().map_or(0, Vec::len),
+            image_bytes: 0,
         }
     }
 }
@@ -441,8 +464,24 @@ pub struct ComparisonRecord {
     /// Rules that had nothing to compare.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_compared: Vec<NotCompared>,
+    /// The functions whose sizes differ most, at most [`MOST_GROWTH`], the largest difference first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub growth: Vec<Growth>,
     /// Why the two were not compared, if they were not.
     pub skipped: Option<SkipReason>,
+}
+
+/// How many functions a [`ComparisonRecord`] has the sizes of.
+pub const MOST_GROWTH: usize = 20;
+
+/// A function that has different sizes in two modes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Growth {
+    pub function: String,
+    /// Bytes in the cell's own mode.
+    pub bytes: u64,
+    /// Bytes in the other mode.
+    pub bytes_there: u64,
 }
 
 /// A rule that had nothing to compare.
@@ -488,6 +527,7 @@ impl CellRecord {
             host: String::new(),
             started: String::new(),
             cost: Cost::default(),
+            stages: Vec::new(),
             outcome: Outcome::Pass,
             baseline: Baseline::None,
             error: None,

@@ -29,6 +29,7 @@ pub(super) fn compare(work: &AtWork<'_>, record: &mut CellRecord) -> Result<(), 
                 seconds: 0.0,
                 findings: Vec::new(),
                 not_compared: Vec::new(),
+                growth: Vec::new(),
                 skipped: Some(SkipReason::NoTree {
                     mode: comparison.mode,
                 }),
@@ -64,6 +65,7 @@ fn compare_with(
         job: other.key.clone(),
         findings: findings.map(Into::into).collect(),
         not_compared: compared.not_compared,
+        growth: Vec::new(),
         skipped: None,
         seconds: started.elapsed().as_secs_f64(),
     })

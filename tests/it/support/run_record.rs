@@ -139,6 +139,7 @@ pub fn inspection(arch: &str, lto: LtoMode, findings: Vec<FindingRecord>) -> Ins
             objects: 501,
             ir_objects: 473,
             exported_symbols: 2807,
+            image_bytes: 0,
         },
         warnings: BTreeMap::from([("modpost".to_owned(), 2)]),
         rules: vec![
@@ -215,6 +216,7 @@ fn comparison(findings: Vec<FindingRecord>, skipped: Option<SkipReason>) -> Comp
             Some(_) => Vec::new(),
             None => vec![not_compared],
         },
+        growth: Vec::new(),
         skipped,
     }
 }
