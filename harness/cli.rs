@@ -4,17 +4,23 @@
 mod accept;
 pub mod args;
 mod check;
+mod check_store;
+mod compare;
 mod completions;
 mod diff;
 mod explain;
+mod history;
 mod man;
 pub mod options;
 mod output;
 mod plan;
 mod probe;
+mod report;
 mod run;
+mod runs;
 mod schema;
 mod series;
+mod stored;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +52,10 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Series(args) => series::run(args),
         Command::Run(args) => run::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Runs(args) => runs::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::History(args) => history::run(args),
+        Command::Report(args) => report::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Accept(args) => accept::run(args),
         Command::Doctor => doctor(),

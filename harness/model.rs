@@ -12,4 +12,5 @@ pub mod kernel_version;
 pub mod record;
 pub mod sandbox;
 pub mod series;
+pub mod stored;
 pub mod tolerances;

@@ -2,8 +2,10 @@
 //! writes it. A new format is one file, one variant of [`Format`], its rows in the functions
 //! there and one in [`diff::trees`].
 
+pub mod comparison;
 pub mod diff;
 pub mod github;
+pub mod history;
 pub mod json;
 pub mod junit;
 pub mod ktap;

@@ -3,6 +3,7 @@
 
 pub mod events;
 pub mod job;
+pub mod judge_again;
 pub mod key;
 pub mod layout;
 pub mod pair;

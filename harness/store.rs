@@ -4,8 +4,10 @@
 
 pub mod atomic;
 pub mod facts_file;
+mod frame;
 pub mod lock;
 pub mod record_dir;
+pub mod runs;
 pub mod series;
 pub mod snapshots;
 pub mod work_dir;

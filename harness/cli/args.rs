@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
-use super::options::{Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, format};
+use super::options::{
+    Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, StoreOptions, format,
+};
 use crate::model::cell::LtoMode;
 use crate::model::coverage::CoverageMode;
 use crate::model::facts::Goal;
 use crate::model::sandbox::SandboxMode;
+use crate::report::history::Format as HistoryFormat;
 use crate::report::schema::Document;
 use crate::report::series::Format as SeriesFormat;
 use crate::report::{Format, Named as _, ReportFile};
@@ -48,6 +51,14 @@ pub enum Command {
     Run(Run),
     /// Compare two finished build trees: two modes, two kernels, two toolchains.
     Diff(Diff),
+    /// List, show, remove, export and import the runs that are kept.
+    Runs(Runs),
+    /// Compare two runs: what is new, fixed, flaky or in both.
+    Compare(Compare),
+    /// Show how the findings of cells came and went: new, fixed, flaky, since when.
+    History(History),
+    /// Report on a run that is kept, in any format.
+    Report(Report),
     /// Show the cells of a matrix without building them.
     Plan(Plan),
     /// Accept the last run's snapshots as the new baseline.
@@ -90,7 +101,14 @@ pub struct Man {
 pub struct Check {
     /// The O= directory of a kernel build; or the directory of a record, whose facts are
     /// then judged by the rules of this klto.
-    pub dir: PathBuf,
+    #[arg(required_unless_present = "store")]
+    pub dir: Option<PathBuf>,
+    /// Judge the facts of the runs in a store by the rules of this klto, instead of a tree: since
+    /// when a rule is broken, in which cells [default: as in 'klto runs'].
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["dir", "source", "log", "goal", "arch", "lto"])]
+    pub store: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub wanted: HistoryOf,
     /// The source tree, if the build tree's 'source' link does not lead to it.
     #[arg(long, value_name = "DIR")]
     pub source: Option<PathBuf>,
@@ -113,11 +131,122 @@ pub struct Check {
     /// The LTO mode that the tree must be built in: none, thin, thin-dist or full.
     #[arg(long, value_name = "MODE")]
     pub lto: Option<LtoMode>,
-    /// Report format.
+    /// Report format; of a store, text or json.
     #[arg(long, default_value = Format::Text.name(), value_parser = format::<Format>())]
     pub format: Format,
     #[command(flatten)]
     pub details: Details,
+}
+
+/// Which part of a history.
+#[derive(Debug, Args)]
+pub struct HistoryOf {
+    /// Of a store: only cells whose name matches this pattern: 'arm64', 'arm64/*',
+    /// '*/thin-dist'. Repeatable.
+    #[arg(long = "cell", value_name = "GLOB")]
+    pub cells: Vec<String>,
+    /// Of a store: only cells of the matrix with that name; 'probe' for probes.
+    #[arg(long, value_name = "NAME")]
+    pub matrix: Option<String>,
+    /// Of a store: only runs since then: a date such as 2026-11-01, a time in RFC 3339, or how
+    /// long ago, such as 30d.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+}
+
+/// `klto runs`
+#[derive(Debug, Args)]
+pub struct Runs {
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    #[command(flatten)]
+    pub store: StoreOptions,
+}
+
+/// What to do with the runs.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List the runs, the oldest first; this is the default.
+    List,
+    /// Show what is kept of a run: its cells, and the files of their facts and logs.
+    Show {
+        /// The run: its name or the beginning of it, 'latest', a matrix for its latest run; with
+        /// '~N' for the Nth before that: 'nightly~1'.
+        run: String,
+    },
+    /// Remove runs, and the facts and logs that no other run has.
+    Remove {
+        /// The runs, as in 'klto runs show'.
+        #[arg(required = true)]
+        run: Vec<String>,
+    },
+    /// Remove old runs: of each matrix, keep the latest.
+    Gc {
+        /// How many runs of each matrix to keep.
+        #[arg(long, value_name = "N")]
+        keep: usize,
+    },
+    /// Write a run with its facts and logs to one file, which another machine can import.
+    Export {
+        /// The run, as in 'klto runs show'.
+        run: String,
+        /// The file to write.
+        file: PathBuf,
+    },
+    /// Take in runs that another store exported.
+    Import {
+        /// The files.
+        #[arg(required = true)]
+        file: Vec<PathBuf>,
+    },
+}
+
+/// `klto compare`
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The earlier run, as in 'klto runs show' [default: the one before the later of the same
+    /// matrix].
+    pub before: Option<String>,
+    /// The later run [default: the latest].
+    pub after: Option<String>,
+    #[command(flatten)]
+    pub store: StoreOptions,
+    /// Report format.
+    #[arg(long, default_value = Format::Text.name(), value_parser = format::<Format>())]
+    pub format: Format,
+    /// Show every finding and every cell.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `klto history`
+#[derive(Debug, Args)]
+pub struct History {
+    #[command(flatten)]
+    pub wanted: HistoryOf,
+    /// Only findings of rules with this key or below it: 'flags', 'crc.zero'. Repeatable.
+    #[arg(long, value_name = "KEY")]
+    pub key: Vec<String>,
+    #[command(flatten)]
+    pub store: StoreOptions,
+    /// Report format.
+    #[arg(long, default_value = HistoryFormat::Text.name(), value_parser = format::<HistoryFormat>())]
+    pub format: HistoryFormat,
+    /// Show cells in which nothing was ever found, and every finding.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `klto report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The run, as in 'klto runs show'.
+    #[arg(default_value = "latest")]
+    pub run: String,
+    #[command(flatten)]
+    pub store: StoreOptions,
+    #[command(flatten)]
+    pub reporting: ReportOptions,
 }
 
 /// `klto probe`
@@ -143,6 +272,8 @@ pub struct Probe {
     pub sandbox: SandboxOptions,
     #[command(flatten)]
     pub jobs_options: JobOptions,
+    #[command(flatten)]
+    pub store: StoreOptions,
     #[command(flatten)]
     pub reporting: ReportOptions,
 }
@@ -309,6 +440,8 @@ pub struct Run {
     pub sandbox: SandboxOptions,
     #[command(flatten)]
     pub jobs_options: JobOptions,
+    #[command(flatten)]
+    pub store: StoreOptions,
     #[command(flatten)]
     pub reporting: ReportOptions,
 }

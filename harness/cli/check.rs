@@ -2,8 +2,10 @@
 //! what is broken.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::args::Check;
+use super::check_store;
 use super::load_allows;
 use super::output::print;
 use crate::input::arch_table;
@@ -23,15 +25,35 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
             return Err(unknown_key(key));
         }
     }
+    let dir = match (&args.dir, &args.store) {
+        (_, Some(store)) => return check_store::run(args, store.as_deref()),
+        (Some(dir), None) => dir,
+        (None, None) => {
+            return Err(Error::Usage(
+                "name a build tree, the directory of a record, or a store with --store".to_owned(),
+            ));
+        }
+    };
+    let of_store = [
+        ("--cell", !args.wanted.cells.is_empty()),
+        ("--matrix", args.wanted.matrix.is_some()),
+        ("--since", args.wanted.since.is_some()),
+    ];
+    if let Some((option, _)) = of_store.iter().find(|(_, given)| *given) {
+        return Err(Error::Usage(format!(
+            "{}: this is one tree, and {option} is about a store\n  leave {option} out, or give --store",
+            dir.display()
+        )));
+    }
     let allows = load_allows(&args.allow)?;
     let arch = match &args.arch {
         Some(name) => Some(&**arch_table::by_name(name)?),
         None => None,
     };
-    let kept = RecordDir::new(&args.dir);
+    let kept = RecordDir::new(dir);
     let (mut inspected, cell) = match kept.has_record() {
-        true => judge_record(args, &kept, arch)?,
-        false => (inspect_tree(args, arch)?, None),
+        true => judge_record(args, dir, &kept, arch)?,
+        false => (inspect_tree(args, dir, arch)?, None),
     };
     let identity = &inspected.inspection.identity;
     let cell = cell.unwrap_or_else(|| format!("{}/any/{}/any", identity.arch, identity.lto));
@@ -40,7 +62,7 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
     mark_allowed(&mut inspection.findings, &allows, (&cell, "build"), &kernel);
 
     let reporter = args.format.reporter(args.details.into());
-    let name = args.dir.display().to_string();
+    let name = dir.display().to_string();
     let texts = rules::texts(inspection.keys());
     print(&reporter.inspection(&name, inspection, &texts))?;
     if inspection.findings.iter().any(FindingRecord::is_open) {
@@ -48,16 +70,16 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
     }
     match &inspection.unfinished {
         Some(reason) => Err(Error::Unfinished {
-            dir: args.dir.clone(),
+            dir: dir.clone(),
             reason: format!("{reason}; nothing in what is there breaks a rule"),
         }),
         None => Ok(Exit::Pass),
     }
 }
 
-fn inspect_tree(args: &Check, arch: Option<&Arch>) -> Result<Inspected, Error> {
+fn inspect_tree(args: &Check, dir: &Path, arch: Option<&Arch>) -> Result<Inspected, Error> {
     inspect(&InspectRequest {
-        build: &args.dir,
+        build: dir,
         source: args.source.as_deref(),
         log: args.log.as_deref(),
         goal: args.goal.unwrap_or_default(),
@@ -71,6 +93,7 @@ fn inspect_tree(args: &Check, arch: Option<&Arch>) -> Result<Inspected, Error> {
 /// Judges the facts beside a record by today's rules; also gives the cell's name.
 fn judge_record(
     args: &Check,
+    dir: &Path,
     kept: &RecordDir,
     arch: Option<&Arch>,
 ) -> Result<(Inspected, Option<String>), Error> {
@@ -82,13 +105,13 @@ fn judge_record(
     if let Some((option, _)) = of_tree.iter().find(|(_, given)| *given) {
         return Err(Error::Usage(format!(
             "{}: this is a record, and {option} is about a build tree\n  leave {option} out, or pass the build tree",
-            args.dir.display()
+            dir.display()
         )));
     }
     let missing = |what: &str| {
         Error::Usage(format!(
             "{}: {what}\n  pass the record of a build that make finished, or a build tree",
-            args.dir.display()
+            dir.display()
         ))
     };
     let record = kept.load()?.ok_or_else(|| missing("the record is gone"))?;
@@ -102,7 +125,7 @@ fn judge_record(
         .unwrap_or_default();
     let inspected = judge_facts(
         facts,
-        &args.dir,
+        dir,
         &Expected {
             arch,
             mode: args.lto.or(mode),

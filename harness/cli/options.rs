@@ -45,6 +45,14 @@ pub struct SandboxOptions {
     pub sandbox: SandboxMode,
 }
 
+/// Where runs are kept.
+#[derive(Debug, Args)]
+pub struct StoreOptions {
+    /// The store of runs [default: klto/runs in the user's data folder].
+    #[arg(long, value_name = "DIR", env = "KLTO_STORE")]
+    pub store: Option<PathBuf>,
+}
+
 /// How to report.
 #[derive(Debug, Args)]
 pub struct ReportOptions {

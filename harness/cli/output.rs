@@ -120,6 +120,7 @@ mod tests {
             matrix: "m".to_owned(),
             kernel: "7.2".to_owned(),
             revision: "7.2".to_owned(),
+            mutations: Vec::new(),
             cells,
         };
         assert_eq!(exit(&run, strict), expected);

@@ -8,6 +8,7 @@ use clap::ValueEnum as _;
 
 use super::args::{Probe as Args, ProbeCells};
 use super::output::{exit, print, report};
+use super::stored::keep;
 use super::{check_place, events, jobs, known_findings, open_sources, real_kernel};
 use crate::build::process::{Cancel, Command};
 use crate::build::sandbox::Sandbox;
@@ -16,9 +17,12 @@ use crate::input::mutation::{self, Mutation};
 use crate::input::suggest::known_names;
 use crate::model::cell::{BOOT, Cell, LtoMode, SCENARIOS};
 use crate::model::error::{Error, Exit};
+use crate::model::record::CellRecord;
 use crate::model::sandbox::SandboxMode;
 use crate::run::probe::drive::{Caches, Probe};
 use crate::run::probe::miniature;
+use crate::source::copy::Extent;
+use crate::store::runs::RunStore;
 use crate::store::work_dir::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
@@ -35,6 +39,9 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     let place = work_dir(args.place.work.as_deref())?;
     check_place(&place, &kernel)?;
+    if let Some(store) = &args.store.store {
+        RunStore::open(store)?;
+    }
     let work = WorkDir::open(&place)?;
     let events = events(&args.jobs_options)?;
 
@@ -59,6 +66,11 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     report(&run, &args.reporting)?;
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
+    }
+    if let Some(store) = &args.store.store {
+        let fingerprint = copy.fingerprint(Extent::All).to_hex();
+        let record_dir = |cell: &CellRecord| Some(probe.record(&sources, &fingerprint, &cell.cell));
+        keep(store, &run, &record_dir, &cancel)?;
     }
     Ok(exit(&run, false))
 }

@@ -1,7 +1,10 @@
 //! `klto run`: builds the cells of a matrix and checks each.
 
+use std::collections::BTreeMap;
+
 use super::args::Run as Args;
 use super::output::{exit, report};
+use super::stored::{keep, store_dir};
 use super::{
     check_place, events, jobs, known_findings, load_matrix, open_sources, real_kernel, select,
 };
@@ -13,6 +16,8 @@ use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::report::{Format, Options};
 use crate::run::whole::drive::Run as Build;
+use crate::store::record_dir::RecordDir;
+use crate::store::runs::RunStore;
 use crate::store::snapshots::SnapshotDir;
 use crate::store::work_dir::WorkDir;
 
@@ -27,6 +32,8 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let kernel = real_kernel(&args.source.kernel)?;
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     check_place(&args.work, &kernel)?;
+    let store = store_dir(args.store.store.as_deref())?;
+    RunStore::open(&store)?;
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
 
@@ -51,7 +58,10 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     };
     let _lock = build.lock(&sources)?;
     let mut run = build.run(&sources)?;
-    if let Some(snapshots) = snapshots.filter(|_| args.cells.patterns.is_empty()) {
+    if let Some(snapshots) = snapshots
+        .as_ref()
+        .filter(|_| args.cells.patterns.is_empty())
+    {
         let known: Vec<String> = matrix.cells().iter().map(Cell::name).collect();
         let accepted = snapshots.cells()?.into_iter();
         let gone = accepted.filter(|name| !known.contains(name)).map(gone);
@@ -62,6 +72,12 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
+    let records: BTreeMap<String, RecordDir> = cells
+        .iter()
+        .map(|cell| (cell.name(), build.record(&sources, cell)))
+        .collect();
+    let record_dir = |cell: &CellRecord| records.get(&cell.cell).cloned();
+    keep(&store, &run, &record_dir, &cancel)?;
     Ok(exit(&run, args.strict))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::series::ids;
+use super::identity::ids;
 use crate::model::imprint::Imprint;
 use crate::model::record::{CellRecord, Skip};
 

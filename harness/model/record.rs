@@ -623,6 +623,9 @@ pub struct RunRecord {
     pub kernel: String,
     /// As [`CellRecord::revision`].
     pub revision: String,
+    /// The mutations and harmless edits in the sources: the run says nothing of the kernel itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mutations: Vec<String>,
     /// In the order of the matrix.
     pub cells: Vec<CellRecord>,
 }

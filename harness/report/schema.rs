@@ -9,6 +9,7 @@ use super::diff::Trees;
 use super::json::{TreeRecord, pretty};
 use crate::model::record::RunRecord;
 use crate::model::series::SeriesRecord;
+use crate::model::stored::{History, RunComparison};
 
 /// What has a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +22,10 @@ pub enum Document {
     Diff,
     /// The result of 'klto series'.
     Series,
+    /// The result of 'klto compare'.
+    Compare,
+    /// The result of 'klto history' and 'klto check --store'.
+    History,
 }
 
 /// The schema of a document, in JSON Schema 2020-12.
@@ -31,6 +36,8 @@ pub fn of(document: Document) -> String {
         Document::Check => written::<TreeRecord>(),
         Document::Diff => written::<Trees<'_>>(),
         Document::Series => written::<SeriesRecord>(),
+        Document::Compare => written::<RunComparison>(),
+        Document::History => written::<History>(),
     }
 }
 

@@ -7,20 +7,57 @@ use std::path::Path;
 
 use crate::model::error::Error;
 
+/// How the name of a file begins that is being written, and of one that a killed klto left.
+pub const PARTIAL: &str = ".klto-partial-";
+
 /// Writes `content` to a file beside `path` and renames it. Where that fails, as on a full
 /// disk, what was at `path` is still there.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
-    write_by(path, |file| file.write_all(content))
+    write_atomically_by(path, |file| file.write_all(content))
 }
 
-fn write_by(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
+/// Writes a new file as [`write_atomically`] does, and waits until the disk has it: a machine that
+/// loses power leaves the whole file or none. A file that is there already stays.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written.
+pub fn write_once(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
+    let written = partial(folder).and_then(|mut file| {
+        write(file.as_file_mut())?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Err(e) if e.error.kind() != io::ErrorKind::AlreadyExists => Err(e.error),
+            Ok(_) | Err(_) => File::open(folder)?.sync_all(),
+        }
+    });
+    written.map_err(Error::io(path, "write"))
+}
+
+/// A file that is not there yet under its own name; [`PARTIAL`] begins the one that it has.
+fn partial(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
+        .prefix(PARTIAL)
         .permissions(std::fs::Permissions::from_mode(0o644))
         .tempfile_in(folder)
+}
+
+/// The same with what `write` writes.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_atomically_by(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    partial(folder)
         .and_then(|mut file| {
             write(file.as_file_mut())?;
             file.persist(path).map_err(|e| e.error)
@@ -45,7 +82,7 @@ mod tests {
         let path = folder.path().join("report");
         write_atomically(&path, b"old").unwrap();
 
-        let error = write_by(&path, |file| {
+        let error = write_atomically_by(&path, |file| {
             file.write_all(b"ne")?;
             let mut full = File::options().write(true).open("/dev/full")?;
             full.write_all(b"w")

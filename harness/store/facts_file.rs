@@ -9,20 +9,24 @@
 //! the fields of [`Facts`] in their order, without their names, as the crate `postcard`
 //! writes them: a field that comes, goes or moves makes a new [`FORMAT`].
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::ErrorKind;
 
+use super::frame::{self, Limits};
 use crate::model::facts::Facts;
 
 /// The format that this klto writes, and the only one it reads.
 pub const FORMAT: u32 = 4;
 
 const MAGIC: &str = "klto facts, format ";
+/// In the place of a job's key.
+const ANY_JOB: &str = "any";
 /// No header is longer.
 const LONGEST_HEADER: usize = 512;
 /// No tree has more: facts of 30,000 objects take a fifth of it.
-const LARGEST: u64 = 1 << 30;
-/// How far back the compressor looks, as a power of two; the reader keeps as much in memory.
-const WINDOW: u32 = 23;
+const LIMITS: Limits = Limits {
+    window: 23,
+    largest: 1 << 30,
+};
 const LEVEL: i32 = 6;
 
 /// Facts that were read back.
@@ -61,7 +65,7 @@ pub fn encode(facts: &Facts, job: &str) -> Result<Vec<u8>, String> {
 /// Why there are none.
 pub fn decode(bytes: &[u8]) -> Result<KeptFacts, BadFacts> {
     let (job, frame) = split_header(bytes)?;
-    let content = unseal(frame).map_err(|e| match e.kind() {
+    let content = frame::unseal(frame, LIMITS).map_err(|e| match e.kind() {
         ErrorKind::UnexpectedEof => BadFacts::CutOff(bytes.len()),
         _ => BadFacts::Damaged(e.to_string()),
     })?;
@@ -71,19 +75,38 @@ pub fn decode(bytes: &[u8]) -> Result<KeptFacts, BadFacts> {
     })
 }
 
-fn seal(content: &[u8], job: &str) -> std::io::Result<Vec<u8>> {
+/// The key of the job that a facts file says its facts are of.
+///
+/// # Errors
+/// If it is not a facts file of this format.
+pub fn job(bytes: &[u8]) -> Result<&str, BadFacts> {
+    split_header(bytes).map(|(job, _)| job)
+}
+
+/// The same facts as those of no job in particular, so that equal facts are equal files.
+///
+/// # Errors
+/// If it is not a facts file of this format.
+pub fn of_any_job(bytes: &[u8]) -> Result<Vec<u8>, BadFacts> {
+    let (_, frame) = split_header(bytes)?;
+    Ok([header(ANY_JOB).as_bytes(), frame].concat())
+}
+
+fn header(job: &str) -> String {
     let klto = env!("CARGO_PKG_VERSION");
-    let header = format!("{MAGIC}{FORMAT}, by klto {klto}, job {job}\n");
+    format!("{MAGIC}{FORMAT}, by klto {klto}, job {job}\n")
+}
+
+fn seal(content: &[u8], job: &str) -> std::io::Result<Vec<u8>> {
+    let header = header(job);
     if header.len() > LONGEST_HEADER || job.contains('\n') {
         return Err(std::io::Error::other(format!(
             "'{job}' is not the key of a job"
         )));
     }
-    let mut encoder = zstd::Encoder::new(header.into_bytes(), LEVEL)?;
-    encoder.include_checksum(true)?;
-    encoder.window_log(WINDOW)?;
-    encoder.write_all(content)?;
-    encoder.finish()
+    frame::seal(header.into_bytes(), LEVEL, LIMITS, |writer| {
+        writer.write_all(content)
+    })
 }
 
 /// The job's key, and what follows the header.
@@ -112,26 +135,6 @@ fn split_header(bytes: &[u8]) -> Result<(&str, &[u8]), BadFacts> {
         return Err(BadFacts::OtherFormat { format, klto });
     }
     Ok((job.ok_or_else(damaged)?, &bytes[line + 1..]))
-}
-
-/// What is in the frame. The length that the frame claims is ignored: memory grows with
-/// what is there, up to [`LARGEST`].
-fn unseal(frame: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut decoder = zstd::Decoder::with_buffer(frame)?.single_frame();
-    decoder.window_log_max(WINDOW)?;
-    let mut content = Vec::new();
-    (&mut decoder).take(LARGEST + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST {
-        return Err(std::io::Error::other(
-            "it contains more than any build tree",
-        ));
-    }
-    match decoder.finish().len() {
-        0 => Ok(content),
-        more => Err(std::io::Error::other(format!(
-            "{more} bytes follow its end"
-        ))),
-    }
 }
 
 fn parse(content: &[u8]) -> Result<Facts, String> {

@@ -194,6 +194,16 @@ impl RecordDir {
         }
     }
 
+    /// The file of the facts, and its content as it is; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn facts_file(&self) -> Result<Option<(PathBuf, Vec<u8>)>, Error> {
+        let path = self.dir.join(FACTS);
+        let bytes = read_regular(&path).map_err(Error::io(&path, "read the facts"))?;
+        Ok(bytes.map(|bytes| (path, bytes)))
+    }
+
     /// The facts that the record is of; `None` where there is no record, or it was kept
     /// without facts.
     ///
@@ -205,9 +215,7 @@ impl RecordDir {
         let Some(record) = self.load()? else {
             return Ok(None);
         };
-        let path = self.dir.join(FACTS);
-        let bytes = read_regular(&path).map_err(Error::io(&path, "read the facts"))?;
-        let Some(bytes) = bytes else {
+        let Some((path, bytes)) = self.facts_file()? else {
             return Ok(None);
         };
         let kept = facts_file::decode(&bytes).map_err(|bad| match bad {

@@ -3,7 +3,11 @@
 use rstest::rstest;
 
 use super::*;
-use crate::model::record::{Counts, Identity as Tree, Inspection, RuleCount, ScenarioRecord};
+use crate::model::cell::LtoMode;
+use crate::model::finding::BUILD_FAILED;
+use crate::model::record::{
+    Counts, FindingRecord, Identity as Tree, Inspection, RuleCount, ScenarioRecord, Skip,
+};
 
 const CELL: &str = "arm64/probe/thin-dist/llvm-22";
 const KEY: &str = "flags.backend-lacks";
@@ -115,12 +119,12 @@ fn the_states_tell_what_the_series_does(#[case] states: &str, #[case] expected: 
 
 #[rstest]
 #[case::machine(".e", &[(1, "no space")])]
-#[case::base_fails("ff", &[(0, "the build fails in the base, so that the rules had nothing to check")])]
+#[case::base_fails("ff", &[(0, "the build fails, so that the rules had nothing to check")])]
 #[case::patch_fails(".f", &[])]
 #[case::no_such_mode("s.", &[])]
 #[case::finding_without_a_base("ex", &[
     (0, "no space"),
-    (1, "flags.backend-lacks: 1 finding is there, and no earlier state shows whether that is new"),
+    (1, "flags.backend-lacks: 1 finding is there, and nothing earlier shows whether that is new"),
 ])]
 fn what_could_not_be_told_is_named(#[case] states: &str, #[case] expected: &[(usize, &str)]) {
     let states: Vec<_> = states.chars().map(|what| vec![state(what)]).collect();
@@ -264,6 +268,6 @@ fn an_acknowledged_finding_is_known_by_its_number() {
     let states = [vec![state('.')], vec![state('x')]];
     let states: Vec<&[CellRecord]> = states.iter().map(Vec::as_slice).collect();
     let id = judge(&states, &|_| false).findings[0].id.clone();
-    assert_eq!(id.len(), ID_DIGITS);
+    assert_eq!(id.len(), 10);
     assert!(judge(&states, &|asked| asked == id).findings[0].is_acknowledged);
 }

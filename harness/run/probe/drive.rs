@@ -209,6 +209,7 @@ impl Probe<'_> {
             matrix: "probe".to_owned(),
             kernel: sources.version().to_owned(),
             revision: revision.clone(),
+            mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
             cells: run_jobs(&context, &plan, workers, self.fail_fast),
         })
     }

@@ -128,6 +128,7 @@ impl Run<'_> {
             matrix: self.matrix.name.clone(),
             kernel: sources.version().to_owned(),
             revision: revision.clone(),
+            mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
             cells: run_jobs(&context, &plan, 1, self.fail_fast),
         })
     }

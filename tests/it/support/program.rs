@@ -22,7 +22,12 @@ pub struct Ended {
 /// A command for `klto`, free of what the test run itself has in its environment.
 pub fn klto<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klto"));
-    command.args(args).env_remove("KLTO_KERNEL");
+    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
+    command
+        .args(args)
+        .env_remove("KLTO_KERNEL")
+        .env_remove("KLTO_STORE")
+        .env("XDG_DATA_HOME", data);
     command
 }
 

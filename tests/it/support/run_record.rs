@@ -425,6 +425,7 @@ pub fn run_record() -> RunRecord {
         matrix: "full".to_owned(),
         kernel: KERNEL.to_owned(),
         revision: KERNEL.to_owned(),
+        mutations: Vec::new(),
         cells,
     }
 }

@@ -1,0 +1,62 @@
+//! `klto compare`: how a run differs from an earlier one.
+
+use super::args::Compare as Args;
+use super::print;
+use super::stored::{open, select};
+use crate::judge::runs::{Named, compare};
+use crate::model::error::{Error, Exit};
+use crate::model::stored::{RunChange, RunComparison};
+use crate::report::comparison::write;
+use crate::store::runs::index::ListedRun;
+
+pub fn run(args: &Args) -> Result<Exit, Error> {
+    let (store, index) = open(args.store.store.as_deref())?;
+    let runs = index.runs()?;
+    let after = select(&runs, args.after.as_deref().unwrap_or("latest"))?;
+    let before = match &args.before {
+        Some(before) => select(&runs, before)?,
+        None => before(&runs, after)?,
+    };
+    let [was, is] = [before, after].map(|run| store.load(&run.head.run));
+    let (was, is) = (was?, is?);
+    let comparison = compare(
+        Named {
+            head: &was.head,
+            run: &was.run,
+        },
+        Named {
+            head: &is.head,
+            run: &is.run,
+        },
+    );
+    print(&write(&comparison, args.format, args.all))?;
+    Ok(exit(&comparison))
+}
+
+/// The run before `after` of the same matrix.
+fn before<'a>(runs: &'a [ListedRun], after: &ListedRun) -> Result<&'a ListedRun, Error> {
+    let earlier = runs.iter().rev().find(|run| {
+        run.head.run < after.head.run
+            && run.head.matrix == after.head.matrix
+            && run.head.mutations.is_empty()
+    });
+    earlier.ok_or_else(|| {
+        Error::Usage(format!(
+            "no run of the matrix '{}' is before {}\n  name the two runs; 'klto runs' lists them",
+            after.head.matrix, after.head.run
+        ))
+    })
+}
+
+/// Fails if something is new; what only flaky findings or cells without a verdict show is
+/// inconclusive.
+fn exit(comparison: &RunComparison) -> Exit {
+    let any = |change| comparison.findings.iter().any(|f| f.change == change);
+    if any(RunChange::New) {
+        Exit::Fail
+    } else if any(RunChange::Flaky) || !comparison.undecided.is_empty() {
+        Exit::Inconclusive
+    } else {
+        Exit::Pass
+    }
+}

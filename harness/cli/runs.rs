@@ -1,0 +1,161 @@
+//! `klto runs`: the runs that are kept.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::args::{Runs as Args, RunsCommand};
+use super::print;
+use super::stored::{open, select, store_dir};
+use crate::build::process::Cancel;
+use crate::model::error::{Error, Exit};
+use crate::model::finding::counted;
+use crate::report::printable;
+use crate::store::runs::RunStore;
+use crate::store::runs::index::ListedRun;
+use crate::store::runs::objects::Kind;
+
+pub fn run(args: &Args) -> Result<Exit, Error> {
+    let dir = args.store.store.as_deref();
+    let cancel = Cancel::install()?;
+    match args.command.as_ref().unwrap_or(&RunsCommand::List) {
+        RunsCommand::List => list(dir),
+        RunsCommand::Show { run } => show(dir, run),
+        RunsCommand::Remove { run } => remove(dir, run, &cancel),
+        RunsCommand::Gc { keep } => collect(dir, *keep, &cancel),
+        RunsCommand::Export { run, file } => {
+            let (store, index) = open(dir)?;
+            let runs = index.runs()?;
+            let run = &select(&runs, run)?.head.run;
+            store.export(run, file, &cancel)?;
+            print(&format!("{run}: written to {}\n", file.display()))
+        }
+        RunsCommand::Import { file } => {
+            let store = RunStore::open(&store_dir(dir)?)?;
+            for file in file {
+                let imported = store.import(file, &cancel)?;
+                let what = match imported.was_there {
+                    true => "is there already",
+                    false => "imported",
+                };
+                print(&format!("{}: {what}\n", imported.head.run))?;
+            }
+            Ok(())
+        }
+    }?;
+    Ok(Exit::Pass)
+}
+
+fn list(dir: Option<&Path>) -> Result<(), Error> {
+    let (_, index) = open(dir)?;
+    let runs = index.runs()?;
+    let widest = |of: &dyn Fn(&ListedRun) -> usize| runs.iter().map(of).max().unwrap_or(0);
+    let matrix = widest(&|run| printable(&run.head.matrix).len()).max("matrix".len());
+    let revision = widest(&|run| printable(&run.head.revision).len()).max("kernel".len());
+    let mut out = format!(
+        "{:29} {:matrix$} {:revision$} {:>6} {:>6} {:>6} {:>6}\n",
+        "run", "matrix", "kernel", "pass", "fail", "error", "skip"
+    );
+    for run in &runs {
+        let head = &run.head;
+        let mutations = match &head.mutations[..] {
+            [] => String::new(),
+            names => format!("  with {}", names.join(", ")),
+        };
+        let _ = writeln!(
+            out,
+            "{:29} {:matrix$} {:revision$} {:>6} {:>6} {:>6} {:>6}{}",
+            head.run,
+            printable(&head.matrix),
+            printable(&head.revision),
+            run.pass,
+            run.fail,
+            run.error,
+            run.skip,
+            printable(&mutations)
+        );
+    }
+    print(&out)
+}
+
+fn show(dir: Option<&Path>, word: &str) -> Result<(), Error> {
+    let (store, index) = open(dir)?;
+    let runs = index.runs()?;
+    let run = store.load(&select(&runs, word)?.head.run)?;
+    let head = &run.head;
+    let mut out = format!(
+        "{}: {}, Linux {}, recorded {}\n",
+        head.run,
+        printable(&head.matrix),
+        printable(&head.revision),
+        head.recorded
+    );
+    if !head.mutations.is_empty() {
+        let _ = writeln!(out, "with {}", printable(&head.mutations.join(", ")));
+    }
+    let objects = store.objects();
+    for (cell, kept) in run.run.cells.iter().zip(&run.kept) {
+        let open = cell.open_findings().count();
+        let _ = writeln!(
+            out,
+            "{}: {}, {}",
+            printable(&cell.cell),
+            cell.outcome.name(),
+            counted(open, "findings")
+        );
+        if let Some(facts) = &kept.facts {
+            let _ = writeln!(
+                out,
+                "  facts {}",
+                objects.path(Kind::Facts, facts).display()
+            );
+        }
+        for log in kept.logs.iter().flatten() {
+            let _ = writeln!(out, "  log   {}", objects.path(Kind::Log, log).display());
+        }
+    }
+    print(&out)
+}
+
+fn remove(dir: Option<&Path>, words: &[String], cancel: &Cancel) -> Result<(), Error> {
+    let store = RunStore::existing(&store_dir(dir)?)?;
+    // A damaged run can be named, although no index has it.
+    let all = store.names()?;
+    let mut names = Vec::new();
+    for word in words {
+        match all.contains(word) {
+            true => names.push(word.clone()),
+            false => {
+                let (_, index) = open(dir)?;
+                names.push(select(&index.runs()?, word)?.head.run.clone());
+            }
+        }
+    }
+    report_removed(&store, &names, cancel)
+}
+
+/// Keeps the latest runs of each matrix.
+fn collect(dir: Option<&Path>, keep: usize, cancel: &Cancel) -> Result<(), Error> {
+    let (store, index) = open(dir)?;
+    let runs = index.runs()?;
+    let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut old = Vec::new();
+    for run in runs.iter().rev() {
+        let number = kept.entry(&run.head.matrix).or_default();
+        *number += 1;
+        if *number > keep {
+            old.push(run.head.run.clone());
+        }
+    }
+    report_removed(&store, &old, cancel)
+}
+
+fn report_removed(store: &RunStore, names: &[String], cancel: &Cancel) -> Result<(), Error> {
+    let removed = store.remove(names, cancel)?;
+    print(&format!(
+        "removed {}, and {} that no other has ({} KiB)\n",
+        counted(removed.runs, "runs"),
+        counted(removed.objects, "facts and logs"),
+        removed.bytes / 1024
+    ))
+}

@@ -1,0 +1,227 @@
+//! What `klto compare` says of two runs, in each format.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::json::pretty;
+use super::test_tree::{Test, Verdict};
+use super::text::{BOLD, GREEN, RED, YELLOW};
+use super::{Format, github, junit, ktap, markdown, printable};
+use crate::model::finding::counted;
+use crate::model::stored::{ComparedFinding, RunChange, RunComparison, RunHead};
+
+/// Findings of a kind that are shown, unless all are asked for.
+const SHOWN: usize = 20;
+/// Names of cells that are shown.
+const CELLS: usize = 4;
+
+/// The report on two runs.
+#[must_use]
+pub fn write(comparison: &RunComparison, format: Format, all: bool) -> String {
+    let name = || format!("{} and {}", comparison.before.run, comparison.after.run);
+    match format {
+        Format::Text => text(comparison, all),
+        Format::Json => pretty(comparison),
+        Format::Ktap => ktap::write(&tests(comparison)),
+        Format::Junit => junit::write(&name(), &tests(comparison)),
+        Format::Github => github::write(&tests(comparison)),
+        Format::Markdown => markdown::write(&name(), &tests(comparison)),
+    }
+}
+
+fn text(comparison: &RunComparison, all: bool) -> String {
+    let mut out = String::new();
+    for (which, head) in [("before", &comparison.before), ("after", &comparison.after)] {
+        let _ = writeln!(out, "{which:7} {}", head_line(head));
+    }
+    for change in [RunChange::New, RunChange::Flaky, RunChange::Fixed] {
+        let of_kind = |finding: &&ComparedFinding| finding.change == change;
+        let findings: Vec<_> = comparison.findings.iter().filter(of_kind).collect();
+        write_findings(&mut out, comparison, change, &findings, all);
+    }
+    write_rest(&mut out, comparison, all);
+    let _ = writeln!(out, "\n{}", summary(comparison));
+    out
+}
+
+/// `RUN: nightly, Linux 7.3.0-rc7-g0123456789ab, 8 cells`.
+fn head_line(head: &RunHead) -> String {
+    let mutations = match &head.mutations[..] {
+        [] => String::new(),
+        mutations => format!(", with {}", mutations.join(", ")),
+    };
+    format!(
+        "{BOLD}{}{BOLD:#}: {}, Linux {}, {}{}",
+        printable(&head.run),
+        printable(&head.matrix),
+        printable(&head.revision),
+        counted(head.cells, "cells"),
+        printable(&mutations)
+    )
+}
+
+fn write_findings(
+    out: &mut String,
+    comparison: &RunComparison,
+    change: RunChange,
+    findings: &[&ComparedFinding],
+    all: bool,
+) {
+    if findings.is_empty() {
+        return;
+    }
+    let style = match change {
+        RunChange::New => RED,
+        RunChange::Flaky => YELLOW,
+        RunChange::Fixed | RunChange::Known => GREEN,
+    };
+    let number = counted(findings.len(), "findings");
+    let _ = writeln!(out, "\n{style}{}{style:#}: {number}", change.name());
+    let shown = if all { findings.len() } else { SHOWN };
+    let mut last = None;
+    for finding in findings.iter().take(shown) {
+        if last != Some(&finding.key) {
+            let text = comparison.rules.get(&finding.key);
+            let invariant = text.map(|text| format!(": {}", printable(&text.invariant)));
+            let _ = writeln!(
+                out,
+                "  {BOLD}{}{BOLD:#}{}",
+                printable(&finding.key),
+                invariant.unwrap_or_default()
+            );
+            last = Some(&finding.key);
+        }
+        let _ = writeln!(out, "    {}", line(finding));
+        for detail in &finding.details {
+            let _ = writeln!(out, "      {}", printable(detail));
+        }
+        let _ = writeln!(out, "      in {}", cells(&finding.cells, all));
+    }
+    if let Some(more @ 1..) = findings.len().checked_sub(shown) {
+        let _ = writeln!(out, "    … and {more} more; --all shows them");
+    }
+    if let (RunChange::New, Some(first)) = (change, findings.first()) {
+        let _ = writeln!(out, "  to reproduce the first:");
+        let reproduce = &first.reproduce;
+        for (name, value) in [("KERNEL", &reproduce.kernel), ("O", &reproduce.build)] {
+            let _ = writeln!(out, "    {name}={}", printable(&quoted(value)));
+        }
+        for command in &reproduce.commands {
+            let _ = writeln!(out, "    {}", printable(command));
+        }
+    }
+}
+
+/// As a word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), Into::into)
+}
+
+/// `init/main.o, after 'noop: make again': the evidence`.
+fn line(finding: &ComparedFinding) -> String {
+    let step = finding.step.as_ref();
+    let step = step.map(|step| format!(", after '{}'", printable(step)));
+    format!(
+        "{}{}: {}",
+        printable(&finding.object),
+        step.unwrap_or_default(),
+        printable(&finding.evidence)
+    )
+}
+
+fn cells(names: &[String], all: bool) -> String {
+    let shown = if all { names.len() } else { CELLS };
+    let mut text: Vec<_> = names
+        .iter()
+        .take(shown)
+        .map(|name| printable(name))
+        .collect();
+    if let Some(more @ 1..) = names.len().checked_sub(shown) {
+        text.push(format!("{more} more cells").into());
+    }
+    text.join(", ")
+}
+
+fn write_rest(out: &mut String, comparison: &RunComparison, all: bool) {
+    let mut section = |head: &str, lines: Vec<String>| {
+        if lines.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "\n{BOLD}{head}{BOLD:#}:");
+        let shown = if all { lines.len() } else { SHOWN };
+        for line in lines.iter().take(shown) {
+            let _ = writeln!(out, "    {}", printable(line));
+        }
+        if let Some(more @ 1..) = lines.len().checked_sub(shown) {
+            let _ = writeln!(out, "    … and {more} more; --all shows them");
+        }
+    };
+    let outcomes = comparison.outcomes.iter();
+    let outcomes = outcomes.map(|o| format!("{}: {}, before {}", o.cell, o.after, o.before));
+    section("another outcome", outcomes.collect());
+    section("only in the later run", comparison.added.clone());
+    section("only in the earlier run", comparison.gone.clone());
+    let undecided = comparison.undecided.iter();
+    let undecided = undecided.map(|cell| format!("{} in {}: {}", cell.cell, cell.run, cell.why));
+    section("not judged", undecided.collect());
+}
+
+fn summary(comparison: &RunComparison) -> String {
+    let count = |change| {
+        let of_kind = comparison.findings.iter().filter(|f| f.change == change);
+        of_kind.count()
+    };
+    let [new, flaky, fixed, known] = [
+        RunChange::New,
+        RunChange::Flaky,
+        RunChange::Fixed,
+        RunChange::Known,
+    ]
+    .map(count);
+    let numbers = format!("{new} new, {flaky} flaky, {fixed} fixed, {known} in both");
+    match (new, flaky, comparison.undecided.len()) {
+        (0, 0, 0) => format!("{GREEN}ok{GREEN:#}: {numbers}"),
+        (0, 0, undecided) => format!(
+            "{YELLOW}inconclusive{YELLOW:#}: {numbers}; {} not judged",
+            counted(undecided, "cells were")
+        ),
+        (0, _, _) => format!("{YELLOW}flaky{YELLOW:#}: {numbers}"),
+        (_, _, _) => format!("{RED}worse{RED:#}: {numbers}"),
+    }
+}
+
+/// One test per cell and rule whose findings changed, and one for each cell that was not judged.
+fn tests(comparison: &RunComparison) -> Vec<Test> {
+    let mut tests: BTreeMap<&str, Test> = BTreeMap::new();
+    let mut add = |cell, test: Test| {
+        let of_cell = tests.entry(cell);
+        let subtests = &mut of_cell
+            .or_insert_with(|| Test::new(cell, Verdict::Pass))
+            .subtests;
+        match subtests.iter_mut().find(|known| known.name == test.name) {
+            Some(same) => same.diagnostics.extend(test.diagnostics),
+            None => subtests.push(test),
+        }
+    };
+    for finding in &comparison.findings {
+        let (name, verdict) = match finding.change {
+            RunChange::New => (finding.key.clone(), Verdict::Fail),
+            RunChange::Flaky => (format!("{} (flaky)", finding.key), Verdict::Fail),
+            RunChange::Fixed => (format!("{} (fixed)", finding.key), Verdict::Pass),
+            RunChange::Known => (
+                format!("{} (known)", finding.key),
+                Verdict::ExpectedFailure("the earlier run has it, too".to_owned()),
+            ),
+        };
+        for cell in &finding.cells {
+            let mut test = Test::new(&name, verdict.clone());
+            test.diagnostics.push(line(finding));
+            add(cell, test);
+        }
+    }
+    for cell in &comparison.undecided {
+        let why = format!("in {}: {}", cell.run, cell.why);
+        add(&cell.cell, Test::new("judged", Verdict::Error(why)));
+    }
+    tests.into_values().collect()
+}

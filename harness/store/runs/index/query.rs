@@ -1,0 +1,148 @@
+//! What the index answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rusqlite::{Params, Row};
+
+use super::{Index, from_json};
+use crate::judge::history::{Entry, Known, KnownFinding};
+use crate::model::error::Error;
+use crate::model::stored::{CellRun, RunAt, RunHead};
+
+/// A run, and how many of its cells have each outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRun {
+    pub head: RunHead,
+    pub pass: usize,
+    pub fail: usize,
+    pub error: usize,
+    pub skip: usize,
+}
+
+impl Index {
+    /// Every row of a query.
+    fn rows<T, C: FromIterator<T>>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<C, Error> {
+        let rows = || -> rusqlite::Result<C> {
+            let mut query = self.db.prepare_cached(sql)?;
+            query.query_map(params, read)?.collect()
+        };
+        rows().map_err(|e| self.failed(&e))
+    }
+
+    pub(super) fn names(&self) -> Result<BTreeSet<String>, Error> {
+        self.rows("SELECT name FROM runs", [], |row| row.get(0))
+    }
+
+    /// The runs, the oldest first.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn runs(&self) -> Result<Vec<ListedRun>, Error> {
+        let sql = "SELECT head, pass, fail, error, skip FROM runs ORDER BY name";
+        self.rows(sql, [], |row| {
+            let count = |column| row.get::<_, u32>(column).map(|count| count as usize);
+            Ok(ListedRun {
+                head: from_json(&row.get::<_, String>(0)?)?,
+                pass: count(1)?,
+                fail: count(2)?,
+                error: count(3)?,
+                skip: count(4)?,
+            })
+        })
+    }
+
+    /// The cells that some run has: matrix and name.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn cells(&self) -> Result<Vec<(String, String)>, Error> {
+        let sql = "SELECT matrix, name FROM cells ORDER BY matrix, name";
+        self.rows(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// What the runs that were recorded at `since` or later say of a cell, without runs of sources
+    /// that had a mutation; the oldest first.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn entries(&self, matrix: &str, cell: &str, since: &str) -> Result<Vec<Entry>, Error> {
+        let sql = "SELECT runs.name, runs.recorded, runs.revision, bodies.outcome, results.seconds,
+                bodies.image, results.job, bodies.checked, bodies.id
+             FROM cells
+             JOIN results ON results.cell = cells.id
+             JOIN runs ON runs.id = results.run
+             JOIN bodies ON bodies.id = results.body
+             WHERE cells.matrix = ?1 AND cells.name = ?2 AND runs.recorded >= ?3
+               AND NOT runs.is_mutated
+             ORDER BY runs.name";
+        let mut rows: Vec<(Entry, i64)> = self.rows(sql, [matrix, cell, since], |row| {
+            let entry = Entry {
+                run: CellRun {
+                    at: RunAt {
+                        run: row.get(0)?,
+                        recorded: row.get(1)?,
+                        revision: row.get(2)?,
+                    },
+                    outcome: row.get(3)?,
+                    seconds: row.get(4)?,
+                    image_bytes: row.get::<_, i64>(5)?.unsigned_abs(),
+                },
+                job: row.get(6)?,
+                checked: row.get(7)?,
+                findings: BTreeMap::new(),
+            };
+            Ok((entry, row.get(8)?))
+        })?;
+        let mut found: HashMap<i64, BTreeMap<i64, bool>> = HashMap::new();
+        for (entry, body) in &mut rows {
+            if !found.contains_key(body) {
+                found.insert(*body, self.found(*body)?);
+            }
+            entry.findings.clone_from(&found[body]);
+        }
+        Ok(rows.into_iter().map(|(entry, _)| entry).collect())
+    }
+
+    fn found(&self, body: i64) -> Result<BTreeMap<i64, bool>, Error> {
+        let sql = "SELECT finding, is_open FROM found WHERE body = ?1";
+        self.rows(sql, [body], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Adds to `known` what entries refer to.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn look_up(&self, entries: &[Entry], known: &mut Known) -> Result<(), Error> {
+        for entry in entries {
+            if !known.checked.contains_key(&entry.checked) {
+                let sql = "SELECT id, json FROM checked WHERE id = ?1";
+                let found: Vec<_> = self.rows(sql, [entry.checked], |row| {
+                    Ok((row.get(0)?, from_json(&row.get::<_, String>(1)?)?))
+                })?;
+                known.checked.extend(found);
+            }
+            for number in entry.findings.keys() {
+                if known.findings.contains_key(number) {
+                    continue;
+                }
+                let sql = "SELECT id, number, place, object, evidence FROM findings WHERE id = ?1";
+                let found: Vec<_> = self.rows(sql, [number], |row| {
+                    let finding = KnownFinding {
+                        id: row.get(1)?,
+                        place: from_json(&row.get::<_, String>(2)?)?,
+                        object: row.get(3)?,
+                        evidence: row.get(4)?,
+                    };
+                    Ok((row.get(0)?, finding))
+                })?;
+                known.findings.extend(found);
+            }
+        }
+        Ok(())
+    }
+}
