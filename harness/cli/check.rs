@@ -26,7 +26,7 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
         }
     }
     let dir = match (&args.dir, &args.store) {
-        (_, Some(store)) => return check_store::run(args, store.as_deref()),
+        (_, Some(store)) => return check_store::run(args, store.clone()),
         (Some(dir), None) => dir,
         (None, None) => {
             return Err(Error::Usage(

@@ -1,6 +1,6 @@
 //! `klto check --store`: the facts of old runs, judged by the rules of this klto.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::args::Check as Args;
 use super::load_allows;
@@ -11,7 +11,8 @@ use crate::report::Format;
 use crate::report::history::{Format as HistoryFormat, write};
 use crate::run::judge_again::Again;
 
-pub fn run(args: &Args, dir: Option<&Path>) -> Result<Exit, Error> {
+pub fn run(args: &Args, named: Option<PathBuf>) -> Result<Exit, Error> {
+    let dir = named.or_else(|| std::env::var_os("KLTO_STORE").map(PathBuf::from));
     let format = match args.format {
         Format::Text => HistoryFormat::Text,
         Format::Json => HistoryFormat::Json,
@@ -23,7 +24,7 @@ pub fn run(args: &Args, dir: Option<&Path>) -> Result<Exit, Error> {
     };
     let allows = load_allows(&args.allow)?;
     let wanted = Wanted::new(&args.wanted)?;
-    let (store, index) = open(dir)?;
+    let (store, index) = open(dir.as_deref())?;
     let cells = wanted.cells(&index)?.into_iter().collect();
     let since = |recorded: &str| recorded >= wanted.since.as_str();
     let runs: Vec<String> = index

@@ -46,5 +46,9 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         unreadable: index.unreadable.clone(),
     };
     print(&write(&history, args.format, args.all))?;
-    Ok(Exit::Pass)
+    // What a missing run would say is not known.
+    Ok(match history.unreadable.is_empty() {
+        true => Exit::Pass,
+        false => Exit::Inconclusive,
+    })
 }

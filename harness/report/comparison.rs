@@ -10,7 +10,9 @@ use super::{Format, github, junit, ktap, markdown, printable};
 use crate::model::finding::counted;
 use crate::model::stored::{ComparedFinding, RunChange, RunComparison, RunHead};
 
-/// Findings of a kind that are shown, unless all are asked for.
+/// Findings of a rule that are shown, unless all are asked for.
+const OF_RULE: usize = 5;
+/// Cells of a kind that are shown, unless all are asked for.
 const SHOWN: usize = 20;
 /// Names of cells that are shown.
 const CELLS: usize = 4;
@@ -77,28 +79,26 @@ fn write_findings(
     };
     let number = counted(findings.len(), "findings");
     let _ = writeln!(out, "\n{style}{}{style:#}: {number}", change.name());
-    let shown = if all { findings.len() } else { SHOWN };
-    let mut last = None;
-    for finding in findings.iter().take(shown) {
-        if last != Some(&finding.key) {
-            let text = comparison.rules.get(&finding.key);
-            let invariant = text.map(|text| format!(": {}", printable(&text.invariant)));
-            let _ = writeln!(
-                out,
-                "  {BOLD}{}{BOLD:#}{}",
-                printable(&finding.key),
-                invariant.unwrap_or_default()
-            );
-            last = Some(&finding.key);
+    for (key, of_rule) in by_rule(findings) {
+        let broken = comparison.rules.get(key).map(|text| text.broken.as_str());
+        let number = counted(of_rule.len(), broken.unwrap_or("findings"));
+        let _ = writeln!(
+            out,
+            "  {BOLD}{}{BOLD:#}: {}",
+            printable(key),
+            printable(&number)
+        );
+        let shown = if all { of_rule.len() } else { OF_RULE };
+        for finding in of_rule.iter().take(shown) {
+            let _ = writeln!(out, "    {}", line(finding));
+            for detail in &finding.details {
+                let _ = writeln!(out, "      {}", printable(detail));
+            }
+            let _ = writeln!(out, "      in {}", cells(&finding.cells, all));
         }
-        let _ = writeln!(out, "    {}", line(finding));
-        for detail in &finding.details {
-            let _ = writeln!(out, "      {}", printable(detail));
+        if let Some(more @ 1..) = of_rule.len().checked_sub(shown) {
+            let _ = writeln!(out, "    … and {more} more; --all shows them");
         }
-        let _ = writeln!(out, "      in {}", cells(&finding.cells, all));
-    }
-    if let Some(more @ 1..) = findings.len().checked_sub(shown) {
-        let _ = writeln!(out, "    … and {more} more; --all shows them");
     }
     if let (RunChange::New, Some(first)) = (change, findings.first()) {
         let _ = writeln!(out, "  to reproduce the first:");
@@ -110,6 +110,18 @@ fn write_findings(
             let _ = writeln!(out, "    {}", printable(command));
         }
     }
+}
+
+/// Puts the findings of one rule together, in the order in which rules first occur.
+fn by_rule<'a>(findings: &[&'a ComparedFinding]) -> Vec<(&'a str, Vec<&'a ComparedFinding>)> {
+    let mut groups: Vec<(&str, Vec<&ComparedFinding>)> = Vec::new();
+    for finding in findings {
+        match groups.iter_mut().find(|(key, _)| *key == finding.key) {
+            Some((_, group)) => group.push(finding),
+            None => groups.push((&finding.key, vec![finding])),
+        }
+    }
+    groups
 }
 
 /// As a word of a POSIX shell.

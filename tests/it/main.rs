@@ -26,4 +26,5 @@ mod sandbox;
 mod scenario;
 mod series;
 mod series_mail;
+mod store;
 mod support;

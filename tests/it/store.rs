@@ -1,0 +1,453 @@
+//! Runs that are kept: listed, reported, compared, asked for their history and judged again, as a
+//! user does it; and a store whose writer is killed, or whose disk is full, at each call in turn.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use klto::build::process::Cancel;
+use klto::model::cell::LtoMode;
+use klto::model::record::{CellRecord, RunRecord};
+use klto::store::record_dir::RecordDir;
+use klto::store::runs::RunStore;
+use rstest::rstest;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::program::{Ended, finish, klto};
+use crate::support::run_record;
+use crate::support::schema::faults;
+use crate::support::tree::Tree;
+use crate::support::tree::layout::X86_64;
+
+const CELL: &str = "x86_64/tiny/thin-dist/llvm-22";
+/// The rule that touching an archive breaks.
+const STALE: &str = "archive.stale";
+
+/// A store of runs, and the folders of their records.
+struct Stand {
+    dir: TempDir,
+    store: RunStore,
+}
+
+impl Stand {
+    fn new() -> Stand {
+        let dir = TempDir::new().unwrap();
+        let store = RunStore::open(&dir.path().join("store")).unwrap();
+        Stand { dir, store }
+    }
+
+    fn add(&self, run: &RunRecord) -> String {
+        let records = |cell: &CellRecord| Some(RecordDir::new(self.records().join(&cell.cell)));
+        let added = self.store.add(run, &records, &Cancel::new()).unwrap();
+        added.head.run
+    }
+
+    fn records(&self) -> PathBuf {
+        self.dir.path().join("records")
+    }
+
+    /// A night in which a tree was built, with an archive that is stale or not, by a klto that did
+    /// not look at that.
+    fn add_night(&self, job: &str, is_stale: bool) -> String {
+        let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+        if is_stale {
+            tree.touch("built-in-fixup.a");
+        }
+        let inspected = tree.inspect().unwrap();
+        let mut inspection = inspected.inspection.clone();
+        inspection.findings.retain(|finding| finding.key != STALE);
+        inspection.rules.retain(|rule| rule.key != STALE);
+        let mut cell = CellRecord {
+            job: job.to_owned(),
+            inspection: Some(inspection),
+            ..CellRecord::new(CELL.to_owned())
+        };
+        cell.settle();
+        let dir = RecordDir::new(self.records().join(CELL));
+        dir.save(&cell, Some(&inspected.facts)).unwrap();
+        self.add(&RunRecord {
+            cells: vec![cell],
+            ..run_record::run_record()
+        })
+    }
+
+    fn ask(&self, args: &[&str]) -> Ended {
+        ask(self.store.path(), args)
+    }
+}
+
+fn ask(store: &Path, args: &[&str]) -> Ended {
+    finish(klto(args).env("KLTO_STORE", store))
+}
+
+fn json(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+#[test]
+fn a_kept_run_is_reported_as_it_was() {
+    let stand = Stand::new();
+    let run = run_record::run_record();
+    let name = stand.add(&run);
+    let listed = stand.ask(&["runs"]);
+    assert_eq!(listed.code, Some(0));
+    assert!(listed.stdout.contains(&name), "{}", listed.stdout);
+
+    for word in ["latest", &name, &name[..12], &run.matrix] {
+        let report = stand.ask(&["report", word, "--format", "json"]);
+        assert_eq!(json(&report), serde_json::to_value(&run).unwrap(), "{word}");
+        assert_eq!(report.code, Some(1), "the run has failed");
+    }
+}
+
+#[test]
+fn the_texts_of_a_run_are_those_of_the_day_it_was_made() {
+    let stand = Stand::new();
+    stand.add(&run_record::run_record());
+    let text = stand.ask(&["report"]).stdout;
+    // The sample's own words, which no rule of klto has.
+    assert!(
+        text.contains("objects have no saved_c_flags line"),
+        "{text}"
+    );
+}
+
+#[test]
+fn two_nights_are_compared_in_each_format() {
+    let stand = Stand::new();
+    let mut before = run_record::run_record();
+    for cell in &mut before.cells {
+        if let Some(inspection) = &mut cell.inspection {
+            inspection.findings.clear();
+        }
+    }
+    for cell in &mut before.cells {
+        cell.job = "before".to_owned();
+    }
+    stand.add(&before);
+    stand.add(&run_record::run_record());
+    for format in ["text", "json", "ktap", "junit", "github", "markdown"] {
+        let compared = stand.ask(&["compare", "--format", format]);
+        assert_eq!(compared.code, Some(1), "{format}");
+        assert!(
+            compared.stdout.contains("flags.saved-missing"),
+            "{}",
+            compared.stdout
+        );
+    }
+    let compared = json(&stand.ask(&["compare", "latest~1", "latest", "--format", "json"]));
+    assert_eq!(faults("compare", &compared), [""; 0]);
+    let new: Vec<&Value> = compared["findings"].as_array().unwrap().iter().collect();
+    assert!(
+        new.iter().any(|finding| finding["change"] == "new"),
+        "{new:?}"
+    );
+}
+
+#[test]
+fn two_equal_nights_have_nothing_new() {
+    let stand = Stand::new();
+    stand.add_night("1", false);
+    stand.add_night("1", false);
+    let compared = stand.ask(&["compare"]);
+    assert_eq!(compared.code, Some(0));
+    assert!(
+        compared
+            .stdout
+            .ends_with("ok: 0 new, 0 flaky, 0 fixed, 0 in both\n")
+    );
+}
+
+#[test]
+fn a_rule_that_came_later_finds_in_old_facts_since_when_it_is_broken() {
+    let stand = Stand::new();
+    stand.add_night("1", false);
+    let broken = stand.add_night("2", true);
+    // What klto said at the time.
+    let history = stand.ask(&["history"]);
+    assert_eq!(history.stdout, "ok: 1 cell, and none of them fails\n");
+    // What it says today.
+    let again = stand.ask(&["check", "--store", "--only", STALE, "--format", "json"]);
+    assert_eq!(again.code, Some(1));
+    let again = json(&again);
+    assert_eq!(faults("history", &again), [""; 0]);
+    let finding = &again["cells"][0]["findings"][0];
+    assert_eq!(
+        (&finding["key"], &finding["course"]["is"]),
+        (&STALE.into(), &"new".into())
+    );
+    assert_eq!(finding["course"]["by"]["run"], broken.as_str());
+
+    let fine = stand.ask(&["check", "--store", "--only", "crc.zero"]);
+    assert_eq!(fine.code, Some(0), "another rule finds nothing");
+}
+
+#[test]
+fn facts_that_are_gone_are_reported_and_nothing_is_called_fine() {
+    let stand = Stand::new();
+    stand.add_night("1", false);
+    std::fs::remove_dir_all(stand.store.path().join("objects")).unwrap();
+    let again = stand.ask(&["check", "--store"]);
+    assert_eq!(again.code, Some(125));
+    assert!(
+        again.stdout.contains("it is gone, although a run names it"),
+        "{}",
+        again.stdout
+    );
+}
+
+#[test]
+fn another_machine_gives_the_same_answers() {
+    let (here, there) = (Stand::new(), Stand::new());
+    let names = [here.add_night("1", false), here.add_night("2", true)];
+    for name in &names {
+        let file = here.dir.path().join("exported");
+        let file = file.to_str().unwrap();
+        assert_eq!(here.ask(&["runs", "export", name, file]).code, Some(0));
+        assert_eq!(there.ask(&["runs", "import", file]).code, Some(0));
+    }
+    for question in [
+        &["runs"][..],
+        &["history", "--all", "--format", "json"],
+        &["compare", "--format", "json"],
+        &["report", "--format", "json"],
+        &["check", "--store", "--format", "json"],
+    ] {
+        let [a, b] = [&here, &there].map(|stand| stand.ask(question));
+        assert_eq!((a.stdout, a.code), (b.stdout, b.code), "{question:?}");
+    }
+}
+
+#[test]
+fn only_the_latest_runs_of_each_matrix_are_kept() {
+    let stand = Stand::new();
+    stand.add_night("1", false);
+    let kept = [stand.add_night("2", false), stand.add_night("3", true)];
+    let collected = stand.ask(&["runs", "gc", "--keep", "2"]);
+    assert_eq!(collected.code, Some(0));
+    assert_eq!(stand.store.names().unwrap(), kept);
+    assert!(
+        collected.stdout.starts_with("removed 1 run"),
+        "{}",
+        collected.stdout
+    );
+}
+
+#[rstest]
+#[case::no_such_run(&["report", "ltest"], "'ltest' is not a run: no run has that name; did you mean 'latest'?")]
+#[case::too_far_back(&["report", "latest~5"], "there are only 1 before it")]
+#[case::no_number(&["report", "latest~x"], "'latest~x' is not a run")]
+#[case::several(&["report", "2"], "the names of 2 runs begin so")]
+#[case::no_such_cell(&["history", "--cell", "arm65/*"], "no run has a cell that matches 'arm65/*'")]
+#[case::no_such_matrix(&["history", "--matrix", "ful"], "no run is of the matrix 'ful'; did you mean 'full'?")]
+#[case::no_such_key(&["history", "--key", "archive.stael"], "did you mean 'archive.stale'?")]
+#[case::no_time(&["history", "--since", "yesterday-ish"], "'yesterday-ish' is not a time")]
+#[case::a_format_of_one_run(&["check", "--store", "--format", "ktap"], "is written as text or json")]
+#[case::an_option_of_a_store(&["check", "/nowhere", "--since", "1d"], "--since is about a store")]
+fn what_is_not_there_is_refused_with_what_there_is(#[case] args: &[&str], #[case] expected: &str) {
+    let stand = Stand::new();
+    stand.add_night("1", false);
+    stand.add_night("2", false);
+    let ended = stand.ask(args);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[test]
+fn without_a_store_the_error_says_how_to_get_one() {
+    let dir = TempDir::new().unwrap();
+    let ended = ask(&dir.path().join("none"), &["history"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("there is no store of runs"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!dir.path().join("none").exists());
+}
+
+#[rstest]
+#[case::the_last_day("1d", 1)]
+#[case::a_date_to_come("2999-01-01", 0)]
+#[case::a_date_gone("2001-01-01", 1)]
+fn only_runs_since_then_are_asked(#[case] since: &str, #[case] cells: usize) {
+    let stand = Stand::new();
+    stand.add_night("1", false);
+    let history = stand.ask(&["history", "--since", since, "--format", "json"]);
+    assert_eq!(json(&history)["cells"].as_array().unwrap().len(), cells);
+}
+
+/// What changes files or is asked about them on the way of a run into the store.
+const CALLS: [&str; 9] = [
+    "write",
+    "pwrite64",
+    "openat",
+    "linkat",
+    "rename",
+    "renameat2",
+    "fsync",
+    "mkdir",
+    "ftruncate",
+];
+
+/// Runs `program` and has the kernel do something at the Nth `call` of one of its threads.
+fn at_call(
+    program: &Path,
+    args: &[&str],
+    store: &Path,
+    call: &str,
+    inject: &str,
+    nth: usize,
+) -> Ended {
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qqq", "-o", "/dev/null"])
+        .args(["-e", &format!("trace={call}")])
+        .args(["-e", &format!("inject={call}:{inject}:when={nth}")])
+        .arg(program)
+        .args(args)
+        .env("KLTO_STORE", store)
+        .env("RAYON_NUM_THREADS", "1");
+    finish(&mut command)
+}
+
+fn synthetic_store() -> PathBuf {
+    let klto = Path::new(env!("CARGO_BIN_EXE_klto"));
+    klto.with_file_name("examples").join("synthetic-store")
+}
+
+/// The store has these runs and can read them and say so, whatever happened to a writer.
+#[track_caller]
+fn assert_intact(store: &RunStore, at_least: &[String], what: &str) {
+    let names = store.names().unwrap();
+    assert!(
+        at_least.iter().all(|name| names.contains(name)),
+        "{what}: {names:?}"
+    );
+    for name in &names {
+        let run = store
+            .load(name)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        for log in run.kept.iter().flat_map(|kept| kept.logs.iter().flatten()) {
+            assert!(store.objects().log(log).is_ok(), "{what}");
+        }
+    }
+    let listed = ask(store.path(), &["runs"]);
+    assert_eq!(listed.code, Some(0), "{what}");
+    assert_eq!(listed.stdout.lines().count(), names.len() + 1, "{what}");
+}
+
+/// At the Nth call of a kind, for each N that there is.
+fn at_each_call(
+    inject: &str,
+    program: &Path,
+    args: &[&str],
+    store: &RunStore,
+    mut check: impl FnMut(&Ended, &str),
+) {
+    for call in CALLS {
+        for nth in 1.. {
+            let ended = at_call(program, args, store.path(), call, inject, nth);
+            let what = format!("{inject} at {call} {nth}");
+            let is_over = ended.code == Some(0);
+            check(&ended, &what);
+            if is_over {
+                break;
+            }
+            assert!(nth < 1000, "{what}: it never ends well");
+        }
+    }
+}
+
+#[rstest]
+#[case::killed("signal=KILL")]
+#[case::the_disk_is_full("error=ENOSPC")]
+#[case::the_disk_is_broken("error=EIO")]
+fn a_run_is_wholly_there_or_not_whatever_happens_at_a_call(#[case] inject: &str) {
+    let dir = TempDir::new().unwrap();
+    let store = RunStore::open(&dir.path().join("store")).unwrap();
+    let path = store.path().to_str().unwrap().to_owned();
+    let args = [path.as_str(), "1", "2", "1000"];
+    let first = finish(Command::new(synthetic_store()).args(args));
+    assert_eq!(first.code, Some(0));
+    let mut known = store.names().unwrap();
+    at_each_call(inject, &synthetic_store(), &args, &store, |ended, what| {
+        assert_intact(&store, &known, what);
+        let now = store.names().unwrap();
+        if ended.code == Some(0) {
+            assert!(
+                now.len() > known.len(),
+                "{what}: it says that it kept the run"
+            );
+        }
+        known = now;
+    });
+    // What killed writers left goes with the next removal, and nothing else does.
+    let collected = ask(store.path(), &["runs", "gc", "--keep", "2"]);
+    assert_eq!(collected.code, Some(0));
+    let names = store.names().unwrap();
+    assert_eq!(names, known[known.len() - 2..]);
+    assert_intact(&store, &names, "after gc");
+    let partial = walkdir::WalkDir::new(store.path())
+        .into_iter()
+        .filter(|entry| {
+            let name = entry
+                .as_ref()
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .into_owned();
+            name.starts_with(".klto-partial")
+        });
+    assert_eq!(partial.count(), 0);
+}
+
+#[rstest]
+#[case::killed("signal=KILL")]
+#[case::the_disk_is_full("error=ENOSPC")]
+fn an_index_that_was_interrupted_at_a_call_is_right_the_next_time(#[case] inject: &str) {
+    let stand = Stand::new();
+    let names = [stand.add_night("1", false), stand.add_night("2", true)];
+    let klto = Path::new(env!("CARGO_BIN_EXE_klto"));
+    let expected = stand.ask(&["history", "--all"]).stdout;
+    let index = |suffix: &str| stand.store.path().join(format!("index.sqlite{suffix}"));
+    for call in [
+        "pwrite64",
+        "openat",
+        "fsync",
+        "fdatasync",
+        "ftruncate",
+        "unlink",
+    ] {
+        for nth in 1.. {
+            for suffix in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(index(suffix));
+            }
+            let args = ["history", "--all"];
+            let ended = at_call(klto, &args, stand.store.path(), call, inject, nth);
+            assert_intact(&stand.store, &names, &format!("{inject} at {call} {nth}"));
+            assert_eq!(
+                stand.ask(&args).stdout,
+                expected,
+                "{inject} at {call} {nth}"
+            );
+            if ended.code == Some(0) {
+                assert_eq!(ended.stdout, expected, "{inject} at {call} {nth}");
+                // A call that is not needed may fail; but one that never comes is the end.
+                if !is_reached(klto, &args, stand.store.path(), call, nth + 1) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Whether there is an Nth call: a kill there shows.
+fn is_reached(program: &Path, args: &[&str], store: &Path, call: &str, nth: usize) -> bool {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(store.join(format!("index.sqlite{suffix}")));
+    }
+    at_call(program, args, store, call, "signal=KILL", nth)
+        .code
+        .is_none()
+}
