@@ -43,7 +43,9 @@ pub struct CellRecord {
     /// When the job began, in RFC 3339, UTC.
     pub started: String,
     pub cost: Cost,
-    /// The stages of the build, in the order in which its log showed them.
+    /// What the job did and when: the stages of the build, in the order in which its log showed
+    /// them, `inspect`, `copy tree` (before scenarios), scenarios, comparisons. A build is
+    /// looked at five times a second: what is shorter can have 0 seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageTime>,
     pub outcome: Outcome,
@@ -85,15 +87,24 @@ pub struct Cost {
     pub peak_memory_kib: u64,
 }
 
-/// When a stage of a build began, and how long it took.
+/// When a stage of a job began, and how long it took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageTime {
-    /// `compile`, `thin link`, `back end`.
+    /// `compile`, `thin link`, `scenario noop`.
     pub name: String,
-    /// How long after [`CellRecord::started`] it began.
+    /// How long after [`CellRecord::started`] it began; what earlier runs took counts, what was
+    /// between two runs does not.
     pub begins_seconds: f64,
     /// Wall time.
     pub seconds: f64,
+}
+
+impl StageTime {
+    /// How long after [`CellRecord::started`] it ended.
+    #[must_use]
+    pub fn ends_seconds(&self) -> f64 {
+        self.begins_seconds + self.seconds
+    }
 }
 
 /// What happened.
@@ -420,6 +431,12 @@ impl ScenarioRecord {
             findings: inspection.flat_map(|i| &i.findings).cloned().collect(),
             skipped: Vec::new(),
         }
+    }
+
+    /// Whether no step of it ran.
+    #[must_use]
+    pub fn is_skipped(&self) -> bool {
+        self.skipped.iter().any(|skip| skip.step.is_none())
     }
 
     /// A scenario that did not run at all.

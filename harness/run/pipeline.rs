@@ -29,7 +29,7 @@ use crate::judge::baseline;
 use crate::judge::inspect::{Expected, Inspected, judge_facts};
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
-use crate::model::record::{Baseline, CellRecord, Cost, Outcome, ScenarioRecord};
+use crate::model::record::{Baseline, CellRecord, Cost, Outcome, ScenarioRecord, StageTime};
 use crate::model::tolerances::Tolerances;
 use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience, Sharing};
@@ -117,7 +117,7 @@ fn new_record(context: &Context<'_>, name: &str) -> CellRecord {
             .to_string_lossy()
             .into_owned(),
         sandbox: context.sandbox.map(|sandbox| *sandbox.enforced()),
-        started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        started: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         ..CellRecord::new(name.to_owned())
     }
 }
@@ -231,12 +231,14 @@ impl AtWork<'_> {
             inspected,
             is_finished,
         } = build::build(self, record)?;
+        let built = record.stages.last().map_or(0.0, StageTime::ends_seconds);
         if is_finished {
             self.place.set_tree_of(Some(self.key))?;
             self.place
                 .record
                 .save_imprint(&imprint(&self.place.build())?)?;
         }
+        self.note(record, "inspect", built);
         record.cost = self.cost();
         self.conclude(record);
         let facts = inspected.as_ref().map(|inspected| &inspected.facts);
@@ -331,10 +333,24 @@ impl AtWork<'_> {
         record.settle();
     }
 
+    /// Seconds since the job began, as if earlier runs had ended at the beginning of this one.
+    pub fn now(&self) -> f64 {
+        self.earlier.wall_seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Notes a stage that ends now; `begins` is in the time of [`AtWork::now`].
+    pub fn note(&self, record: &mut CellRecord, name: impl Into<String>, begins: f64) {
+        record.stages.push(StageTime {
+            name: name.into(),
+            begins_seconds: begins,
+            seconds: self.now() - begins,
+        });
+    }
+
     fn cost(&self) -> Cost {
         let (usage, earlier) = (self.meter.usage(), &self.earlier);
         Cost {
-            wall_seconds: earlier.wall_seconds + self.started.elapsed().as_secs_f64(),
+            wall_seconds: self.now(),
             user_seconds: earlier.user_seconds + usage.user.as_secs_f64(),
             system_seconds: earlier.system_seconds + usage.system.as_secs_f64(),
             peak_memory_kib: earlier.peak_memory_kib.max(usage.peak_memory_kib),

@@ -250,6 +250,81 @@ fn a_record_names_what_it_is_of_and_what_it_cost() {
     assert!(record["rules"]["archive.members"]["why"].is_string());
 }
 
+/// The stages in the record of a cell: name, begin, end. None begins before the one before it
+/// ended, and none ends after the job.
+fn stages(cell: &Value) -> Vec<(String, f64, f64)> {
+    let number = |of: &Value, name: &str| of[name].as_f64().unwrap();
+    let stages = cell["stages"].as_array().unwrap().iter().map(|stage| {
+        let begin = number(stage, "begins_seconds");
+        let name = stage["name"].as_str().unwrap().to_owned();
+        (name, begin, begin + number(stage, "seconds"))
+    });
+    let stages: Vec<_> = stages.collect();
+    let mut now = 0.0;
+    for (name, begin, end) in &stages {
+        assert!(*begin > now - 1e-6 && end >= begin, "{name}: {stages:?}");
+        now = *end;
+    }
+    assert!(
+        now <= number(&cell["cost"], "wall_seconds") + 1e-6,
+        "{cell:#}"
+    );
+    stages
+}
+
+fn names(stages: &[(String, f64, f64)]) -> Vec<&str> {
+    stages.iter().map(|(name, _, _)| name.as_str()).collect()
+}
+
+#[test]
+fn a_record_says_when_each_stage_began_and_how_long_it_took() {
+    let noted = Noted::new("[thin-dist, thin]");
+    let run = |scenarios: &str| {
+        noted.0.matrix("[thin-dist, thin]", "2min");
+        let lines = format!("compare: [thin, thin-dist]\nscenarios: [build{scenarios}]\n");
+        noted.0.add_to_matrix(&lines);
+        noted.run(&[]);
+        noted.0.report()["cells"].clone()
+    };
+    let cells = run(", noop");
+    let (first, second) = (stages(&cells[0]), stages(&cells[1]));
+    let all = [
+        "configure",
+        "compile",
+        "inspect",
+        "copy tree",
+        "scenario noop",
+        "comparison with thin-dist",
+    ];
+    assert_eq!(names(&first), all[..5]);
+    assert_eq!(names(&second), all);
+
+    // A record that is used again says what it said.
+    let again = run(", noop");
+    assert_eq!([&again[0]["reused"], &again[1]["reused"]], [true, true]);
+    assert_eq!(stages(&again[0]), first);
+    assert_eq!(stages(&again[1]), second);
+
+    // A scenario that is asked for later goes on after what there is.
+    let more = run(", noop, clean");
+    let extended = stages(&more[0]);
+    assert_eq!(extended[..5], first);
+    assert_eq!(names(&extended[5..]), ["copy tree", "scenario clean"]);
+    let before = cells[0]["cost"]["wall_seconds"].as_f64();
+    assert!(Some(extended[5].1) >= before, "{:#}", more[0]);
+}
+
+#[test]
+fn a_build_that_the_machine_stopped_says_what_it_was_at() {
+    let kernel = FakeKernel::with_fault("full-disk");
+
+    assert_eq!(finish(&mut kernel.run(&[])).code, Some(125));
+
+    let cell = kernel.cell();
+    assert_eq!(names(&stages(&cell)), ["configure", "compile"]);
+    assert_eq!(cell["outcome"]["is"], "error");
+}
+
 #[test]
 fn kept_facts_are_judged_as_the_tree_was() {
     let noted = Noted::new("[thin-dist]");

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// The most to read at once, in bytes; that is enough to show progress.
 const CHUNK: u64 = 1024 * 1024;
@@ -17,8 +16,6 @@ pub struct LogTail<'a> {
     pub lines: &'a [String],
     /// Bytes that are in the log but not in `lines`, because it grew too fast.
     pub skipped: u64,
-    /// Time since the command was started.
-    pub elapsed: Duration,
     /// Whether the command has ended, so that no call follows.
     pub is_last: bool,
 }
@@ -28,7 +25,6 @@ pub(super) struct Tail {
     position: u64,
     /// The beginning of a line whose end is not written yet.
     partial: Vec<u8>,
-    start: Instant,
 }
 
 impl Tail {
@@ -39,7 +35,6 @@ impl Tail {
             position: file.metadata()?.len(),
             file,
             partial: Vec::new(),
-            start: Instant::now(),
         })
     }
 
@@ -54,7 +49,6 @@ impl Tail {
         on_tick(&LogTail {
             lines: &lines,
             skipped,
-            elapsed: self.start.elapsed(),
             is_last,
         })
     }

@@ -8,6 +8,7 @@ use super::super::layout::Prepared;
 use super::{AtWork, FinishedTree};
 use crate::build::dir_state::{DirState, remove_file};
 use crate::build::kbuild::{Build, BuildOutcome, Failure, Launcher, Watch};
+use crate::build::process::LogTail;
 use crate::judge::check::{self, Unit};
 use crate::judge::inspect::{InspectRequest, Inspected, inspect};
 use crate::model::error::Error;
@@ -46,7 +47,7 @@ impl Paths {
     }
 }
 
-/// Builds the job's cell and fills its record.
+/// Builds the job's cell and fills its record; the stages also of a build that an error stopped.
 ///
 /// # Errors
 /// Where the machine fails, the time is over or the user interrupts: never for what the
@@ -58,10 +59,11 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
         work.name,
         work.context.events,
         expected_objects(work)?,
+        work.started.elapsed(),
     ));
-    let watch = |tail: &crate::build::process::LogTail<'_>| {
+    let watch = |tail: &LogTail<'_>| {
         let mut stages = stages.lock().unwrap_or_else(PoisonError::into_inner);
-        stages.tick(tail);
+        stages.tick(tail, work.started.elapsed());
     };
     let build = work.build(&paths, Watch(&watch));
     work.place.set_tree_of(None)?;
@@ -71,14 +73,12 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
 
     let base = work.job.base.and_then(|id| work.finished.get(&id));
     record.derived_from = base.map(|tree| tree.cell.name());
-    let outcome = match layout.prepare(work.job, work.place, &build, base)? {
-        Prepared::Ready => {
-            if work.job.prepares {
-                note_prepared(work, &build, base)?;
-            }
-            build.build()?
-        }
-        Prepared::Misconfigured(findings) => {
+    let made = make(work, &build, base);
+    let stages = stages.lock().unwrap_or_else(PoisonError::into_inner);
+    record.stages = stages.times(work.started.elapsed());
+    match made? {
+        Made::Tree(outcome) => judge(work, &build, outcome, record),
+        Made::Misconfigured(findings) => {
             record.reproduce = layout.reproduce(&build, None);
             let findings = work.complaints.take().into_iter().chain(findings);
             record.inspection = Some(without_tree(
@@ -87,14 +87,33 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
                 findings.collect(),
                 "the configuration is not the one that was asked for",
             ));
-            return Ok(Built {
+            Ok(Built {
                 inspected: None,
                 is_finished: false,
-            });
+            })
         }
-        Prepared::Failed(failure) => BuildOutcome::Failed(failure),
-    };
-    judge(work, &build, outcome, record)
+    }
+}
+
+/// What make left.
+enum Made {
+    Tree(BuildOutcome),
+    /// The configuration is not the one that was asked for, and nothing was built.
+    Misconfigured(Vec<FindingRecord>),
+}
+
+fn make(work: &AtWork<'_>, build: &Build<'_>, base: Option<&FinishedTree>) -> Result<Made, Error> {
+    let layout = work.context.layout;
+    match layout.prepare(work.job, work.place, build, base)? {
+        Prepared::Ready => {
+            if work.job.prepares {
+                note_prepared(work, build, base)?;
+            }
+            Ok(Made::Tree(build.build()?))
+        }
+        Prepared::Misconfigured(findings) => Ok(Made::Misconfigured(findings)),
+        Prepared::Failed(failure) => Ok(Made::Tree(BuildOutcome::Failed(failure))),
+    }
 }
 
 /// Notes what is there before the first object; a tree that began as another's has that

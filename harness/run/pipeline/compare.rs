@@ -22,7 +22,16 @@ pub(super) fn compare(work: &AtWork<'_>, record: &mut CellRecord) -> Result<(), 
         let is_known = |old: &&ComparisonRecord| old.with == comparison.mode && old.job == key;
         let compared = match (known.iter().find(is_known), other) {
             (Some(known), Some(_)) => known.clone(),
-            (_, Some(other)) => compare_with(work, comparison.is_first, other)?,
+            (_, Some(other)) => {
+                let begins = work.now();
+                let compared = compare_with(work, comparison.is_first, other);
+                work.note(
+                    record,
+                    format!("comparison with {}", comparison.mode),
+                    begins,
+                );
+                compared?
+            }
             (_, None) => ComparisonRecord {
                 with: comparison.mode,
                 job: String::new(),

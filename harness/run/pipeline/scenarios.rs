@@ -50,6 +50,7 @@ pub(super) fn run(
     inspected: &Inspected,
     record: &mut CellRecord,
 ) -> Result<(), Error> {
+    let begins = work.now();
     let layout = work.context.layout;
     let (paths, place) = (Paths::of(work)?, work.place);
     let build = work.build(&paths, Watch(&|_| {}));
@@ -84,12 +85,18 @@ pub(super) fn run(
         gitignore: &layout.gitignore(&paths.source),
         has_shuffle: work.context.has_shuffle,
     };
+    work.note(record, "copy tree", begins);
     for name in work.job.scenarios() {
         if has(record, name) {
             continue;
         }
-        let scenario = scenarios.run_named(name)?;
-        record.scenarios.push(scenario);
+        let begins = work.now();
+        let scenario = scenarios.run_named(name);
+        // One of another mode does nothing.
+        if !scenario.as_ref().is_ok_and(ScenarioRecord::is_skipped) {
+            work.note(record, format!("scenario {name}"), begins);
+        }
+        record.scenarios.push(scenario?);
         work.save(record)?;
         if let Some(scenario) = record.scenarios.last() {
             work.context.events.on(&Event::Scenario {
