@@ -326,6 +326,23 @@ fn a_build_that_the_machine_stopped_says_what_it_was_at() {
 }
 
 #[test]
+fn a_comparison_that_is_asked_for_later_is_kept_too() {
+    let noted = Noted::new("[thin-dist, thin]");
+    assert_eq!(noted.run(&[]).code, Some(0));
+    noted.0.add_to_matrix("compare: [thin, thin-dist]\n");
+
+    assert_eq!(noted.run(&[]).code, Some(0));
+
+    assert_eq!(noted.builds(), ["CLANG_THIN_DIST", "CLANG_THIN"]);
+    assert_eq!(noted.cells(), [passed(CELL, true), passed(THIN, false)]);
+    let file = noted.0.cell_dir(THIN).join("record.json");
+    let record: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(record["comparisons"][0]["with"], "thin-dist");
+    let last = names(&stages(&record)).pop().map(str::to_owned);
+    assert_eq!(last.as_deref(), Some("comparison with thin-dist"));
+}
+
+#[test]
 fn kept_facts_are_judged_as_the_tree_was() {
     let noted = Noted::new("[thin-dist]");
     noted.0.set_fault("empty-object");

@@ -24,6 +24,7 @@ pub(super) fn compare(work: &AtWork<'_>, record: &mut CellRecord) -> Result<(), 
             (Some(known), Some(_)) => known.clone(),
             (_, Some(other)) => {
                 let begins = work.now();
+                record.reused = false;
                 let compared = compare_with(work, comparison.is_first, other);
                 work.note(
                     record,
