@@ -344,6 +344,8 @@ pub struct Vmlinux {
     pub header: ElfHeader,
     /// How many symbols it has; none after `strip`.
     pub symbols: usize,
+    /// Bytes of its sections that take memory (`SHF_ALLOC`), also of those that begin as zeros.
+    pub image_bytes: u64,
     /// What the linker says of itself in `.comment`, such as `Debian LLD 22.1.8`.
     pub linker: Option<Name>,
     /// Whether the bytes of `linux_banner` or `init_uts_ns` have [`Facts::kernel`] in them; `None`

@@ -317,7 +317,8 @@ pub struct Counts {
     pub ir_objects: usize,
     /// Symbols that vmlinux exports.
     pub exported_symbols: usize,
-    /// Bytes of vmlinux that are loaded; 0 where they were not counted.
+    /// Bytes of the sections of vmlinux that take memory, also of those that begin as zeros; 0
+    /// where there is no vmlinux of this build.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub image_bytes: u64,
 }
@@ -332,11 +333,13 @@ impl Counts {
     #[must_use]
     pub fn of(facts: &Facts) -> Counts {
         let is_ir = |file: &ObjectFile| matches!(file, ObjectFile::Ir(_));
+        // Not that of an earlier build.
+        let image = facts.vmlinux.as_ref().filter(|_| facts.reached("vmlinux"));
         Counts {
             objects: facts.objects.len(),
             ir_objects: facts.objects.iter().filter(|o| is_ir(&o.file)).count(),
             exported_symbols: facts.exports.as_ref().map_or(0, Vec::len),
-            image_bytes: 0,
+            image_bytes: image.map_or(0, |vmlinux| vmlinux.image_bytes),
         }
     }
 }

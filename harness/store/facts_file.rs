@@ -2,7 +2,7 @@
 //! with a checksum.
 //!
 //! ```text
-//! klto facts, format 4, by klto 0.1.0, job 5d41402abc4b2a76b9719d911017c592
+//! klto facts, format 5, by klto 0.1.0, job 5d41402abc4b2a76b9719d911017c592
 //! ```
 //!
 //! The line up to the version stays the same for all formats to come. The frame contains
@@ -15,7 +15,7 @@ use super::frame::{self, Limits};
 use crate::model::facts::Facts;
 
 /// The format that this klto writes, and the only one it reads.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 const MAGIC: &str = "klto facts, format ";
 /// In the place of a job's key.

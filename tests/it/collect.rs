@@ -195,6 +195,47 @@ fn a_native_object_is_read_as_llvm_reads_it(
     }
 }
 
+/// The sections with the flag `A` in a table of `llvm-readelf -SW`: name, type, address, offset
+/// and size, the entry size, flags.
+fn allocated(sections: &str) -> Vec<(String, u64)> {
+    let rows = sections.lines().filter_map(|line| line.split_once(']'));
+    let rows = rows.filter_map(|(_, row)| {
+        let columns: Vec<&str> = row.split_whitespace().collect();
+        let [name, kind, _, _, size, _, flags, ..] = columns[..] else {
+            return None;
+        };
+        let size = u64::from_str_radix(size, 16).ok()?;
+        flags
+            .contains('A')
+            .then(|| (format!("{name} {kind}"), size))
+    });
+    rows.collect()
+}
+
+#[rstest]
+fn the_image_is_as_large_as_its_sections_in_memory(
+    #[values(X86_64, ARM64, RISCV, LOONGARCH)] target: &'static Target,
+) {
+    let tree = Tree::pristine(target, LtoMode::ThinDist);
+    let sections = tool(&tree, "llvm-readelf-22", &["-SW"], "vmlinux");
+    let sections = allocated(&sections);
+    assert!(sections.iter().any(|(name, _)| name == ".text PROGBITS"));
+    assert!(
+        sections.iter().any(|(name, _)| name.ends_with(" NOBITS")),
+        "{sections:?}"
+    );
+
+    let counts = tree.inspect().unwrap().inspection.counts;
+
+    let sizes = sections.iter().map(|(_, size)| size);
+    assert_eq!(counts.image_bytes, sizes.sum::<u64>());
+
+    // One of an earlier build is not the image of this one.
+    tree.touch("vmlinux.o");
+    let counts = tree.inspect().unwrap().inspection.counts;
+    assert_eq!(counts.image_bytes, 0);
+}
+
 #[rstest]
 fn an_archive_lists_what_llvm_ar_lists(
     #[values(LtoMode::None, LtoMode::Thin, LtoMode::ThinDist)] mode: LtoMode,

@@ -120,6 +120,7 @@ nameless!(
     u8,
     u16,
     u32,
+    u64,
     usize,
     [u32; 5],
     String,
@@ -161,7 +162,7 @@ structs! {
     IndexedModule { name, hash, summaries }
     Elf { header, defined, hidden_undefined, initcalls }
     VmlinuxO { header, symbols, unresolved_promotions, initcall_script }
-    Vmlinux { header, symbols, linker, is_of_release, exports, initcalls }
+    Vmlinux { header, symbols, image_bytes, linker, is_of_release, exports, initcalls }
     Exported { symbol, crc, gpl_only }
     Cmd { c_source, command, relinked, moved, saved, symvers, bad_symvers }
     SavedFlags { object, line, flags }

@@ -211,6 +211,7 @@ pub fn sample() -> Facts {
         vmlinux: Some(Vmlinux {
             header: header(),
             symbols: 4,
+            image_bytes: 20_000_000,
             linker: Some(name("LLD 22")),
             is_of_release: Some(true),
             exports: vec![exported()],
@@ -256,7 +257,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn the_format_is_the_one_that_its_number_stands_for() {
     let hash = blake3::hash(&content()).to_hex();
-    assert_eq!((FORMAT, &hash[..16]), (4, "506ec5f919c15d38"));
+    assert_eq!((FORMAT, &hash[..16]), (5, "91bcebbf480a35f5"));
 }
 
 #[test]
@@ -280,15 +281,15 @@ fn a_file_that_is_cut_off_is_an_error_at_every_length() {
 #[rstest]
 #[case::nothing_of_ours(b"\x7fELF and more that is no facts", BadFacts::NotFacts)]
 #[case::newer(
-    b"klto facts, format 5, by klto 3.1.4, in a way to come\nx",
-    BadFacts::OtherFormat { format: 5, klto: "3.1.4, in a way to come".to_owned() }
+    b"klto facts, format 6, by klto 3.1.4, in a way to come\nx",
+    BadFacts::OtherFormat { format: 6, klto: "3.1.4, in a way to come".to_owned() }
 )]
 #[case::no_number(
     b"klto facts, format x, by klto 3.1.4, job a\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 #[case::no_job(
-    b"klto facts, format 4, by klto 3.1.4\n",
+    b"klto facts, format 5, by klto 3.1.4\n",
     BadFacts::Damaged("its first line is not of the form that klto writes".to_owned())
 )]
 fn a_file_that_is_something_else_says_what(#[case] bytes: &[u8], #[case] expected: BadFacts) {

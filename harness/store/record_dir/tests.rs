@@ -171,13 +171,13 @@ fn facts_that_cannot_be_written_leave_the_old_record() {
 #[rstest]
 #[case::cut_off(
     |file: &[u8]| file[..60].to_vec(),
-    "it is cut off after 60 bytes; expected the facts of a build tree, format 4\n  \
+    "it is cut off after 60 bytes; expected the facts of a build tree, format 5\n  \
      remove it and run the cell again"
 )]
 #[case::nothing_of_ours(|_: &[u8]| b"thesis".to_vec(), "it is not a facts file of klto")]
 #[case::newer(
     |_: &[u8]| b"klto facts, format 7, by klto 9.9.9, job a\n".to_vec(),
-    "facts of format 7, written by klto 9.9.9; expected format 4, which klto 0.1.0 reads\n  \
+    "facts of format 7, written by klto 9.9.9; expected format 5, which klto 0.1.0 reads\n  \
      read it with klto 9.9.9 or a later one"
 )]
 #[case::damaged(

@@ -2,7 +2,7 @@
 //! that rules look at. Called by `collect`.
 
 use memchr::memmem;
-use object::elf::{FileHeader32, FileHeader64};
+use object::elf::{FileHeader32, FileHeader64, SHF_ALLOC};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef, SymbolIndex};
 
@@ -91,11 +91,24 @@ fn read_vmlinux_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>
     Ok(Vmlinux {
         header: header(file.elf_header(), endian),
         symbols: file.elf_symbol_table().len(),
+        image_bytes: image_bytes(&file),
         linker: linker(&file, names),
         is_of_release: release
             .map(|release| versions.iter().any(|bytes| names_release(bytes, release))),
         exports: loader::exports(&file, names)?,
         initcalls: initcalls.collect(),
+    })
+}
+
+/// What the sections that take memory take together.
+fn image_bytes<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    file: &ElfFile<'data, H, R>,
+) -> u64 {
+    let endian = file.endian();
+    let sections = file.elf_section_table().iter();
+    let loaded = sections.filter(|section| section.sh_flags(endian).0 & SHF_ALLOC.0 != 0);
+    loaded.fold(0, |all: u64, section| {
+        all.saturating_add(section.sh_size(endian).into())
     })
 }
 
