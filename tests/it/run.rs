@@ -149,6 +149,43 @@ fn what_differs_between_the_modes_is_a_finding() {
     );
 }
 
+/// The one symbol of the fake kernel as a function, which takes 21 bytes, and 25 in distributed
+/// mode.
+#[rstest]
+fn a_function_that_grows_in_one_mode_is_in_the_record(
+    #[values("[thin, thin-dist]", "[thin-dist, thin]")] compare: &str,
+) {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "10min");
+    kernel.add_to_matrix(&format!("compare: {compare}\n"));
+    let script = kernel.source().join("scripts/fake-kbuild");
+    let mut text = fs::read_to_string(&script).unwrap();
+    for (from, to) in [
+        (
+            r"\1\0\0\0\020\0\2\0\016\0\0\0\0\0\0\0\025\0\0\0\0\0\0\0'",
+            r#"\1\0\0\0\022\0\2\0\016\0\0\0\0\0\0\0'; printf "\\${3:-025}"'\0\0\0\0\0\0\0'"#,
+        ),
+        (
+            "elf 1 >\"$out/vmlinux.o\"\n",
+            "elf 1 >\"$out/vmlinux.o\"\n\tif grep -q THIN_DIST=y \"$out/.config\"; then\n\
+             elf 1 0 031 >\"$out/vmlinux.o\"\n\tfi\n",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    fs::write(&script, text).unwrap();
+
+    finish(&mut kernel.run(&[]));
+
+    let thin = &kernel.report()["cells"][0];
+    assert_eq!(thin["cell"], "x86_64/tiny/thin/llvm-22");
+    let growth = serde_json::json!([
+        { "function": "linux_banner", "bytes": 21, "bytes_there": 25 }
+    ]);
+    assert_eq!(thin["comparisons"][0]["growth"], growth, "{thin:#}");
+}
+
 /// The logs of both builds are compared too.
 #[test]
 fn a_warning_of_one_mode_is_a_finding() {

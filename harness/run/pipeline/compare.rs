@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::super::pair::{BuiltTree, compare_trees};
 use super::{AtWork, FinishedTree};
-use crate::judge::diff::Difference;
+use crate::judge::diff::{Difference, SizeChange};
 use crate::model::error::Error;
-use crate::model::record::{CellRecord, ComparisonRecord, SkipReason};
+use crate::model::record::{CellRecord, ComparisonRecord, Growth, MOST_GROWTH, SkipReason};
 use crate::store::lock::Sharing;
 
 /// Compares the job's tree with those of the jobs that its plan names; what a record that is
@@ -75,8 +75,84 @@ fn compare_with(
         job: other.key.clone(),
         findings: findings.map(Into::into).collect(),
         not_compared: compared.not_compared,
-        growth: Vec::new(),
+        growth: growth(&compared.sizes.functions, is_first),
         skipped: None,
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// The functions whose sizes differ most, the largest difference first; `is_first` says which of
+/// the two trees is the cell's own.
+fn growth(functions: &[SizeChange], is_first: bool) -> Vec<Growth> {
+    let mut most: Vec<&SizeChange> = functions.iter().collect();
+    let difference = |function: &SizeChange| function.growth().unsigned_abs();
+    most.sort_by(|one, other| {
+        let order = difference(other).cmp(&difference(one));
+        order.then_with(|| one.name.cmp(&other.name))
+    });
+    let most = most.into_iter().take(MOST_GROWTH);
+    most.map(|function| {
+        let [first, second] = function.bytes;
+        let (bytes, bytes_there) = match is_first {
+            true => (first, second),
+            false => (second, first),
+        };
+        Growth {
+            function: function.name.clone(),
+            bytes,
+            bytes_there,
+        }
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(name: &str, first: u64, second: u64) -> SizeChange {
+        SizeChange {
+            name: name.to_owned(),
+            bytes: [first, second],
+        }
+    }
+
+    fn grown(function: &str, bytes: u64, bytes_there: u64) -> Growth {
+        Growth {
+            function: function.to_owned(),
+            bytes,
+            bytes_there,
+        }
+    }
+
+    #[test]
+    fn the_largest_difference_comes_first_whichever_tree_has_more() {
+        let functions = [
+            change("more", 10, 40),
+            change("few", 10, 11),
+            change("less", 90, 20),
+            change("equally_less", 40, 10),
+        ];
+        assert_eq!(
+            growth(&functions, true),
+            [
+                grown("less", 90, 20),
+                grown("equally_less", 40, 10),
+                grown("more", 10, 40),
+                grown("few", 10, 11),
+            ]
+        );
+        assert_eq!(growth(&functions, false)[0], grown("less", 20, 90));
+    }
+
+    #[test]
+    fn only_the_functions_that_differ_most_are_kept() {
+        let functions: Vec<SizeChange> = (1..=100)
+            .map(|more| change(&format!("f{more}"), 100, 100 + more))
+            .collect();
+        let growth = growth(&functions, true);
+        assert_eq!(growth.len(), MOST_GROWTH);
+        assert_eq!(growth[0], grown("f100", 100, 200));
+        assert_eq!(growth[MOST_GROWTH - 1], grown("f81", 100, 181));
+    }
 }
