@@ -5,6 +5,9 @@
 //! What happened ([`Outcome`]) is apart from how it compares with what was accepted
 //! ([`Baseline`]).
 
+mod measured;
+mod outcome;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -12,9 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, LtoMode};
-use super::facts::{Facts, ObjectFile};
 use super::finding::{BUILD_FAILED, Rule, Severity};
 use super::sandbox::Enforced;
+pub use measured::{Cost, Counts, Growth, MOST_GROWTH, StageTime};
+pub use outcome::{Baseline, Outcome, SkipReason};
 
 /// The version of the format. Counts up when a key changes its meaning or goes; a new key
 /// does not count by itself.
@@ -72,162 +76,6 @@ pub struct CellRecord {
     /// What the sandbox enforced in which make ran; absent if make could do what its user can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Enforced>,
-}
-
-/// What a job took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Cost {
-    /// Wall time.
-    pub wall_seconds: f64,
-    /// Processor time of all processes, in user mode.
-    pub user_seconds: f64,
-    /// The same in the kernel.
-    pub system_seconds: f64,
-    /// The largest process of the build, in KiB.
-    pub peak_memory_kib: u64,
-}
-
-/// When a stage of a job began, and how long it took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct StageTime {
-    /// `compile`, `thin link`, `scenario noop`.
-    pub name: String,
-    /// How long after [`CellRecord::started`] it began; what earlier runs took counts, what was
-    /// between two runs does not.
-    pub begins_seconds: f64,
-    /// Wall time.
-    pub seconds: f64,
-}
-
-impl StageTime {
-    /// How long after [`CellRecord::started`] it ended.
-    #[must_use]
-    pub fn ends_seconds(&self) -> f64 {
-        self.begins_seconds + self.seconds
-    }
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "is", content = "reason", rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Every rule that was checked holds.
-    Pass,
-    /// A finding that no allow entry covers.
-    Fail,
-    /// The machine, the toolchain or a limit failed, not the kernel: inconclusive.
-    Error(String),
-    /// Not built on purpose.
-    Skip(SkipReason),
-}
-
-impl Outcome {
-    /// As it is printed.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Outcome::Pass => "pass",
-            Outcome::Fail => "fail",
-            Outcome::Error(_) => "error",
-            Outcome::Skip(_) => "skip",
-        }
-    }
-}
-
-/// How a cell compares with the accepted snapshot of its kernel and toolchain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Baseline {
-    /// Nothing is accepted for this kernel and toolchain.
-    None,
-    /// As accepted.
-    Same,
-    /// A finding that was accepted is gone, and none is new.
-    Fixed,
-    /// A finding that the accepted snapshot does not have.
-    Regressed,
-    /// No new finding, but other facts.
-    Changed,
-    /// Accepted, but no longer a cell of the matrix.
-    Gone,
-}
-
-impl Baseline {
-    /// As it is printed.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Baseline::None => "none",
-            Baseline::Same => "same",
-            Baseline::Fixed => "fixed",
-            Baseline::Regressed => "regressed",
-            Baseline::Changed => "changed",
-            Baseline::Gone => "gone",
-        }
-    }
-}
-
-/// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "why", rename_all = "kebab-case")]
-pub enum SkipReason {
-    /// The kernel has no distributed ThinLTO.
-    NoDistributedMode { kernel: String },
-    /// The scenario is none for the cell's mode.
-    NotInMode { mode: LtoMode },
-    /// There is no finished build to go on with.
-    BuildFailed,
-    /// The step before failed.
-    StepFailed,
-    /// There is no clean build of that mode to compare with.
-    NoCleanBuild { mode: LtoMode },
-    /// There is no finished tree in that mode to compare with.
-    NoTree { mode: LtoMode },
-    /// This make has no `--shuffle`.
-    NoShuffle,
-    /// An earlier cell failed, and klto was asked to stop then.
-    FailFast,
-    /// It is accepted, but no cell of the matrix.
-    NoCell,
-    /// A tree between the first and the last of a series, of which whole kernels are built.
-    BetweenEnds,
-}
-
-impl SkipReason {
-    /// Whether it follows from what the cell is, so that no report need mention it.
-    #[must_use]
-    pub fn is_expected(&self) -> bool {
-        matches!(self, SkipReason::NotInMode { .. })
-    }
-}
-
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SkipReason::NoDistributedMode { kernel } => write!(
-                f,
-                "Linux {kernel} has no LTO_CLANG_THIN_DIST; distributed ThinLTO came with 7.2"
-            ),
-            SkipReason::NotInMode { mode } => write!(f, "does not apply to mode {mode}"),
-            SkipReason::BuildFailed => write!(f, "the build failed"),
-            SkipReason::StepFailed => write!(f, "the step before failed"),
-            SkipReason::NoCleanBuild { mode } => {
-                write!(f, "there is no clean build in mode {mode} to compare with")
-            }
-            SkipReason::NoTree { mode } => write!(f, "there is no finished tree in mode {mode}"),
-            SkipReason::NoShuffle => {
-                write!(f, "this make has no --shuffle, which came with make 4.4")
-            }
-            SkipReason::FailFast => write!(f, "an earlier cell failed (--fail-fast)"),
-            SkipReason::BetweenEnds => {
-                write!(
-                    f,
-                    "whole kernels are built only of the base and of the last tree"
-                )
-            }
-            SkipReason::NoCell => write!(f, "accepted, but no cell of this matrix"),
-        }
-    }
 }
 
 /// What one build tree showed.
@@ -306,42 +154,6 @@ pub struct Identity {
     pub kernel: String,
     /// `CONFIG_CC_VERSION_TEXT`.
     pub compiler: String,
-}
-
-/// How much there was to check.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Counts {
-    /// Built-in objects.
-    pub objects: usize,
-    /// Those that hold bitcode.
-    pub ir_objects: usize,
-    /// Symbols that vmlinux exports.
-    pub exported_symbols: usize,
-    /// Bytes of the sections of vmlinux that take memory, also of those that begin as zeros; 0
-    /// where there is no vmlinux of this build.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub image_bytes: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl Counts {
-    /// Counts what was read.
-    #[must_use]
-    pub fn of(facts: &Facts) -> Counts {
-        let is_ir = |file: &ObjectFile| matches!(file, ObjectFile::Ir(_));
-        // Not that of an earlier build.
-        let image = facts.vmlinux.as_ref().filter(|_| facts.reached("vmlinux"));
-        Counts {
-            objects: facts.objects.len(),
-            ir_objects: facts.objects.iter().filter(|o| is_ir(&o.file)).count(),
-            exported_symbols: facts.exports.as_ref().map_or(0, Vec::len),
-            image_bytes: image.map_or(0, |vmlinux| vmlinux.image_bytes),
-        }
-    }
 }
 
 /// A broken rule: where, and how one sees it.
@@ -489,19 +301,6 @@ pub struct ComparisonRecord {
     pub growth: Vec<Growth>,
     /// Why the two were not compared, if they were not.
     pub skipped: Option<SkipReason>,
-}
-
-/// How many functions a [`ComparisonRecord`] has the sizes of.
-pub const MOST_GROWTH: usize = 20;
-
-/// A function that has different sizes in two modes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Growth {
-    pub function: String,
-    /// Bytes in the cell's own mode.
-    pub bytes: u64,
-    /// Bytes in the other mode.
-    pub bytes_there: u64,
 }
 
 /// A rule that had nothing to compare.
