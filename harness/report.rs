@@ -10,6 +10,7 @@ pub mod json;
 pub mod junit;
 pub mod ktap;
 pub mod markdown;
+pub mod perfetto;
 pub mod schema;
 pub mod series;
 pub mod test_tree;
@@ -94,6 +95,8 @@ pub enum Format {
     Github,
     /// The summary of a step of GitHub Actions.
     Markdown,
+    /// The time line of a run, for Perfetto.
+    Perfetto,
 }
 
 impl Named for Format {
@@ -104,6 +107,7 @@ impl Named for Format {
         Self::Junit,
         Self::Github,
         Self::Markdown,
+        Self::Perfetto,
     ];
 
     fn name(self) -> &'static str {
@@ -114,6 +118,7 @@ impl Named for Format {
             Self::Junit => "junit",
             Self::Github => "github",
             Self::Markdown => "markdown",
+            Self::Perfetto => "perfetto",
         }
     }
 }
@@ -130,6 +135,7 @@ impl Format {
             Self::Junit => Box::new(junit::Junit),
             Self::Github => Box::new(OfTests(github::write)),
             Self::Markdown => Box::new(markdown::Markdown),
+            Self::Perfetto => Box::new(perfetto::Perfetto),
         }
     }
 }
@@ -318,19 +324,19 @@ mod tests {
     #[rstest]
     #[case::no_file(
         "json",
-        "'json' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown"
+        "'json' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown, perfetto"
     )]
     #[case::empty_file(
         "json=",
-        "'json=' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown"
+        "'json=' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown, perfetto"
     )]
     #[case::mistyped(
         "jsno=x",
-        "'jsno=x' is not FORMAT=FILE: 'jsno' is not a report format; did you mean 'json'? known: text, json, ktap, junit, github, markdown"
+        "'jsno=x' is not FORMAT=FILE: 'jsno' is not a report format; did you mean 'json'? known: text, json, ktap, junit, github, markdown, perfetto"
     )]
     #[case::no_format(
         "=x",
-        "'=x' is not FORMAT=FILE: '' is not a report format; known: text, json, ktap, junit, github, markdown"
+        "'=x' is not FORMAT=FILE: '' is not a report format; known: text, json, ktap, junit, github, markdown, perfetto"
     )]
     fn what_is_no_report_is_refused_with_what_was_expected(
         #[case] word: &str,

@@ -90,6 +90,11 @@ impl Test {
         }
     }
 
+    /// Why nothing could be told, if that is so.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        self.verdict.unknown()
+    }
+
     /// A test fails if one of its subtests does.
     pub fn is_ok(&self) -> bool {
         self.verdict.is_ok() && self.subtests.iter().all(Test::is_ok)
@@ -329,7 +334,7 @@ pub fn failures(tests: &[Test]) -> Vec<Failure<'_>> {
         if test.is_ok() {
             continue;
         }
-        let (name, unknown) = (test.name.as_str(), test.verdict.unknown());
+        let (name, unknown) = (test.name.as_str(), test.unknown());
         let mut known = failures.iter_mut();
         match known.find(|known| known.name == name && known.unknown == unknown) {
             Some(known) => known.tests.push((place, test)),

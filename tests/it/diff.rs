@@ -443,6 +443,13 @@ fn every_format_says_the_same() {
     assert_eq!(json["differences"][0]["key"], "diff.symbols");
     assert_eq!(json["differences"][0]["item"], "wake_up_one");
     assert_eq!(json["second"]["lto"], "thin-dist");
+    let trace: serde_json::Value = serde_json::from_str(&report("perfetto")).unwrap();
+    let marks = trace["traceEvents"].as_array().unwrap().iter();
+    let marks: Vec<_> = marks.filter(|event| event["ph"] == "i").collect();
+    assert_eq!(marks.len(), 1, "{trace:#}");
+    assert_eq!(marks[0]["name"], "diff.symbols");
+    let evidence = ["wake_up_one: is only in the first tree"];
+    assert_eq!(marks[0]["args"]["evidence"], serde_json::json!(evidence));
     let ktap = report("ktap");
     assert!(
         ktap.contains(

@@ -15,6 +15,7 @@ mod ktap_kunit;
 mod launcher;
 mod layering;
 mod machine;
+mod perfetto;
 mod probe;
 mod probe_kernel;
 mod real_kernel;
