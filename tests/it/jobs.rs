@@ -305,13 +305,18 @@ fn a_record_says_when_each_stage_began_and_how_long_it_took() {
     assert_eq!(stages(&again[0]), first);
     assert_eq!(stages(&again[1]), second);
 
-    // A scenario that is asked for later goes on after what there is.
-    let more = run(", noop, clean");
+    // A scenario that is asked for later goes on after what there is; one of another mode does
+    // nothing.
+    let more = run(", noop, clean, { name: damage, cells: \"*/thin\" }");
     let extended = stages(&more[0]);
     assert_eq!(extended[..5], first);
     assert_eq!(names(&extended[5..]), ["copy tree", "scenario clean"]);
     let before = cells[0]["cost"]["wall_seconds"].as_f64();
     assert!(Some(extended[5].1) >= before, "{:#}", more[0]);
+    let extended = stages(&more[1]);
+    assert_eq!(extended[..6], second);
+    assert_eq!(names(&extended[6..]), ["copy tree", "scenario clean"]);
+    assert!(more[1]["scenarios"][2]["skipped"][0]["reason"].is_object());
 }
 
 #[test]
