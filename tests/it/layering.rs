@@ -44,12 +44,16 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["model", "judge::snapshot", "tree::clang_options"],
     ),
     ("judge::baseline", &["model", "judge::snapshot"]),
+    ("judge::identity", &["model"]),
     // Starting processes needs nothing of kernels.
     ("build::process", &["model::error", "model::sandbox"]),
     ("build::dir_state", &["model"]),
     ("source::git", &["model", "build"]),
     // Of what people write, a report needs the nearest name only.
-    ("report", &["model", "input::suggest", "judge::diff"]),
+    (
+        "report",
+        &["model", "input::suggest", "judge::diff", "judge::identity"],
+    ),
     // A scenario runs on a finished tree, whatever built it.
     (
         "run::scenario",
@@ -64,6 +68,7 @@ const PURE: &[&str] = &[
     "judge::baseline",
     "judge::check",
     "judge::diff",
+    "judge::identity",
     "judge::snapshot",
     "report",
     "store::facts_file",
