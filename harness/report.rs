@@ -8,13 +8,17 @@ pub mod github;
 pub mod history;
 pub mod json;
 pub mod junit;
+pub mod kcidb;
 pub mod ktap;
+pub mod mail;
 pub mod markdown;
 pub mod perfetto;
 pub mod schema;
 pub mod series;
+pub mod shared;
 pub mod test_tree;
 pub mod text;
+mod wrapped;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -95,6 +99,10 @@ pub enum Format {
     Github,
     /// The summary of a step of GitHub Actions.
     Markdown,
+    /// What kernel CI systems send each other.
+    Kcidb,
+    /// A message in plain text.
+    Mail,
     /// The time line of a run, for Perfetto.
     Perfetto,
 }
@@ -107,6 +115,8 @@ impl Named for Format {
         Self::Junit,
         Self::Github,
         Self::Markdown,
+        Self::Kcidb,
+        Self::Mail,
         Self::Perfetto,
     ];
 
@@ -118,6 +128,8 @@ impl Named for Format {
             Self::Junit => "junit",
             Self::Github => "github",
             Self::Markdown => "markdown",
+            Self::Kcidb => "kcidb",
+            Self::Mail => "mail",
             Self::Perfetto => "perfetto",
         }
     }
@@ -135,6 +147,8 @@ impl Format {
             Self::Junit => Box::new(junit::Junit),
             Self::Github => Box::new(OfTests(github::write)),
             Self::Markdown => Box::new(markdown::Markdown),
+            Self::Kcidb => Box::new(kcidb::Kcidb),
+            Self::Mail => Box::new(mail::Mail),
             Self::Perfetto => Box::new(perfetto::Perfetto),
         }
     }
@@ -252,13 +266,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Control characters, separators of lines and paragraphs, and the marks, overrides and
-/// isolates of bidirectional text.
+/// Control characters, separators of lines and paragraphs, the marks, overrides and isolates of
+/// bidirectional text, and what is no character to XML.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{fffe}'
+                | '\u{ffff}'
         )
 }
 
@@ -298,6 +318,7 @@ mod tests {
     #[case::bidi_override("a\u{202e}b", "a\\u{202e}b")]
     #[case::bidi_isolate("a\u{2066}b\u{2069}", "a\\u{2066}b\\u{2069}")]
     #[case::line_separator("a\u{2028}b", "a\\u{2028}b")]
+    #[case::no_character("a\u{fffe}b\u{ffff}", "a\\u{fffe}b\\u{ffff}")]
     fn what_cannot_be_seen_is_shown(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(printable(text), expected);
     }
@@ -324,25 +345,23 @@ mod tests {
     #[rstest]
     #[case::no_file(
         "json",
-        "'json' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown, perfetto"
+        "'json' names no file; expected FORMAT=FILE, such as json=report.json; formats known: ALL"
     )]
     #[case::empty_file(
         "json=",
-        "'json=' names no file; expected FORMAT=FILE, such as json=report.json; formats known: text, json, ktap, junit, github, markdown, perfetto"
+        "'json=' names no file; expected FORMAT=FILE, such as json=report.json; formats known: ALL"
     )]
     #[case::mistyped(
         "jsno=x",
-        "'jsno=x' is not FORMAT=FILE: 'jsno' is not a report format; did you mean 'json'? known: text, json, ktap, junit, github, markdown, perfetto"
+        "'jsno=x' is not FORMAT=FILE: 'jsno' is not a report format; did you mean 'json'? known: ALL"
     )]
-    #[case::no_format(
-        "=x",
-        "'=x' is not FORMAT=FILE: '' is not a report format; known: text, json, ktap, junit, github, markdown, perfetto"
-    )]
+    #[case::no_format("=x", "'=x' is not FORMAT=FILE: '' is not a report format; known: ALL")]
     fn what_is_no_report_is_refused_with_what_was_expected(
         #[case] word: &str,
         #[case] message: &str,
     ) {
         let error = word.parse::<ReportFile>().unwrap_err();
-        assert_eq!(error.to_string(), message);
+        let all = "text, json, ktap, junit, github, markdown, kcidb, mail, perfetto";
+        assert_eq!(error.to_string(), message.replace("ALL", all));
     }
 }

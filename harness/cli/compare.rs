@@ -29,7 +29,9 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             run: &is.run,
         },
     );
-    print(&write(&comparison, args.format, args.all))?;
+    let text = write(&comparison, args.format, args.all)
+        .map_err(|why| Error::Usage(format!("--format {}: {why}", args.format)))?;
+    print(&text)?;
     Ok(exit(&comparison))
 }
 

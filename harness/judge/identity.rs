@@ -12,7 +12,7 @@ use crate::model::record::{
 };
 
 /// Digits of a finding's number.
-const ID_DIGITS: usize = 10;
+pub const ID_DIGITS: usize = 10;
 /// From how many digits on a hexadecimal number is a hash or an address.
 const HASH_DIGITS: usize = 6;
 
@@ -169,13 +169,13 @@ fn not_compared(comparison: &ComparisonRecord) -> BTreeSet<String> {
 /// A finding, and where in a record it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Placed<'a> {
-    part: PartOf<'a>,
+    pub part: PartOf<'a>,
     pub finding: &'a FindingRecord,
 }
 
 /// As [`Part`], of a record that is there.
-#[derive(Debug, Clone, Copy)]
-enum PartOf<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartOf<'a> {
     Build,
     Scenario(&'a str),
     Comparison(LtoMode),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::json::pretty;
 use super::test_tree::{Test, Verdict};
 use super::text::{BOLD, GREEN, RED, YELLOW};
-use super::{Format, github, junit, ktap, markdown, printable};
+use super::{Format, github, junit, ktap, mail, markdown, perfetto, printable};
 use crate::model::finding::counted;
 use crate::model::stored::{ComparedFinding, RunChange, RunComparison, RunHead};
 
@@ -18,17 +18,29 @@ const SHOWN: usize = 20;
 const CELLS: usize = 4;
 
 /// The report on two runs.
-#[must_use]
-pub fn write(comparison: &RunComparison, format: Format, all: bool) -> String {
-    let name = || format!("{} and {}", comparison.before.run, comparison.after.run);
-    match format {
+///
+/// # Errors
+/// Why the format has none, as a text.
+pub fn write(
+    comparison: &RunComparison,
+    format: Format,
+    all: bool,
+) -> Result<String, &'static str> {
+    let name = format!("{} and {}", comparison.before.run, comparison.after.run);
+    let tests = || tests(comparison);
+    Ok(match format {
         Format::Text => text(comparison, all),
         Format::Json => pretty(comparison),
-        Format::Ktap => ktap::write(&tests(comparison)),
-        Format::Junit => junit::write(&name(), &tests(comparison)),
-        Format::Github => github::write(&tests(comparison)),
-        Format::Markdown => markdown::write(&name(), &tests(comparison)),
-    }
+        Format::Ktap => ktap::write(&tests()),
+        Format::Junit => junit::of_tests(&name, &tests()),
+        Format::Github => github::write(&tests()),
+        Format::Markdown => markdown::write(&name, &tests()),
+        Format::Mail => mail::of_tests(&name, &tests()),
+        Format::Perfetto => perfetto::write(&name, &tests()),
+        Format::Kcidb => {
+            return Err("KCIDB compares runs itself\n  'klto report RUN' writes each of them");
+        }
+    })
 }
 
 fn text(comparison: &RunComparison, all: bool) -> String {

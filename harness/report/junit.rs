@@ -1,11 +1,11 @@
 //! JUnit's XML, as Jenkins and other CI systems read it: a cell is a suite, and in it a rule is a
 //! case. What kept klto from telling is an `error`, and a known defect is `skipped`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::DateTime;
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::test_tree::{COMPLETED, Test, Verdict, leaves, of_cell, of_tree};
 use super::{Reporter, printable};
@@ -17,11 +17,7 @@ pub struct Junit;
 
 impl Reporter for Junit {
     fn run(&self, run: &RunRecord) -> String {
-        let mut report = Report::new(format!("klto {}", printable(&run.matrix)));
-        let seconds: f64 = run.cells.iter().map(|cell| cell.cost.wall_seconds).sum();
-        report.set_time(duration(seconds));
-        report.add_test_suites(run.cells.iter().map(of_record));
-        written(&report)
+        write(run, &BTreeSet::new())
     }
 
     fn inspection(
@@ -30,27 +26,42 @@ impl Reporter for Junit {
         inspection: &Inspection,
         rules: &BTreeMap<String, RuleText>,
     ) -> String {
-        write(tree, &of_tree(inspection, rules))
+        of_tests(tree, &of_tree(inspection, rules))
     }
+}
+
+/// A run. `flaky` has the cells and the rules in them that were broken in another run of the same
+/// sources; it matters only for those that hold now.
+#[must_use]
+pub fn write(run: &RunRecord, flaky: &BTreeSet<(String, String)>) -> String {
+    let mut report = Report::new(format!("klto {}", printable(&run.matrix)));
+    let seconds: f64 = run.cells.iter().map(|cell| cell.cost.wall_seconds).sum();
+    report.set_time(duration(seconds));
+    let suites = run.cells.iter().map(|record| {
+        let of_cell = flaky.iter().filter(|(cell, _)| *cell == record.cell);
+        of_record(record, &of_cell.map(|(_, rule)| rule.as_str()).collect())
+    });
+    report.add_test_suites(suites);
+    written(&report)
 }
 
 /// Tests of one thing, such as a build tree.
 #[must_use]
-pub fn write(name: &str, tests: &[Test]) -> String {
+pub fn of_tests(name: &str, tests: &[Test]) -> String {
     let mut report = Report::new("klto");
-    report.add_test_suite(suite(name, tests));
+    report.add_test_suite(suite(name, tests, &BTreeSet::new()));
     written(&report)
 }
 
-fn of_record(record: &CellRecord) -> TestSuite {
+fn of_record(record: &CellRecord, flaky: &BTreeSet<&str>) -> TestSuite {
     let test = of_cell(record);
     let mut suite = match test.subtests.as_slice() {
         // A cell that was not built has no rules.
         [] => {
             let whole = Test::new(COMPLETED, test.verdict.clone());
-            suite(&record.cell, &[whole])
+            suite(&record.cell, &[whole], flaky)
         }
-        tests => suite(&record.cell, tests),
+        tests => suite(&record.cell, tests, flaky),
     };
     suite.set_time(duration(record.cost.wall_seconds));
     if let Ok(started) = DateTime::parse_from_rfc3339(&record.started) {
@@ -74,7 +85,7 @@ fn of_record(record: &CellRecord) -> TestSuite {
     suite
 }
 
-fn suite(name: &str, tests: &[Test]) -> TestSuite {
+fn suite(name: &str, tests: &[Test], flaky: &BTreeSet<&str>) -> TestSuite {
     let name = printable(name);
     let mut suite = TestSuite::new(&*name);
     for (place, test) in leaves(tests) {
@@ -82,7 +93,11 @@ fn suite(name: &str, tests: &[Test]) -> TestSuite {
             "" => test.name.clone(),
             place => format!("{place}: {}", test.name),
         };
-        let mut case = TestCase::new(&*printable(&case), status(test));
+        let mut status = status(test);
+        if test.verdict == Verdict::Pass && flaky.contains(&*test.name) {
+            status.add_rerun(broken_before(&test.name));
+        }
+        let mut case = TestCase::new(&*printable(&case), status);
         case.set_classname(&*name);
         if test.is_ok() && !test.diagnostics.is_empty() {
             case.set_system_out(lines(&test.diagnostics));
@@ -117,6 +132,14 @@ fn status(test: &Test) -> TestCaseStatus {
     status
 }
 
+/// The other run, in which the rule did not hold.
+fn broken_before(rule: &str) -> TestRerun {
+    let mut run = TestRerun::new(NonSuccessKind::Failure);
+    run.set_message("it was broken in another run of the same sources");
+    run.set_type(&*printable(rule));
+    run
+}
+
 fn lines(lines: &[String]) -> String {
     let lines = lines.iter().map(|line| printable(line));
     lines.collect::<Vec<_>>().join("\n")
@@ -128,5 +151,8 @@ fn duration(seconds: f64) -> Duration {
 
 /// Into memory, which does not fail.
 fn written(report: &Report) -> String {
-    report.to_string().unwrap_or_default()
+    let text = report.to_string().unwrap_or_default();
+    // quick-junit 0.8 says at the top how many are skipped; Jenkins' schema has that only of a suite.
+    // A quote within an attribute is escaped, so that the first such text is that attribute.
+    text.replacen(&format!(" skipped=\"{}\"", report.skipped), "", 1)
 }

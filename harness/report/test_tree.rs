@@ -157,7 +157,7 @@ fn verdict(record: &CellRecord) -> Verdict {
     }
 }
 
-fn error(why: &str) -> Verdict {
+pub(super) fn error(why: &str) -> Verdict {
     if why.starts_with("timed out") {
         Verdict::Timeout(why.to_owned())
     } else {
@@ -183,7 +183,7 @@ fn diagnostics(record: &CellRecord) -> Vec<String> {
 
 /// One test per rule: those that were checked, then those that only findings name, such as a
 /// failed build.
-fn inspected(inspection: &Inspection, rules: &Rules) -> Vec<Test> {
+pub(super) fn inspected(inspection: &Inspection, rules: &Rules) -> Vec<Test> {
     let mut found = by_rule(&inspection.findings);
     let mut tests = Vec::new();
     for rule in &inspection.rules {
@@ -239,7 +239,7 @@ fn evidence(finding: &FindingRecord) -> String {
 }
 
 /// A scenario, with the rules that it found broken.
-fn scenario(record: &ScenarioRecord, rules: &Rules) -> Test {
+pub(super) fn scenario(record: &ScenarioRecord, rules: &Rules) -> Test {
     let mut test = with_findings(format!("scenario {}", record.name), &record.findings, rules);
     match &record.skipped[..] {
         [whole] if whole.step.is_none() && record.findings.is_empty() => {
@@ -261,7 +261,7 @@ fn skipped(reason: &SkipReason) -> Verdict {
 }
 
 /// A comparison, with the rules that it found broken.
-fn comparison(record: &ComparisonRecord, rules: &Rules) -> Test {
+pub(super) fn comparison(record: &ComparisonRecord, rules: &Rules) -> Test {
     let name = format!("comparison with {}", record.with);
     let mut test = with_findings(name, &record.findings, rules);
     if let Some(reason) = &record.skipped {

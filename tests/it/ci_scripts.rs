@@ -85,10 +85,12 @@ fn a_fetch_that_fails_leaves_no_toolchain() {
     assert_eq!(names, [".lock"]);
 }
 
-/// Runs `ci/b4` with this cache, and these programs before those of the system.
-fn b4(args: &[&str], cache: &Path, programs: &Path) -> Ended {
+/// Runs a script that takes no argument with this cache, and these programs before those of the
+/// system.
+fn script(name: &str, args: &[&str], cache: &Path, programs: &Path) -> Ended {
     let path = std::env::var("PATH").unwrap();
-    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/b4"));
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci"));
+    let mut command = Command::new(folder.join(name));
     command
         .args(args)
         .env("KLTO_CACHE", cache)
@@ -96,43 +98,91 @@ fn b4(args: &[&str], cache: &Path, programs: &Path) -> Ended {
     finish(&mut command)
 }
 
-#[test]
-fn a_cached_b4_is_printed_and_nothing_else() {
+#[rstest]
+#[case::b4("b4", "b4/bin/b4", "echo 0.16.0")]
+#[case::kcidb_io("kcidb-io", "kcidb-io/bin/python3", "echo 141")]
+fn what_is_cached_is_printed_and_nothing_else(
+    #[case] name: &str,
+    #[case] program: &str,
+    #[case] says: &str,
+) {
     let cache = TempDir::new().unwrap();
-    let program = cache.path().join("b4/bin/b4");
-    write_program(&program, "echo 0.16.0");
-    let ended = b4(&[], cache.path(), cache.path());
+    let program = cache.path().join(program);
+    write_program(&program, says);
+    let ended = script(name, &[], cache.path(), cache.path());
     assert_eq!(ended.stdout, format!("{}\n", program.display()));
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    let ended = b4(&["x"], cache.path(), cache.path());
+    let ended = script(name, &["x"], cache.path(), cache.path());
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
 }
 
-#[test]
-fn b4_of_another_version_is_replaced() {
+#[rstest]
+#[case::b4("b4", "b4/bin/b4", "echo 0.9.0")]
+#[case::kcidb_io("kcidb-io", "kcidb-io/bin/python3", "echo 140")]
+fn what_is_of_another_version_is_replaced(
+    #[case] name: &str,
+    #[case] program: &str,
+    #[case] says: &str,
+) {
     let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let program = cache.path().join("b4/bin/b4");
-    write_program(&program, "echo 0.9.0");
+    let program = cache.path().join(program);
+    write_program(&program, says);
     // A pip that writes what it was asked for.
-    let pip = r#"printf '#!/bin/sh\necho %s\n' "${last#b4==}" >"$(dirname "$0")/b4""#;
+    let pip = r#"printf '#!/bin/sh\necho %s\n' "${last#*==}" >"$(dirname "$0")/"#;
+    let file = program.file_name().unwrap().to_str().unwrap();
     write_program(
-        &cache.path().join("b4/bin/pip"),
-        &format!("for last; do :; done\n{pip}"),
+        &program.with_file_name("pip"),
+        &format!("for last; do :; done\n{pip}{file}\""),
     );
     write_program(&programs.path().join("python3"), "exit 0");
-    let ended = b4(&[], cache.path(), programs.path());
+    let ended = script(name, &[], cache.path(), programs.path());
     assert_eq!(ended.stdout, format!("{}\n", program.display()));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
-#[test]
-fn b4_that_cannot_be_installed_is_an_error() {
+#[rstest]
+#[case::b4("b4")]
+#[case::kcidb_io("kcidb-io")]
+#[case::junit_xsd("junit-xsd")]
+fn what_cannot_be_installed_is_an_error(#[case] name: &str) {
     let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     write_program(&programs.path().join("python3"), "exit 1");
-    let ended = b4(&[], cache.path(), programs.path());
+    let ended = script(name, &[], cache.path(), programs.path());
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    let says = "install python3-venv (Debian's name), then run ci/b4 again";
+    let says = format!("install python3-venv (Debian's name), then run ci/{name} again");
+    assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+}
+
+/// A Python that makes an environment in which pip downloads sources with this schema.
+fn python_with(schema: &str) -> TempDir {
+    let programs = TempDir::new().unwrap();
+    let pip = format!(
+        r#"while [ "$1" != -d ]; do shift; done
+cd "$2" && mkdir -p pytest-8.4.2/testing/example_scripts
+printf '{schema}' >pytest-8.4.2/testing/example_scripts/junit-10.xsd
+tar -czf pytest-8.4.2.tar.gz pytest-8.4.2 && rm -r pytest-8.4.2"#
+    );
+    write_program(&programs.path().join("pip"), &pip);
+    let python = format!(
+        r#"mkdir -p "$3/bin" && cp "{}" "$3/bin/pip""#,
+        programs.path().join("pip").display()
+    );
+    write_program(&programs.path().join("python3"), &python);
+    programs
+}
+
+#[test]
+fn a_schema_of_another_content_is_refused_and_not_kept() {
+    let (cache, programs) = (TempDir::new().unwrap(), python_with("<other/>"));
+    std::fs::write(cache.path().join("junit-10.xsd"), "<damaged/>").unwrap();
+    let ended = script("junit-xsd", &[], cache.path(), programs.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let says = "expected a schema with the SHA-256 a1a816f5";
     assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    let kept = std::fs::read_to_string(cache.path().join("junit-10.xsd")).unwrap();
+    assert_eq!(kept, "<damaged/>");
+    let names = std::fs::read_dir(cache.path()).unwrap();
+    assert_eq!(names.count(), 2, "the lock and the schema");
 }
 
 /// A tree with findings would make another benchmark: damaged files are not read to their end.

@@ -212,6 +212,8 @@ fn junit_says_of_each_test_what_ktap_says() {
 #[case::junit(Format::Junit)]
 #[case::github(Format::Github)]
 #[case::markdown(Format::Markdown)]
+#[case::kcidb(Format::Kcidb)]
+#[case::mail(Format::Mail)]
 fn text_of_a_tree_moves_no_cursor_and_imitates_no_line(#[case] format: Format) {
     for options in [USUAL, EVERYTHING] {
         let text = report(format, options, &run_record());

@@ -126,7 +126,9 @@ fn two_nights_are_compared_in_each_format() {
     }
     stand.add(&before);
     stand.add(&run_record::run_record());
-    for format in ["text", "json", "ktap", "junit", "github", "markdown"] {
+    for format in [
+        "text", "json", "ktap", "junit", "github", "markdown", "mail", "perfetto",
+    ] {
         let compared = stand.ask(&["compare", "--format", format]);
         assert_eq!(compared.code, Some(1), "{format}");
         assert!(
@@ -243,6 +245,7 @@ fn only_the_latest_runs_of_each_matrix_are_kept() {
 #[case::no_such_key(&["history", "--key", "archive.stael"], "did you mean 'archive.stale'?")]
 #[case::no_time(&["history", "--since", "yesterday-ish"], "'yesterday-ish' is not a time")]
 #[case::a_format_of_one_run(&["check", "--store", "--format", "ktap"], "is written as text or json")]
+#[case::no_comparison_in_a_format(&["compare", "--format", "kcidb"], "--format kcidb: KCIDB compares runs itself")]
 #[case::an_option_of_a_store(&["check", "/nowhere", "--since", "1d"], "--since is about a store")]
 fn what_is_not_there_is_refused_with_what_there_is(#[case] args: &[&str], #[case] expected: &str) {
     let stand = Stand::new();

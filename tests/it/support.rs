@@ -2,6 +2,7 @@
 
 pub mod b4;
 pub mod fake_kernel;
+pub mod foreign;
 pub mod kept;
 pub mod ktap;
 pub mod probed;

@@ -9,9 +9,8 @@ use super::{
 };
 use crate::model::series::{SeriesRecord, Thread};
 use crate::report::printable;
+use crate::report::wrapped::{HEADERS, LAST_LINE, sentence, wrap, write_command};
 
-/// The width of a line.
-const WIDTH: usize = 72;
 /// Findings of a group that are shown.
 const SHOWN: usize = 3;
 
@@ -108,8 +107,7 @@ fn write_headers(out: &mut String, thread: &Thread) {
     let earlier = earlier.map(|id| format!("<{}>", printable(id)));
     let chain: Vec<String> = earlier.chain([id]).collect();
     let _ = writeln!(out, "References: {}", chain.join("\n\t"));
-    out.push_str("MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n");
-    out.push_str("Content-Transfer-Encoding: 8bit\n\n");
+    out.push_str(HEADERS);
 }
 
 fn write_group(out: &mut String, series: &SeriesRecord, group: &Group<'_>) {
@@ -189,79 +187,5 @@ fn write_trailers(out: &mut String, series: &SeriesRecord) {
         ),
         Verdict::Inconclusive => {}
     }
-    out.push_str("\nThis report is made by a program and may be wrong.\n");
-}
-
-/// Text as a sentence of its own.
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
-        None => String::new(),
-    }
-}
-
-/// Writes text in lines of at most [`WIDTH`] columns; a longer word has a line of its own.
-fn wrap(out: &mut String, indent: &str, text: &str) {
-    let text = printable(text);
-    let mut line = indent.to_owned();
-    let mut is_empty = true;
-    for word in text.split_whitespace() {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            out.push_str(&line);
-            out.push('\n');
-            indent.clone_into(&mut line);
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    out.push_str(&line);
-    out.push('\n');
-}
-
-/// Writes a command of the shell, continued where it is too long.
-fn write_command(out: &mut String, command: &str) {
-    let mut line = "   ".to_owned();
-    let mut words = command.split(' ').peekable();
-    while let Some(word) = words.next() {
-        line.push(' ');
-        line.push_str(word);
-        let next = words.peek().map(|next| next.chars().count());
-        // Room for a space, the next word and " \".
-        if next.is_some_and(|next| line.chars().count() + 1 + next + 2 > WIDTH) {
-            let _ = writeln!(out, "{line} \\");
-            "     ".clone_into(&mut line);
-        }
-    }
-    let _ = writeln!(out, "{line}");
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::short("git status", "    git status\n")]
-    #[case::long(
-        "klto probe --kernel \"$KERNEL\" --toolchain -22 --scenario noop,touch,flags --arch loongarch",
-        "    klto probe --kernel \"$KERNEL\" --toolchain -22 --scenario \\\n      noop,touch,flags --arch loongarch\n"
-    )]
-    fn a_command_is_one_command_on_any_number_of_lines(
-        #[case] command: &str,
-        #[case] expected: &str,
-    ) {
-        let mut out = String::new();
-        write_command(&mut out, command);
-        assert_eq!(out, expected);
-        assert_eq!(
-            shlex::split(&out.replace("\\\n", "")),
-            shlex::split(command)
-        );
-    }
+    out.push_str(LAST_LINE);
 }
