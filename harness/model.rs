@@ -1,6 +1,7 @@
 //! The words that every other part speaks: cells, facts, rules and findings, and the
 //! records that are kept of them. Plain data, without files, processes or clock.
 
+pub mod accepted;
 pub mod arch;
 pub mod cell;
 pub mod coverage;

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::options::{
     Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, StoreOptions, format,
 };
+use crate::judge::snapshot::PARTS;
 use crate::model::cell::LtoMode;
 use crate::model::coverage::CoverageMode;
 use crate::model::facts::Goal;
@@ -485,6 +486,9 @@ pub struct Accept {
     pub matrix: PathBuf,
     #[command(flatten)]
     pub cells: Cells,
+    /// Only this part of each snapshot [default: all]. Repeatable.
+    #[arg(long = "part", value_name = "PART", value_parser = PossibleValuesParser::new(PARTS))]
+    pub parts: Vec<String>,
     #[command(flatten)]
     pub snapshots: Snapshots,
 }

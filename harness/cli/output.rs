@@ -122,6 +122,7 @@ mod tests {
             revision: "7.2".to_owned(),
             mutations: Vec::new(),
             cells,
+            unreferenced: Vec::new(),
         };
         assert_eq!(exit(&run, strict), expected);
     }

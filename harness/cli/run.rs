@@ -1,6 +1,7 @@
 //! `klto run`: builds the cells of a matrix and checks each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::args::Run as Args;
 use super::output::{exit, report};
@@ -10,7 +11,9 @@ use super::{
 };
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
+use crate::input::matrix::Matrix;
 use crate::input::mutation;
+use crate::model::accepted::Unreferenced;
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
@@ -57,16 +60,16 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         cancel: &cancel,
     };
     let _lock = build.lock(&sources)?;
-    let mut run = build.run(&sources)?;
-    if let Some(snapshots) = snapshots
+    let whole = snapshots
         .as_ref()
-        .filter(|_| args.cells.patterns.is_empty())
-    {
-        let known: Vec<String> = matrix.cells().iter().map(Cell::name).collect();
-        let accepted = snapshots.cells()?.into_iter();
-        let gone = accepted.filter(|name| !known.contains(name)).map(gone);
-        run.cells.extend(gone);
-    }
+        .filter(|_| args.cells.patterns.is_empty());
+    let (gone, unreferenced) = match whole {
+        Some(snapshots) => unread(snapshots, &matrix)?,
+        None => Default::default(),
+    };
+    let mut run = build.run(&sources)?;
+    run.cells.extend(gone);
+    run.unreferenced = unreferenced;
     let written = write_reports(&work, &run);
     report(&run, &args.reporting).and(written)?;
     if cancel.is_cancelled() {
@@ -79,6 +82,18 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let record_dir = |cell: &CellRecord| records.get(&cell.cell).cloned();
     keep(&store, &run, &record_dir, &cancel)?;
     Ok(exit(&run, args.strict))
+}
+
+/// What is accepted and no longer read: cells, and files of none.
+fn unread(
+    snapshots: &SnapshotDir,
+    matrix: &Matrix,
+) -> Result<(Vec<CellRecord>, Vec<Unreferenced>), Error> {
+    let known: Vec<String> = matrix.cells().iter().map(Cell::name).collect();
+    let accepted = snapshots.cells()?.into_iter();
+    let gone = accepted.filter(|name| !known.contains(name)).map(gone);
+    let name_of = |file: &Path| Matrix::load(file).ok().map(|matrix| matrix.name);
+    Ok((gone.collect(), snapshots.unreferenced(&known, name_of)?))
 }
 
 /// A cell that is accepted, and no longer one of the matrix.

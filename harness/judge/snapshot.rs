@@ -1,4 +1,4 @@
-//! Turns facts into text for review: one `.snap` file in insta's format per facet of a cell,
+//! Turns facts into text for review: one `.snap` file in insta's format per part of a cell,
 //! without paths and times. Pure; `store` reads and writes the files.
 
 use std::collections::BTreeMap;
@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::check::Subject;
+use crate::model::cell::LtoMode;
 use crate::model::facts::{Facts, Name, ObjectFile};
 use crate::model::finding::Finding;
 use crate::tree::clang_options::{code_options, program};
 
-/// The facets, in the order in which differences are shown.
+/// The parts, in the order in which differences are shown.
 pub const PARTS: [&str; 8] = [
     "findings",
     "config",
@@ -31,10 +32,10 @@ pub struct BuildId {
     pub toolchain: String,
 }
 
-/// The texts of a cell, by facet.
+/// The texts of a cell, by part.
 pub type Snapshot = BTreeMap<&'static str, String>;
 
-/// Renders every facet.
+/// Renders every part.
 #[must_use]
 pub fn of(subject: &Subject, findings: &[Finding]) -> Snapshot {
     let facts = subject.facts;
@@ -272,61 +273,98 @@ fn symbols_text(facts: &Facts) -> String {
 struct Header {
     source: String,
     description: String,
-    info: BuildId,
+    info: Info,
 }
 
-/// A facet as a `.snap` file, which `cargo insta review` opens.
-///
-/// # Panics
-/// Never: the header is plain text.
-#[must_use]
-pub fn render(cell: &str, facet: &str, taken: &BuildId, body: &str) -> String {
-    let header = serde_yaml::to_string(&Header {
-        source: "harness/judge/snapshot.rs".to_owned(),
-        description: format!("{facet} of {cell}"),
-        info: taken.clone(),
-    })
-    .unwrap_or_default();
-    format!("---\n{header}---\n{}\n", body.trim_end())
+#[derive(Serialize, Deserialize)]
+struct Info {
+    kernel: String,
+    toolchain: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    modes: Vec<LtoMode>,
 }
 
-/// The inverse of [`render`].
-///
-/// # Errors
-/// The part of the format that is missing.
-pub fn parse(text: &str) -> Result<(BuildId, &str), String> {
-    let rest = text
-        .strip_prefix("---\n")
-        .ok_or("it does not start with '---'")?;
-    let (header, body) = rest
-        .split_once("\n---\n")
-        .ok_or("its header has no end ('---')")?;
-    let header: Header = serde_yaml::from_str(header).map_err(|e| e.to_string())?;
-    Ok((header.info, body.trim_end()))
+/// What a `.snap` file has: one part of one cell, or of the cells of several modes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartFile {
+    pub taken: BuildId,
+    /// The modes that the file is of; empty if it is of the cell in whose folder it is.
+    pub modes: Vec<LtoMode>,
+    pub body: String,
+}
+
+impl PartFile {
+    /// The file's text, which `cargo insta review` opens; `of` is the cell's name.
+    ///
+    /// # Panics
+    /// Never: the header is plain text.
+    #[must_use]
+    pub fn render(&self, of: &str, part: &str) -> String {
+        let header = serde_yaml::to_string(&Header {
+            source: "harness/judge/snapshot.rs".to_owned(),
+            description: format!("{part} of {of}"),
+            info: Info {
+                kernel: self.taken.kernel.clone(),
+                toolchain: self.taken.toolchain.clone(),
+                modes: self.modes.clone(),
+            },
+        })
+        .unwrap_or_default();
+        format!("---\n{header}---\n{}\n", self.body.trim_end())
+    }
+
+    /// The inverse of [`PartFile::render`].
+    ///
+    /// # Errors
+    /// The part of the format that is missing.
+    pub fn parse(text: &str) -> Result<PartFile, String> {
+        let rest = text
+            .strip_prefix("---\n")
+            .ok_or("it does not start with '---'")?;
+        let (header, body) = rest
+            .split_once("\n---\n")
+            .ok_or("its header has no end ('---')")?;
+        let Header { info, .. } = serde_yaml::from_str(header).map_err(|e| e.to_string())?;
+        Ok(PartFile {
+            taken: BuildId {
+                kernel: info.kernel,
+                toolchain: info.toolchain,
+            },
+            modes: info.modes,
+            body: body.trim_end().to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
-    fn taken() -> BuildId {
-        BuildId {
-            kernel: "7.2.13".to_owned(),
-            toolchain: "cc x: 'y' é".to_owned(),
+    fn file(modes: &[LtoMode], body: &str) -> PartFile {
+        PartFile {
+            taken: BuildId {
+                kernel: "7.2.13".to_owned(),
+                toolchain: "cc x: 'y' é".to_owned(),
+            },
+            modes: modes.to_vec(),
+            body: body.to_owned(),
         }
     }
 
-    #[test]
-    fn what_is_rendered_is_read_back() {
-        let body = "a\n---\nb";
-        let text = render("x86_64/tiny/thin/llvm-22", "flags", &taken(), body);
-        assert_eq!(parse(&text), Ok((taken(), body)));
+    #[rstest]
+    #[case::of_one_cell(&[])]
+    #[case::of_two_modes(&[LtoMode::Thin, LtoMode::ThinDist])]
+    fn what_is_rendered_is_read_back(#[case] modes: &[LtoMode]) {
+        let file = file(modes, "a\n---\nb");
+        let text = file.render("x86_64/tiny/thin/llvm-22", "flags");
+        assert_eq!(PartFile::parse(&text), Ok(file));
     }
 
     #[test]
     fn insta_reads_what_is_rendered() {
         let folder = tempfile::tempdir().unwrap();
-        let text = render("cell", "flags", &taken(), "line 1\nline 2");
+        let text = file(&[LtoMode::Full], "line 1\nline 2").render("cell", "flags");
         std::fs::write(
             folder
                 .path()
@@ -341,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_snapshot_is_refused() {
-        assert!(parse("no header").is_err());
-        assert!(parse("---\nsource: x\n").is_err());
+        assert!(PartFile::parse("no header").is_err());
+        assert!(PartFile::parse("---\nsource: x\n").is_err());
     }
 }

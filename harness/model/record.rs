@@ -14,6 +14,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::accepted::{Predecessor, Unreferenced};
 use super::cell::{Cell, LtoMode};
 use super::finding::{BUILD_FAILED, Rule, Severity};
 use super::sandbox::Enforced;
@@ -64,6 +65,10 @@ pub struct CellRecord {
     pub comparisons: Vec<ComparisonRecord>,
     /// How the snapshot differs from the accepted one.
     pub differences: Vec<Difference>,
+    /// What is accepted of the nearest older kernel; absent if there is a baseline, or nothing
+    /// older is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<Predecessor>,
     /// The cell whose finished build tree this one began with.
     pub derived_from: Option<String>,
     /// The texts of the rules whose keys the record names.
@@ -354,6 +359,7 @@ impl CellRecord {
             scenarios: Vec::new(),
             comparisons: Vec::new(),
             differences: Vec::new(),
+            predecessor: None,
             derived_from: None,
             rules: BTreeMap::new(),
             reused: false,
@@ -447,4 +453,7 @@ pub struct RunRecord {
     pub mutations: Vec<String>,
     /// In the order of the matrix.
     pub cells: Vec<CellRecord>,
+    /// Files of accepted snapshots that belong to no cell; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreferenced: Vec<Unreferenced>,
 }

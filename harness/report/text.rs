@@ -3,6 +3,7 @@
 
 mod coverage;
 pub(super) mod findings;
+mod snapshot;
 mod table;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use anstyle::{AnsiColor, Style};
 
 use self::coverage::Coverage;
 use self::findings::{write_allowed, write_findings};
+use self::snapshot::{write_differences, write_unreferenced};
 use super::{Options, Reporter, by_rule, printable};
 use crate::model::finding::counted;
 use crate::model::record::{
@@ -22,9 +24,6 @@ pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) const GREEN: Style = AnsiColor::Green.on_default().bold();
-
-/// Lines of a difference that are shown, unless all are asked for.
-const DIFF_LINES: usize = 40;
 
 type Rules = BTreeMap<String, RuleText>;
 
@@ -42,6 +41,7 @@ impl Reporter for Text {
             write_cell(&mut out, cell, self.options);
         }
         write_not_judged(&mut out, run, self.options);
+        write_unreferenced(&mut out, run);
         table::write(&mut out, run);
         if let Some(enforced) = run.cells.iter().find_map(|cell| cell.sandbox) {
             let _ = writeln!(out, "built in a sandbox: {enforced}");
@@ -139,7 +139,8 @@ fn write_cell(out: &mut String, cell: &CellRecord, options: Options) {
     let is_shown = cell.findings().next().is_some()
         || cell.error.is_some()
         || matches!(cell.outcome, Outcome::Fail | Outcome::Error(_))
-        || !cell.differences.is_empty();
+        || !cell.differences.is_empty()
+        || cell.predecessor.is_some();
     if !is_shown {
         return;
     }
@@ -162,14 +163,7 @@ fn write_cell(out: &mut String, cell: &CellRecord, options: Options) {
     if !options.allowed {
         write_allowed(out, cell.findings(), rules);
     }
-    for difference in &cell.differences {
-        let part = printable(&difference.part);
-        let _ = writeln!(
-            out,
-            "\n{YELLOW}differs{YELLOW:#} from the accepted snapshot: {part}"
-        );
-        write_lines(out, &difference.diff, options.all);
-    }
+    write_differences(out, cell, options);
     write_end(out, cell);
     out.push('\n');
 }
@@ -230,9 +224,10 @@ fn quoted(path: &str) -> String {
     printable(&word).into_owned()
 }
 
-fn write_lines(out: &mut String, text: &str, all: bool) {
+/// Writes the first `shown` lines, or all.
+fn write_lines(out: &mut String, text: &str, shown: Option<usize>) {
     let lines: Vec<&str> = text.lines().collect();
-    let shown = if all { lines.len() } else { DIFF_LINES };
+    let shown = shown.unwrap_or(lines.len());
     for line in lines.iter().take(shown) {
         let _ = writeln!(out, "    {}", printable(line));
     }

@@ -224,6 +224,7 @@ impl AtWork<'_> {
             record.error = None;
             record.baseline = Baseline::None;
             record.differences.clear();
+            record.predecessor = None;
             return Ok(None);
         }
         self.key.clone_into(&mut record.job);
@@ -371,9 +372,12 @@ fn compare_with_accepted(
     record: &mut CellRecord,
 ) -> Result<(), Error> {
     let accepted = snapshots.accepted(&record.cell)?;
-    let (build_id, snapshot) = (&inspected.build_id, &inspected.snapshot);
-    (record.baseline, record.differences) =
-        baseline::compare(accepted.as_ref(), build_id, snapshot);
+    let build_id = &inspected.build_id;
+    let snapshot = &inspected.snapshot;
+    let compared = baseline::compare(accepted.as_ref(), build_id, snapshot);
+    record.baseline = compared.baseline;
+    record.differences = compared.differences;
+    record.predecessor = compared.predecessor;
     snapshots.propose(&record.cell, build_id, snapshot, accepted.as_ref())
 }
 
@@ -383,13 +387,14 @@ fn baseline_without_kernel(context: &Context<'_>, cell: &str) -> Result<Baseline
         Some(snapshots) => snapshots.accepted(cell)?,
         None => None,
     };
-    Ok(match accepted {
-        Some(accepted)
-            if baseline::is_same_kernel(&accepted.build_id.kernel, context.sources.version()) =>
-        {
-            Baseline::Regressed
-        }
-        Some(_) | None => Baseline::None,
+    let version = context.sources.version();
+    let is_accepted = accepted.is_some_and(|accepted| {
+        let mut parts = accepted.parts.values();
+        parts.all(|part| baseline::is_same_kernel(&part.taken.kernel, version))
+    });
+    Ok(match is_accepted {
+        true => Baseline::Regressed,
+        false => Baseline::None,
     })
 }
 

@@ -1,17 +1,36 @@
 //! The folder of accepted snapshots: what is accepted for a cell, and what a run proposes.
+//! What the modes of an architecture, config and toolchain have in common is stored once, in the
+//! folder `shared` beside those of the modes; a cell's own file comes before it.
 
+mod fold;
+mod group;
+mod unreferenced;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use self::group::Group;
 use super::atomic::write_atomically;
-use crate::judge::baseline::Accepted;
-use crate::judge::snapshot::{self, BuildId, PARTS, Snapshot};
+use crate::judge::baseline::{Accepted, AcceptedPart};
+use crate::judge::snapshot::{BuildId, PARTS, PartFile, Snapshot};
 use crate::model::error::Error;
 
-/// The accepted snapshots of one matrix: one folder per cell, one file per facet.
+/// The accepted snapshots of one matrix: one folder per cell, one file per part.
 #[derive(Debug)]
 pub struct SnapshotDir {
     dir: PathBuf,
+    /// The folder of the matrix file, if the snapshots are in their usual place beside it.
+    matrices: Option<PathBuf>,
+}
+
+/// What [`SnapshotDir::accept`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The parts that were proposed.
+    pub parts: Vec<&'static str>,
+    /// Whether files were folded or split.
+    pub is_folded: bool,
 }
 
 impl SnapshotDir {
@@ -19,16 +38,18 @@ impl SnapshotDir {
     /// beside the folder of the matrix file, where that exists.
     #[must_use]
     pub fn find(asked: Option<&Path>, matrix_file: &Path, matrix: &str) -> Option<SnapshotDir> {
-        let folder = match asked {
-            Some(dir) => dir.to_owned(),
-            None => {
-                let file = matrix_file.canonicalize().ok()?;
-                let beside = file.parent()?.parent()?.join("snapshots");
-                beside.is_dir().then_some(beside)?
-            }
-        };
-        Some(SnapshotDir {
-            dir: folder.join(matrix),
+        if let Some(dir) = asked {
+            return Some(SnapshotDir {
+                dir: dir.join(matrix),
+                matrices: None,
+            });
+        }
+        let file = matrix_file.canonicalize().ok()?;
+        let matrices = file.parent()?;
+        let beside = matrices.parent()?.join("snapshots");
+        beside.is_dir().then(|| SnapshotDir {
+            dir: beside.join(matrix),
+            matrices: Some(matrices.to_owned()),
         })
     }
 
@@ -37,33 +58,46 @@ impl SnapshotDir {
     /// # Errors
     /// If there is a file that is not a snapshot.
     pub fn accepted(&self, cell: &str) -> Result<Option<Accepted>, Error> {
-        let mut accepted: Option<Accepted> = None;
-        for facet in PARTS {
-            let path = self.file(cell, facet, "snap");
-            let text = match std::fs::read_to_string(&path) {
-                Ok(text) => text,
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                Err(e) => return Err(Error::io(path, "read the snapshot")(e)),
-            };
-            let (taken, body) = snapshot::parse(&text).map_err(|why| {
-                Error::Usage(format!(
-                    "{}: not a snapshot: {why}\n  restore it from version control, or delete it and accept a run again",
-                    path.display()
-                ))
-            })?;
-            accepted
-                .get_or_insert_with(|| Accepted {
-                    build_id: taken,
-                    snapshot: Snapshot::new(),
-                })
-                .snapshot
-                .insert(facet, body.to_owned());
+        let mut parts = BTreeMap::new();
+        for part in PARTS {
+            if let Some(PartFile { taken, body, .. }) = self.part(cell, part)? {
+                parts.insert(part, AcceptedPart { taken, body });
+            }
         }
-        Ok(accepted)
+        Ok((!parts.is_empty()).then_some(Accepted { parts }))
+    }
+
+    /// What is accepted for a part of a cell: its own file, or else the shared one, if that is of
+    /// its mode.
+    fn part(&self, cell: &str, part: &str) -> Result<Option<PartFile>, Error> {
+        if let Some(own) = self.read(cell, part)? {
+            return Ok(Some(own));
+        }
+        let Some((group, mode)) = Group::of_cell(cell) else {
+            return Ok(None);
+        };
+        let shared = self.read(&group.shared(), part)?;
+        Ok(shared.filter(|shared| shared.modes.contains(&mode)))
+    }
+
+    fn read(&self, folder: &str, part: &str) -> Result<Option<PartFile>, Error> {
+        let path = self.file(folder, part, "snap");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(path, "read the snapshot")(e)),
+        };
+        PartFile::parse(&text).map(Some).map_err(|why| {
+            Error::Usage(format!(
+                "{}: not a snapshot: {why}\n  restore it from version control, or delete it and accept a run again",
+                path.display()
+            ))
+        })
     }
 
     /// Writes what was found if it differs from what is accepted, for `klto
     /// accept` or `cargo insta review`; what no longer differs is removed.
+    /// A proposal is the cell's own, also if what is accepted is shared with other modes.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -71,53 +105,75 @@ impl SnapshotDir {
         &self,
         cell: &str,
         taken: &BuildId,
-        facets: &Snapshot,
+        snapshot: &Snapshot,
         accepted: Option<&Accepted>,
     ) -> Result<(), Error> {
-        for (facet, body) in facets {
-            let path = self.file(cell, facet, "snap.new");
-            let same = accepted.is_some_and(|accepted| {
-                accepted.build_id == *taken
-                    && accepted
-                        .snapshot
-                        .get(facet)
-                        .is_some_and(|a| a.trim_end() == body.trim_end())
-            });
-            if same {
+        for (part, body) in snapshot {
+            let path = self.file(cell, part, "snap.new");
+            let accepted = accepted.and_then(|accepted| accepted.parts.get(part));
+            if accepted.is_some_and(|accepted| accepted.is(taken, body)) {
                 remove(&path)?;
             } else {
-                let folder = path.parent().unwrap_or(&self.dir);
-                std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
-                let text = snapshot::render(cell, facet, taken, body);
-                write_atomically(&path, text.as_bytes())?;
+                let file = PartFile {
+                    taken: taken.clone(),
+                    modes: Vec::new(),
+                    body: body.clone(),
+                };
+                write(&path, &file.render(cell, part))?;
             }
         }
         Ok(())
     }
 
-    /// Accepts what [`SnapshotDir::propose`] wrote; returns how many facets.
+    /// Accepts what [`SnapshotDir::propose`] wrote of `parts`, and stores once what modes then
+    /// have in common.
     ///
     /// # Errors
-    /// If a file cannot be renamed.
-    pub fn accept(&self, cell: &str) -> Result<usize, Error> {
-        let mut taken_over = 0;
-        for facet in PARTS {
-            let new = self.file(cell, facet, "snap.new");
+    /// If a file cannot be renamed or written, or one that is accepted is not a snapshot.
+    pub fn accept(&self, cell: &str, parts: &[&'static str]) -> Result<TakenOver, Error> {
+        let mut taken_over = Vec::new();
+        for part in parts {
+            let new = self.file(cell, part, "snap.new");
             if new.exists() {
-                let path = self.file(cell, facet, "snap");
+                let path = self.file(cell, part, "snap");
                 std::fs::rename(&new, &path).map_err(Error::io(path, "write"))?;
-                taken_over += 1;
+                taken_over.push(*part);
             }
         }
-        Ok(taken_over)
+        let group = Group::of_cell(cell);
+        Ok(TakenOver {
+            parts: taken_over,
+            is_folded: group.map_or(Ok(false), |(group, _)| self.fold(&group))?,
+        })
     }
 
     /// The cells that have accepted snapshots, sorted.
     ///
     /// # Errors
-    /// If the folder cannot be read.
+    /// If the folder or a shared snapshot cannot be read.
     pub fn cells(&self) -> Result<Vec<String>, Error> {
-        let mut cells = Vec::new();
+        let mut cells = BTreeSet::new();
+        for (folder, file) in self.files()? {
+            let Some(part) = file.strip_suffix(".snap") else {
+                continue;
+            };
+            match Group::of_shared(&folder) {
+                None => {
+                    cells.insert(folder);
+                }
+                Some(group) => {
+                    let shared = self.read(&folder, part)?;
+                    let modes = shared.into_iter().flat_map(|shared| shared.modes);
+                    cells.extend(modes.map(|mode| group.cell(mode)));
+                }
+            }
+        }
+        Ok(cells.into_iter().collect())
+    }
+
+    /// Every file below the folder of the matrix: the folder it is in, and its name. Sorted.
+    fn files(&self) -> Result<Vec<(String, String)>, Error> {
+        let mut files = Vec::new();
         let mut folders = vec![(self.dir.clone(), String::new())];
         while let Some((folder, name)) = folders.pop() {
             let entries = match std::fs::read_dir(&folder) {
@@ -125,7 +181,6 @@ impl SnapshotDir {
                 Err(e) if e.kind() == ErrorKind::NotFound => continue,
                 Err(e) => return Err(Error::io(folder, "read")(e)),
             };
-            let mut is_cell = false;
             for entry in entries {
                 let entry = entry.map_err(Error::io(&folder, "read"))?;
                 let file = entry.file_name().to_string_lossy().into_owned();
@@ -136,21 +191,24 @@ impl SnapshotDir {
                         format!("{name}/{file}")
                     };
                     folders.push((entry.path(), below));
-                } else if file.ends_with(".snap") {
-                    is_cell = true;
+                } else {
+                    files.push((name.clone(), file));
                 }
             }
-            if is_cell {
-                cells.push(name);
-            }
         }
-        cells.sort();
-        Ok(cells)
+        files.sort();
+        Ok(files)
     }
 
-    fn file(&self, cell: &str, facet: &str, suffix: &str) -> PathBuf {
-        self.dir.join(cell).join(format!("{facet}.{suffix}"))
+    fn file(&self, folder: &str, part: &str, suffix: &str) -> PathBuf {
+        self.dir.join(folder).join(format!("{part}.{suffix}"))
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
+    write_atomically(path, text.as_bytes())
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
@@ -161,36 +219,4 @@ fn remove(path: &Path) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_proposed_is_accepted_and_then_no_longer_proposed() {
-        let dir = tempfile::tempdir().unwrap();
-        let snapshots = SnapshotDir::find(Some(dir.path()), Path::new("m.yaml"), "m").unwrap();
-        let taken = BuildId {
-            kernel: "7.2".to_owned(),
-            toolchain: "cc".to_owned(),
-        };
-        let facets = Snapshot::from([("flags", "-O2".to_owned()), ("index", String::new())]);
-        assert!(snapshots.accepted("a/b").unwrap().is_none());
-
-        snapshots.propose("a/b", &taken, &facets, None).unwrap();
-        assert!(
-            snapshots.accepted("a/b").unwrap().is_none(),
-            "proposed is not accepted"
-        );
-        assert_eq!(snapshots.accept("a/b").unwrap(), 2);
-
-        let accepted = snapshots.accepted("a/b").unwrap().unwrap();
-        assert_eq!(
-            (accepted.build_id.clone(), accepted.snapshot.clone()),
-            (taken.clone(), facets.clone())
-        );
-        assert_eq!(snapshots.cells().unwrap(), ["a/b"]);
-        snapshots
-            .propose("a/b", &taken, &facets, Some(&accepted))
-            .unwrap();
-        assert_eq!(snapshots.accept("a/b").unwrap(), 0);
-    }
-}
+mod tests;

@@ -68,6 +68,7 @@ fn fill(dir: &Path, runs: usize, cells: usize, changing: usize) -> Result<(), Er
             kernel: "7.3.0".to_owned(),
             revision: format!("7.3.0-g{run:012x}"),
             mutations: Vec::new(),
+            unreferenced: Vec::new(),
             cells: versions.iter().enumerate().map(record).collect(),
         };
         store.add(&run, &|_| None, &Cancel::new())?;

@@ -1,5 +1,6 @@
 //! All integration tests: one program, so that what they share is compiled and linked once.
 
+mod accepted;
 mod boot;
 mod ci_scripts;
 mod cli;

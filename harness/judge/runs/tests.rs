@@ -80,6 +80,7 @@ fn compared(before: Vec<CellRecord>, after: Vec<CellRecord>) -> RunComparison {
         kernel: "7.2".to_owned(),
         revision: "7.2".to_owned(),
         mutations: Vec::new(),
+        unreferenced: Vec::new(),
         cells,
     };
     let (was, is) = (run(before), run(after));

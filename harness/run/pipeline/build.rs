@@ -254,8 +254,8 @@ fn expected_objects(work: &AtWork<'_>) -> Result<Option<u64>, Error> {
     Ok(accepted.map(|accepted| {
         ["archive", "index"]
             .iter()
-            .filter_map(|part| accepted.snapshot.get(part))
-            .map(|list| list.lines().count() as u64)
+            .filter_map(|part| accepted.parts.get(part))
+            .map(|list| list.body.lines().count() as u64)
             .sum()
     }))
 }

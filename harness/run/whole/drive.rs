@@ -130,6 +130,7 @@ impl Run<'_> {
             revision: revision.clone(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
             cells: run_jobs(&context, &plan, 1, self.fail_fast),
+            unreferenced: Vec::new(),
         })
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::super::frame::{self, Limits};
+use crate::model::accepted::Unreferenced;
 use crate::model::record::{
     CellRecord, Cost, FORMAT as RECORD_FORMAT, Reproduce, RuleText, RunRecord, StageTime,
 };
@@ -51,6 +52,9 @@ struct Head {
     klto: String,
     #[serde(flatten)]
     head: RunHead,
+    /// As in the record of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unreferenced: Vec<Unreferenced>,
     /// The texts of the rules that the cells name.
     rules: BTreeMap<String, RuleText>,
 }
@@ -178,9 +182,10 @@ fn put_back(now: Now, record: &mut CellRecord) {
     }
 }
 
-/// The lines of the cells of a run, and the texts of the rules that they have in common.
+/// The lines of the cells of a run, and what they have in common.
 #[derive(Debug)]
 pub struct Body {
+    unreferenced: Vec<Unreferenced>,
     rules: BTreeMap<String, RuleText>,
     lines: Vec<u8>,
 }
@@ -210,7 +215,11 @@ pub fn body(run: &RunRecord, kept: &[Kept]) -> serde_json::Result<Body> {
         serde_json::to_writer(&mut lines, &line)?;
         lines.push(b'\n');
     }
-    Ok(Body { rules, lines })
+    Ok(Body {
+        unreferenced: run.unreferenced.clone(),
+        rules,
+        lines,
+    })
 }
 
 /// The name of a run that was recorded then: the time, and a part of the hash of its cells.
@@ -234,6 +243,7 @@ pub fn encode(head: &RunHead, body: &Body) -> io::Result<Vec<u8>> {
         format: FORMAT,
         klto: env!("CARGO_PKG_VERSION").to_owned(),
         head: head.clone(),
+        unreferenced: body.unreferenced.clone(),
         rules: body.rules.clone(),
     };
     frame::seal(Vec::new(), LEVEL, LIMITS, |writer| {
@@ -247,6 +257,7 @@ pub fn encode(head: &RunHead, body: &Body) -> io::Result<Vec<u8>> {
 #[derive(Debug)]
 pub struct Opened {
     pub head: RunHead,
+    unreferenced: Vec<Unreferenced>,
     rules: BTreeMap<String, RuleText>,
     klto: String,
     text: Vec<u8>,
@@ -317,6 +328,7 @@ pub fn open(bytes: &[u8]) -> Result<Opened, BadRun> {
     }
     Ok(Opened {
         head: head.head,
+        unreferenced: head.unreferenced,
         rules: head.rules,
         klto: head.klto,
         text,
@@ -392,6 +404,7 @@ impl Opened {
                 kernel: self.head.kernel.clone(),
                 revision: self.head.revision.clone(),
                 mutations: self.head.mutations.clone(),
+                unreferenced: self.unreferenced,
                 cells,
             },
             head: self.head,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use klto::model::accepted::{Predecessor, Unreferenced};
 use klto::model::cell::LtoMode;
 use klto::model::finding::Severity;
 use klto::model::record::{
@@ -285,6 +286,12 @@ fn known_defects() -> CellRecord {
     let stale = finding("rebuild.differs", "init/main.o", "140 bytes differ");
     let switched = after("switch from thin to thin-dist", stale);
     CellRecord {
+        predecessor: Some(Predecessor {
+            kernel: "7.1.4".to_owned(),
+            toolchain: "cc clang 21, ld LLD 21\u{1b}[2K".to_owned(),
+            is_older: true,
+            differences: vec![difference("flags", 12), difference("symbols", 1)],
+        }),
         scenarios: vec![
             scenario(
                 "switch",
@@ -427,5 +434,9 @@ pub fn run_record() -> RunRecord {
         revision: KERNEL.to_owned(),
         mutations: Vec::new(),
         cells,
+        unreferenced: vec![Unreferenced {
+            file: "full/arm64/tiny/thin/llvm-22/colours\u{1b}[2K.snap".to_owned(),
+            why: "klto writes no part 'colours'".to_owned(),
+        }],
     }
 }

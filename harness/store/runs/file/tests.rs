@@ -67,6 +67,7 @@ pub(in super::super) fn run(cells: Vec<CellRecord>) -> RunRecord {
         kernel: "7.3.0-rc7".to_owned(),
         revision: "7.3.0-rc7-g0123456789ab".to_owned(),
         mutations: Vec::new(),
+        unreferenced: Vec::new(),
         cells,
     }
 }
