@@ -357,3 +357,19 @@ fn a_folder_without_a_matrix_is_named() {
         "where their matrices are is not known"
     );
 }
+
+/// The folder of this repository is as `klto accept` leaves it.
+#[test]
+fn the_accepted_snapshots_of_this_repository_are_folded() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("matrices/full.yaml");
+    let snapshots = SnapshotDir::find(None, &file, "full").unwrap();
+    let cells = snapshots.cells().unwrap();
+    assert!(!cells.is_empty());
+    for cell in cells {
+        let accepted = snapshots.accepted(&cell).unwrap().unwrap();
+        assert_eq!(accepted.parts.len(), PARTS.len(), "{cell}");
+        let (group, _) = Group::of_cell(&cell).unwrap();
+        let steps = snapshots.steps(&group).unwrap();
+        assert!(steps.is_empty(), "run: klto accept matrices/full.yaml");
+    }
+}
