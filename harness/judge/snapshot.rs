@@ -1,11 +1,14 @@
 //! Turns facts into text for review: one `.snap` file in insta's format per part of a cell,
 //! without paths and times. Pure; `store` reads and writes the files.
 
+mod band;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use self::band::band;
 use crate::judge::check::Subject;
 use crate::model::cell::LtoMode;
 use crate::model::facts::{Facts, Name, ObjectFile};
@@ -35,20 +38,40 @@ pub struct BuildId {
 /// The texts of a cell, by part.
 pub type Snapshot = BTreeMap<&'static str, String>;
 
-/// Renders every part.
+/// How a text has the counts that change with every object that joins or leaves.
+type Number = fn(usize) -> String;
+
+fn exact(number: usize) -> String {
+    number.to_string()
+}
+
+/// Renders every part, with exact counts.
 #[must_use]
 pub fn of(subject: &Subject, findings: &[Finding]) -> Snapshot {
     let facts = subject.facts;
     Snapshot::from([
         ("findings", findings_text(findings)),
         ("config", config_text(facts)),
-        ("toolchain", toolchain_text(facts)),
-        ("triples", triples_text(facts)),
-        ("flags", flags_text(facts)),
+        ("toolchain", toolchain_text(facts, exact)),
+        ("triples", triples_text(facts, exact)),
+        ("flags", flags_text(facts, exact)),
         ("index", index_text(facts)),
         ("archive", archive_text(facts)),
         ("symbols", symbols_text(facts)),
     ])
+}
+
+/// The form in which a snapshot of `facts` is accepted: it has bands instead of counts, so that
+/// what differs is not hidden among numbers that differ after each harmless commit.
+#[must_use]
+pub fn in_bands(facts: &Facts, snapshot: &Snapshot) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.extend([
+        ("toolchain", toolchain_text(facts, band)),
+        ("triples", triples_text(facts, band)),
+        ("flags", flags_text(facts, band)),
+    ]);
+    snapshot
 }
 
 fn findings_text(findings: &[Finding]) -> String {
@@ -112,19 +135,19 @@ pub fn toolchain(facts: &Facts) -> String {
     )
 }
 
-fn toolchain_text(facts: &Facts) -> String {
+fn toolchain_text(facts: &Facts, number: Number) -> String {
     let mut lines = vec![toolchain(facts)];
     lines.extend(facts.tools.iter().map(|tool| facts.text(*tool).to_owned()));
     for (producer, count) in counted(facts, |file| match file {
         ObjectFile::Ir(ir) => Some(facts.text(ir.producer).to_owned()),
         _ => None,
     }) {
-        lines.push(format!("{count} objects by {producer}"));
+        lines.push(format!("{} objects by {producer}", number(count)));
     }
     lines.join("\n")
 }
 
-fn triples_text(facts: &Facts) -> String {
+fn triples_text(facts: &Facts, number: Number) -> String {
     let kinds = counted(facts, |file| match file {
         ObjectFile::Ir(ir) => Some(format!("bitcode {}", facts.text(ir.triple))),
         ObjectFile::Elf(elf) => Some(format!(
@@ -142,7 +165,7 @@ fn triples_text(facts: &Facts) -> String {
     });
     let lines: Vec<String> = kinds
         .iter()
-        .map(|(kind, n)| format!("{n:6} {kind}"))
+        .map(|(kind, n)| format!("{:>6} {kind}", number(*n)))
         .collect();
     lines.join("\n")
 }
@@ -163,7 +186,7 @@ fn counted(facts: &Facts, kind: impl Fn(&ObjectFile) -> Option<String>) -> BTree
 
 /// The flags that all C objects share, then each group of objects that differs from them,
 /// with its additional and missing flags.
-fn flags_text(facts: &Facts) -> String {
+fn flags_text(facts: &Facts, number: Number) -> String {
     let mut sequences: Vec<(Name, Vec<Name>)> = Vec::new();
     for object in &facts.objects {
         if let Some(cmd) = object.cmd.read().filter(|cmd| cmd.c_source.is_some())
@@ -185,11 +208,8 @@ fn flags_text(facts: &Facts) -> String {
     else {
         return String::new();
     };
-    let mut text = format!(
-        "usual flags, {} of {} C objects:\n",
-        counts[&usual],
-        sequences.len()
-    );
+    // Those that do not have them are named.
+    let mut text = format!("usual flags of {} C objects:\n", number(sequences.len()));
     for flag in &usual {
         let _ = writeln!(text, "  {flag}");
     }

@@ -27,6 +27,7 @@ use crate::input::allow::Allow;
 use crate::judge::allowed::mark_allowed;
 use crate::judge::baseline;
 use crate::judge::inspect::{Expected, Inspected, judge_facts};
+use crate::judge::snapshot;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::record::{Baseline, CellRecord, Cost, Outcome, ScenarioRecord, StageTime};
@@ -373,12 +374,12 @@ fn compare_with_accepted(
 ) -> Result<(), Error> {
     let accepted = snapshots.accepted(&record.cell)?;
     let build_id = &inspected.build_id;
-    let snapshot = &inspected.snapshot;
-    let compared = baseline::compare(accepted.as_ref(), build_id, snapshot);
+    let snapshot = snapshot::in_bands(&inspected.facts, &inspected.snapshot);
+    let compared = baseline::compare(accepted.as_ref(), build_id, &snapshot);
     record.baseline = compared.baseline;
     record.differences = compared.differences;
     record.predecessor = compared.predecessor;
-    snapshots.propose(&record.cell, build_id, snapshot, accepted.as_ref())
+    snapshots.propose(&record.cell, build_id, &snapshot, accepted.as_ref())
 }
 
 /// A kernel that cannot be built is a regression only if it has been accepted before.

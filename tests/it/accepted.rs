@@ -5,8 +5,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use klto::judge::inspect::{Expected, judge_facts};
+use klto::judge::snapshot::in_bands;
+use klto::model::cell::LtoMode;
+use klto::model::facts::ObjectFile;
+
 use crate::support::fake_kernel::FakeKernel;
 use crate::support::program::{Ended, finish, klto};
+use crate::support::tree::Tree;
+use crate::support::tree::layout::X86_64;
 
 const THIN: &str = "x86_64/tiny/thin/llvm-22";
 const DIST: &str = "x86_64/tiny/thin-dist/llvm-22";
@@ -192,6 +199,37 @@ fn snapshots_that_nothing_reads_are_reported() {
         ["same", "gone"],
         "the shared files remain"
     );
+}
+
+/// What scenarios compare has exact counts; what is accepted has bands.
+#[test]
+fn with_one_object_less_the_counts_are_in_the_same_bands() {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let without_natives = |number: usize| {
+        let mut facts = tree.facts();
+        for _ in 0..number {
+            let is_native = |file: &ObjectFile| matches!(file, ObjectFile::Elf(_));
+            let native = facts.objects.iter().position(|o| is_native(&o.file));
+            facts.objects.remove(native.unwrap());
+        }
+        let expected = Expected {
+            arch: None,
+            mode: None,
+            requested: &Default::default(),
+            only: &[],
+        };
+        let judged = judge_facts(facts, &tree.path(), &expected).unwrap();
+        (in_bands(&judged.facts, &judged.snapshot), judged.snapshot)
+    };
+    let ((bands, exact), (bands_after, exact_after)) = (without_natives(1), without_natives(2));
+
+    assert!(exact["triples"].contains("     9 ELF machine 62"));
+    assert!(exact_after["triples"].contains("     8 ELF machine 62"));
+    assert!(bands["triples"].contains("8 to 9 ELF machine 62"));
+    for part in ["triples", "toolchain", "flags"] {
+        assert_eq!(bands[part], bands_after[part]);
+    }
+    assert_eq!(bands["archive"], exact["archive"]);
 }
 
 /// git must not hide proposals, or `cargo insta review` does not find them.
