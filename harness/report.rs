@@ -286,11 +286,20 @@ fn is_hidden(c: char) -> bool {
 fn by_rule<'a>(
     findings: impl IntoIterator<Item = &'a FindingRecord>,
 ) -> Vec<(&'a str, Vec<&'a FindingRecord>)> {
-    let mut groups: Vec<(&str, Vec<&FindingRecord>)> = Vec::new();
-    for finding in findings {
-        match groups.iter_mut().find(|(key, _)| *key == finding.key) {
-            Some((_, group)) => group.push(finding),
-            None => groups.push((&finding.key, vec![finding])),
+    grouped(findings, |finding| finding.key.as_str())
+}
+
+/// Puts together what has the same key, in the order in which keys first occur.
+fn grouped<K: PartialEq, T>(
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<(K, Vec<T>)> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
+    for item in items {
+        let key = key(&item);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => group.push(item),
+            None => groups.push((key, vec![item])),
         }
     }
     groups

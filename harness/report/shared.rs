@@ -48,6 +48,18 @@ impl Shared<'_> {
     }
 }
 
+/// The cells of each finding that counts, in the order of the run.
+#[must_use]
+pub fn cells(run: &RunRecord) -> Cells<'_> {
+    let open = findings(run).into_iter();
+    let open = open.filter(|shared| shared.placed.finding.is_open());
+    let cells = open.map(|shared| (shared.placed.identity(), shared.cells));
+    cells.collect()
+}
+
+/// The cells of findings.
+pub type Cells<'a> = HashMap<Identity, Vec<&'a CellRecord>>;
+
 /// Findings of one rule that are in the same cells.
 #[derive(Debug)]
 pub struct Group<'a> {

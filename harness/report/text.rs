@@ -12,12 +12,15 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use self::coverage::Coverage;
-use self::findings::{write_allowed, write_findings};
+use self::findings::{Seen, write_allowed, write_findings};
 use self::snapshot::{write_differences, write_unreferenced};
-use super::{Options, Reporter, by_rule, printable};
+use super::shared::{self, Cells};
+use super::{Options, Reporter, by_rule, grouped, printable};
+use crate::judge::identity::{PartOf, Placed};
 use crate::model::finding::counted;
 use crate::model::record::{
-    CellRecord, Inspection, NotCompared, Outcome, Reproduce, RuleCount, RuleText, RunRecord,
+    CellRecord, FindingRecord, Inspection, NotCompared, Outcome, Reproduce, RuleCount, RuleText,
+    RunRecord,
 };
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -37,8 +40,9 @@ impl Reporter for Text {
     /// Details of each cell that is not as it should be, what was not judged, the table.
     fn run(&self, run: &RunRecord) -> String {
         let mut out = String::new();
+        let cells = shared::cells(run);
         for cell in &run.cells {
-            write_cell(&mut out, cell, self.options);
+            write_cell(&mut out, cell, &cells, self.options);
         }
         write_not_judged(&mut out, run, self.options);
         write_unreferenced(&mut out, run);
@@ -63,7 +67,13 @@ impl Reporter for Text {
         }
         out.push('\n');
         write_counts(&mut out, inspection);
-        write_findings(&mut out, &inspection.findings, rules, self.options);
+        let findings = inspection.findings.iter();
+        let findings = findings.map(|finding| Seen {
+            finding,
+            cells: &[],
+        });
+        let findings: Vec<_> = findings.collect();
+        write_findings(&mut out, None, &findings, rules, self.options);
         if !self.options.allowed {
             write_allowed(&mut out, &inspection.findings, rules);
         }
@@ -135,7 +145,7 @@ fn summary(inspection: &Inspection) -> String {
     text
 }
 
-fn write_cell(out: &mut String, cell: &CellRecord, options: Options) {
+fn write_cell(out: &mut String, cell: &CellRecord, cells: &Cells<'_>, options: Options) {
     let is_shown = cell.findings().next().is_some()
         || cell.error.is_some()
         || matches!(cell.outcome, Outcome::Fail | Outcome::Error(_))
@@ -147,18 +157,21 @@ fn write_cell(out: &mut String, cell: &CellRecord, options: Options) {
     let rules = &cell.rules;
     let (name, outcome) = (printable(&cell.cell), cell.outcome.name());
     let _ = writeln!(out, "{BOLD}{name}{BOLD:#}: {outcome}");
-    if let Some(inspection) = &cell.inspection {
-        write_findings(out, &inspection.findings, rules, options);
-    }
-    let scenarios = cell.scenarios.iter();
-    let scenarios = scenarios.map(|s| (format!("scenario {}", printable(&s.name)), &s.findings));
-    let comparisons = cell.comparisons.iter();
-    let comparisons = comparisons.map(|c| (format!("comparison with {}", c.with), &c.findings));
-    for (name, findings) in scenarios.chain(comparisons) {
-        if findings.iter().any(|f| f.is_open() || options.allowed) {
-            let _ = writeln!(out, "\n{BOLD}{name}{BOLD:#}:");
-            write_findings(out, findings, rules, options);
+    for (part, placed) in grouped(Placed::all(cell), |placed| placed.part) {
+        let title = match part {
+            PartOf::Build => None,
+            PartOf::Scenario(name) => Some(format!("scenario {}", printable(name))),
+            PartOf::Comparison(with) => Some(format!("comparison with {with}")),
+        };
+        let is_shown = |f: &FindingRecord| f.is_open() || options.allowed;
+        if let Some(title) = title.filter(|_| placed.iter().any(|p| is_shown(p.finding))) {
+            let _ = writeln!(out, "\n{BOLD}{title}{BOLD:#}:");
         }
+        let seen = placed.iter().map(|placed| Seen {
+            finding: placed.finding,
+            cells: cells.get(&placed.identity()).map_or(&[], Vec::as_slice),
+        });
+        write_findings(out, Some(cell), &seen.collect::<Vec<_>>(), rules, options);
     }
     if !options.allowed {
         write_allowed(out, cell.findings(), rules);

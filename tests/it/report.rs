@@ -73,6 +73,65 @@ fn a_run_with_everything_shown() {
     );
 }
 
+/// A run of three cells with findings in common: the second has all of the first and a scenario
+/// of its own, the third has one of them and another.
+fn run_with_common_findings() -> RunRecord {
+    let run = run_record();
+    let mut cells = [0, 1, 7].map(|n| run.cells[n].clone());
+    let objects: [&[u32]; 3] = [&[1, 2, 3], &[1, 2, 3], &[2, 9]];
+    for ((line, cell), objects) in (40..).zip(&mut cells).zip(objects) {
+        cell.rules = rules();
+        let tree = cell.inspection.as_mut().unwrap();
+        tree.findings = objects
+            .iter()
+            .map(|n| {
+                let evidence = format!("scripts/Makefile.thinlto:{line}: no saved_c_flags line");
+                finding("flags.saved-missing", &format!("init/{n}.o"), &evidence)
+            })
+            .collect();
+        cell.settle();
+    }
+    RunRecord {
+        cells: cells.into(),
+        ..run
+    }
+}
+
+#[test]
+fn a_finding_of_several_cells_is_shown_once_and_named_in_the_others() {
+    let text = report(Format::Text, USUAL, &run_with_common_findings());
+    insta::assert_snapshot!("run-text-shared", text);
+}
+
+#[test]
+fn every_cell_shows_its_findings_if_all_are_asked_for() {
+    let run = run_with_common_findings();
+    let text = report(Format::Text, EVERYTHING, &run);
+    for line in 40..43 {
+        let evidence = format!("init/2.o: scripts/Makefile.thinlto:{line}: ");
+        assert_eq!(text.matches(&evidence).count(), 1, "{text}");
+    }
+    assert!(!text.contains("as in "), "{text}");
+    assert!(!text.contains("also in"), "{text}");
+}
+
+#[test]
+fn what_is_known_in_one_cell_is_shown_where_it_is_not() {
+    let mut run = run_with_common_findings();
+    run.cells.truncate(2);
+    let tree = run.cells[0].inspection.as_mut().unwrap();
+    for finding in &mut tree.findings {
+        finding.allowed = Some("known in 7.2".to_owned());
+    }
+    run.cells[0].settle();
+    let text = report(Format::Text, USUAL, &run);
+    assert!(
+        text.contains("init/1.o: scripts/Makefile.thinlto:41: "),
+        "{text}"
+    );
+    assert!(!text.contains("as in "), "{text}");
+}
+
 #[test]
 fn a_run_in_ktap() {
     insta::assert_snapshot!("run-ktap", report(Format::Ktap, USUAL, &run_record()));
