@@ -4,8 +4,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::series::judge;
-use crate::model::record::{CellRecord, FORMAT, RunRecord};
-use crate::model::series::{Change, SeriesFinding};
+use crate::model::record::{CellRecord, FORMAT, Outcome, RunRecord, SkipReason};
+use crate::model::series::{Change, SeriesFinding, Undecided};
 use crate::model::stored::{
     ComparedFinding, OutcomeChange, RunChange, RunComparison, RunHead, UndecidedCell,
 };
@@ -43,10 +43,16 @@ pub fn compare(before: Named<'_>, after: Named<'_>) -> RunComparison {
         for finding in judged.findings {
             findings.add(finding, is_same_job);
         }
-        undecided.extend(judged.undecided.into_iter().map(|cell| UndecidedCell {
-            cell: cell.cell,
+        let (earlier, later): (Vec<_>, Vec<_>) = judged
+            .undecided
+            .into_iter()
+            .partition(|cell| cell.state == 0);
+        let is_said = |cell: &&Undecided| !later.iter().any(|known| known.why == cell.why);
+        let earlier = earlier.iter().filter(is_said);
+        undecided.extend(earlier.chain(&later).map(|cell| UndecidedCell {
+            cell: cell.cell.clone(),
             run: runs[cell.state.min(1)].head.run.clone(),
-            why: cell.why,
+            why: cell.why.clone(),
         }));
     }
     let mut findings = findings.all;
@@ -80,7 +86,9 @@ pub fn compare(before: Named<'_>, after: Named<'_>) -> RunComparison {
 }
 
 fn by_name(run: &RunRecord) -> BTreeMap<&str, &CellRecord> {
-    let cells = run.cells.iter();
+    // An accepted snapshot without a cell was not to be built.
+    let is_cell = |cell: &&CellRecord| cell.outcome != Outcome::Skip(SkipReason::NoCell);
+    let cells = run.cells.iter().filter(is_cell);
     cells.map(|cell| (cell.cell.as_str(), cell)).collect()
 }
 

@@ -177,7 +177,8 @@ pub struct RunComparison {
     pub after: RunHead,
     /// What is new comes first, then what is flaky, fixed and in both.
     pub findings: Vec<ComparedFinding>,
-    /// Cells that one of the runs does not judge, or not wholly.
+    /// Cells that one of the runs does not judge, or not wholly; of both runs for one reason, the
+    /// later.
     pub undecided: Vec<UndecidedCell>,
     /// Cells whose outcome is another.
     pub outcomes: Vec<OutcomeChange>,

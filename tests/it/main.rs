@@ -32,4 +32,5 @@ mod scenario;
 mod series;
 mod series_mail;
 mod store;
+mod stored_report;
 mod support;

@@ -5,9 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::model::cell::LtoMode;
 use crate::model::finding::Severity;
-use crate::model::record::{
-    Counts, FindingRecord, Identity, Inspection, Outcome, RuleCount, RuleText, SkipReason,
-};
+use crate::model::record::{Counts, FindingRecord, Identity, Inspection, RuleCount, RuleText};
 
 const KEY: &str = "flags.backend-lacks";
 
@@ -170,6 +168,25 @@ fn a_cell_without_a_verdict_is_undecided_in_its_run() {
         (outcome.before.as_str(), outcome.after.as_str()),
         ("fail", "error")
     );
+}
+
+#[test]
+fn what_keeps_both_runs_from_a_verdict_is_said_once() {
+    let failed = |why: &str| CellRecord::inconclusive("x".to_owned(), why.to_owned());
+    let whys = |before: &str, after: &str| {
+        let comparison = compared(vec![failed(before)], vec![failed(after)]);
+        let undecided = comparison.undecided.into_iter();
+        undecided.map(|cell| cell.run).collect::<Vec<_>>()
+    };
+    assert_eq!(whys("no emulator", "no emulator"), ["second"]);
+    assert_eq!(whys("the disk is full", "no emulator"), ["first", "second"]);
+}
+
+#[test]
+fn an_accepted_snapshot_without_a_cell_is_no_cell() {
+    let gone = || CellRecord::skipped("x".to_owned(), SkipReason::NoCell);
+    let comparison = compared(vec![gone()], vec![gone()]);
+    assert_eq!(comparison.undecided, []);
 }
 
 #[test]
