@@ -6,6 +6,7 @@ pub mod comparison;
 pub mod diff;
 pub mod github;
 pub mod history;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod kcidb;
@@ -21,7 +22,7 @@ pub mod text;
 mod wrapped;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -31,11 +32,17 @@ use thiserror::Error;
 use self::test_tree::OfTests;
 use crate::input::suggest::nearest;
 use crate::model::record::{FindingRecord, Inspection, RuleText, RunRecord};
+use crate::model::stored::CellRun;
 
 /// Turns records into text of one format.
 pub trait Reporter {
     /// The result of a run or a probe.
     fn run(&self, run: &RunRecord) -> String;
+
+    /// The same of a run that is kept, with what the store says of it besides.
+    fn kept_run(&self, run: &RunRecord, _around: &Around) -> String {
+        self.run(run)
+    }
 
     /// What one build tree showed. `rules` has the texts of the rules that `inspection`
     /// names.
@@ -45,6 +52,17 @@ pub trait Reporter {
         inspection: &Inspection,
         rules: &BTreeMap<String, RuleText>,
     ) -> String;
+}
+
+/// What the store says of a run besides its record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Around {
+    /// The texts of build logs by cell, perhaps cut.
+    pub logs: BTreeMap<String, String>,
+    /// How the cells did in this run and those before it, the oldest first.
+    pub trends: BTreeMap<String, Vec<CellRun>>,
+    /// Cells, and rules in them, that were broken in some runs of one job and not in others.
+    pub flaky: BTreeSet<(String, String)>,
 }
 
 /// What a person wants to see; only [`Format::Text`] asks.
@@ -99,6 +117,8 @@ pub enum Format {
     Github,
     /// The summary of a step of GitHub Actions.
     Markdown,
+    /// A page for a browser, in one file.
+    Html,
     /// What kernel CI systems send each other.
     Kcidb,
     /// A message in plain text.
@@ -115,6 +135,7 @@ impl Named for Format {
         Self::Junit,
         Self::Github,
         Self::Markdown,
+        Self::Html,
         Self::Kcidb,
         Self::Mail,
         Self::Perfetto,
@@ -128,6 +149,7 @@ impl Named for Format {
             Self::Junit => "junit",
             Self::Github => "github",
             Self::Markdown => "markdown",
+            Self::Html => "html",
             Self::Kcidb => "kcidb",
             Self::Mail => "mail",
             Self::Perfetto => "perfetto",
@@ -147,6 +169,7 @@ impl Format {
             Self::Junit => Box::new(junit::Junit),
             Self::Github => Box::new(OfTests(github::write)),
             Self::Markdown => Box::new(markdown::Markdown),
+            Self::Html => Box::new(html::Html),
             Self::Kcidb => Box::new(kcidb::Kcidb),
             Self::Mail => Box::new(mail::Mail),
             Self::Perfetto => Box::new(perfetto::Perfetto),
@@ -195,8 +218,8 @@ pub struct ReportFile<F = Format> {
 impl ReportFile {
     /// What belongs into the file, without styles.
     #[must_use]
-    pub fn contents(&self, options: Options, run: &RunRecord) -> String {
-        let report = self.format.reporter(options).run(run);
+    pub fn contents(&self, options: Options, run: &RunRecord, around: &Around) -> String {
+        let report = self.format.reporter(options).kept_run(run, around);
         match self.format == Format::Text {
             true => anstream::adapter::strip_str(&report).to_string(),
             false => report,
@@ -370,7 +393,7 @@ mod tests {
         #[case] message: &str,
     ) {
         let error = word.parse::<ReportFile>().unwrap_err();
-        let all = "text, json, ktap, junit, github, markdown, kcidb, mail, perfetto";
+        let all = "text, json, ktap, junit, github, markdown, html, kcidb, mail, perfetto";
         assert_eq!(error.to_string(), message.replace("ALL", all));
     }
 }

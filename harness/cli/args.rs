@@ -244,6 +244,15 @@ pub struct Report {
     /// The run, as in 'klto runs show'.
     #[arg(default_value = "latest")]
     pub run: String,
+    /// The same as '--format html'.
+    #[arg(long, conflicts_with = "format")]
+    pub html: bool,
+    /// The same as '--format perfetto': the time line of the run.
+    #[arg(long, conflicts_with_all = ["format", "html"])]
+    pub perfetto: bool,
+    /// Show the run as a page in the browser; with --html, instead of printing it.
+    #[arg(long)]
+    pub open: bool,
     #[command(flatten)]
     pub store: StoreOptions,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::options::ReportOptions;
 use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, Outcome, RunRecord};
+use crate::report::Around;
 use crate::store::atomic::write_atomically;
 
 /// Prints to standard output; a reader that has gone away is not an error.
@@ -22,13 +23,18 @@ pub fn print(text: &str) -> Result<(), Error> {
 /// Writes the report files that were asked for, then prints. A failure of one does not
 /// silence the others; the first is the error.
 pub fn report(run: &RunRecord, options: &ReportOptions) -> Result<(), Error> {
+    report_kept(run, &Around::default(), options)
+}
+
+/// The same of a run that is kept.
+pub fn report_kept(run: &RunRecord, around: &Around, options: &ReportOptions) -> Result<(), Error> {
     let details = options.details.into();
     let mut first = Ok(());
     for file in &options.report {
-        let written = write_report(&file.file, &file.contents(details, run));
+        let written = write_report(&file.file, &file.contents(details, run, around));
         first = first.and(written);
     }
-    let printed = print(&options.format.reporter(details).run(run));
+    let printed = print(&options.format.reporter(details).kept_run(run, around));
     first.and(printed)
 }
 

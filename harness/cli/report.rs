@@ -1,14 +1,100 @@
 //! `klto report`: reports on a run that is kept.
 
+use std::io::Write as _;
+
 use super::args::Report as Args;
-use super::output::{exit, report};
+use super::output::{exit, report_kept, write_report};
 use super::stored::{open, select};
+use crate::build::doctor::is_installed;
+use crate::build::process::{Cancel, Command, capture};
+use crate::judge::history::{Known, of_cell};
 use crate::model::error::{Error, Exit};
+use crate::model::stored::Course;
+use crate::report::{Around, Format, Options};
+use crate::run::events::say;
+use crate::store::runs::RunStore;
+use crate::store::runs::file::StoredRun;
+use crate::store::runs::index::Index;
+
+/// What opens a file as the user's desktop does.
+const OPENER: &str = "xdg-open";
+/// How many earlier runs of a cell are looked at.
+const EARLIER: usize = 200;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let (store, index) = open(args.store.store.as_deref())?;
     let runs = index.runs()?;
     let run = store.load(&select(&runs, &args.run)?.head.run)?;
-    report(&run.run, &args.reporting)?;
+    let around = around(args, &store, &index, &run)?;
+    report_kept(&run.run, &around, &args.reporting)?;
+    if args.open {
+        show(&run, &around)?;
+    }
     Ok(exit(&run.run, false))
+}
+
+/// What the formats that were asked for show besides the record.
+fn around(args: &Args, store: &RunStore, index: &Index, run: &StoredRun) -> Result<Around, Error> {
+    let files = args.reporting.report.iter().map(|file| file.format);
+    let formats: Vec<Format> = files.chain([args.reporting.format]).collect();
+    let is_page = args.open || formats.contains(&Format::Html);
+    let mut around = Around::default();
+    if is_page {
+        for (cell, kept) in run.run.cells.iter().zip(&run.kept) {
+            if let Some(Some(log)) = kept.logs.first() {
+                around
+                    .logs
+                    .insert(cell.cell.clone(), store.objects().log(log)?);
+            }
+        }
+    }
+    if is_page || formats.contains(&Format::Junit) {
+        add_history(&mut around, index, run)?;
+    }
+    Ok(around)
+}
+
+/// How the cells did until this run, and what of them is flaky.
+fn add_history(around: &mut Around, index: &Index, run: &StoredRun) -> Result<(), Error> {
+    let mut known = Known::default();
+    for cell in &run.run.cells {
+        let mut entries = index.entries(&run.head.matrix, &cell.cell, "")?;
+        entries.retain(|entry| entry.run.at.run <= run.head.run);
+        entries.drain(..entries.len().saturating_sub(EARLIER));
+        index.look_up(&entries, &mut known)?;
+        let history = of_cell(&run.head.matrix, &cell.cell, &entries, &known);
+        let is_flaky = |course: &Course| matches!(course, Course::Flaky { .. });
+        let flaky = history.findings.into_iter().filter(|f| is_flaky(&f.course));
+        around
+            .flaky
+            .extend(flaky.map(|finding| (cell.cell.clone(), finding.key)));
+        around.trends.insert(cell.cell.clone(), history.runs);
+    }
+    Ok(())
+}
+
+/// Shows the page in the user's browser.
+fn show(run: &StoredRun, around: &Around) -> Result<(), Error> {
+    let text = Format::Html
+        .reporter(Options::default())
+        .kept_run(&run.run, around);
+    let page = tempfile::Builder::new()
+        .prefix("klto-")
+        .suffix(".html")
+        .tempfile()
+        .and_then(|mut file| file.write_all(text.as_bytes()).map(|()| file))
+        .and_then(|file| file.keep().map_err(|e| e.error))
+        .map_err(Error::io(std::env::temp_dir(), "write a page into"))?;
+    let page = page.1;
+    if !is_installed(OPENER) {
+        return Err(Error::Machine(format!(
+            "there is no {OPENER} on this machine\n  open the page yourself: {}",
+            page.display()
+        )));
+    }
+    say(format_args!("klto: opening {}", page.display()));
+    // A browser goes on when klto ends, and its processes with it.
+    let opener = Command::new("setsid").args(["--fork", OPENER]).arg(&page);
+    capture(&opener, None, &Cancel::new())?;
+    Ok(())
 }

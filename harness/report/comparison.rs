@@ -35,6 +35,9 @@ pub fn write(
         Format::Junit => junit::of_tests(&name, &tests()),
         Format::Github => github::write(&tests()),
         Format::Markdown => markdown::write(&name, &tests()),
+        Format::Html => {
+            return Err("a page shows one run\n  'klto report RUN --format html' writes it");
+        }
         Format::Mail => mail::of_tests(&name, &tests()),
         Format::Perfetto => perfetto::write(&name, &tests()),
         Format::Kcidb => {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::test_tree::{Test, Verdict};
 use super::text::findings::SHOWN;
 use super::text::{BOLD, GREEN, RED, YELLOW};
-use super::{Format, github, json, junit, kcidb, ktap, mail, markdown, perfetto, printable};
+use super::{Format, github, html, json, junit, kcidb, ktap, mail, markdown, perfetto, printable};
 use crate::judge::diff::{Compared, Difference, SizeChange, groups, rules::rules};
 use crate::model::finding::{Severity, counted};
 use crate::model::record::{FORMAT, Identity, NotCompared};
@@ -26,6 +26,7 @@ pub fn trees(names: &[String; 2], compared: &Compared, format: Format, all: bool
         Format::Junit => junit::of_tests(&names.join(" and "), &tests(compared)),
         Format::Github => github::write(&tests(compared)),
         Format::Markdown => markdown::write(&names.join(" and "), &tests(compared)),
+        Format::Html => html::two::write(names, compared),
         Format::Kcidb => kcidb::of_trees(names, &compared.identities, &tests(compared)),
         Format::Mail => mail::of_tests(&names.join(" and "), &tests(compared)),
         Format::Perfetto => perfetto::write(&names.join(" and "), &tests(compared)),

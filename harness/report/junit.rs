@@ -8,7 +8,7 @@ use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::test_tree::{COMPLETED, Test, Verdict, leaves, of_cell, of_tree};
-use super::{Reporter, printable};
+use super::{Around, Reporter, printable};
 use crate::model::record::{CellRecord, Inspection, RuleText, RunRecord};
 
 /// Writes records as JUnit.
@@ -18,6 +18,10 @@ pub struct Junit;
 impl Reporter for Junit {
     fn run(&self, run: &RunRecord) -> String {
         write(run, &BTreeSet::new())
+    }
+
+    fn kept_run(&self, run: &RunRecord, around: &Around) -> String {
+        write(run, &around.flaky)
     }
 
     fn inspection(

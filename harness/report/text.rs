@@ -4,7 +4,7 @@
 mod coverage;
 pub(super) mod findings;
 mod snapshot;
-mod table;
+pub(super) mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -311,7 +311,7 @@ fn merged(run: &RunRecord) -> Vec<RuleCount> {
 }
 
 /// Seconds as people read them.
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

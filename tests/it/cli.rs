@@ -128,7 +128,7 @@ fn a_tree_of_another_mode_than_expected_is_broken() {
 #[case::unknown_mode(&["--lto", "thn"], "use none, thin, thin-dist or full")]
 #[case::source(&["--source", "tree"], "tree: not a kernel source tree")]
 #[case::allow(&["--allow", "no.yaml"], "cannot read no.yaml: ")]
-#[case::format(&["--format", "xml"], "[possible values: text, json, ktap, junit, github, markdown, kcidb, mail, perfetto]")]
+#[case::format(&["--format", "xml"], "[possible values: text, json, ktap, junit, github, markdown, html, kcidb, mail, perfetto]")]
 #[case::option(&["--logs", "x"], "unexpected argument '--logs'")]
 fn wrong_arguments_of_check_are_usage_errors(#[case] args: &[&str], #[case] says: &str) {
     let here = configured();

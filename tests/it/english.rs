@@ -298,6 +298,23 @@ fn messages_are_in_plain_english() {
     hold(&texts);
 }
 
+#[test]
+fn the_page_of_a_run_is_in_plain_english() {
+    let mut texts = Vec::new();
+    for file in files("harness/report/html", &[".html"]) {
+        let text = read(&file);
+        let outside = text
+            .split('<')
+            .map(|part| part.split_once('>').map_or(part, |p| p.1));
+        let said = outside.filter(|said| said.contains(' '));
+        texts.extend(said.map(|said| Text::new(&file, None, said)));
+    }
+    for file in files("harness/report/html", &[".js", ".css"]) {
+        texts.extend(comments(&file, &read(&file), &["//", "/*"]));
+    }
+    hold(&texts);
+}
+
 /// In a message a backtick is no quote: logs and mail are plain text.
 #[test]
 fn messages_quote_with_apostrophes() {

@@ -11,6 +11,7 @@ mod embedded;
 mod english;
 mod flips;
 mod git_bisect;
+mod html;
 mod jobs;
 mod junit_xsd;
 mod kcidb;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use klto::model::cell::LtoMode;
 use klto::model::record::{CellRecord, Cost, Inspection, RunRecord, SkipReason};
 use klto::report::json::TreeRecord;
-use klto::report::{Format, Named as _, Options, ReportFile};
+use klto::report::{Around, Format, Named as _, Options, ReportFile};
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ const EVERYTHING: Options = Options {
 
 fn report(format: Format, options: Options, run: &RunRecord) -> String {
     let file = "report".into();
-    ReportFile { format, file }.contents(options, run)
+    ReportFile { format, file }.contents(options, run, &Around::default())
 }
 
 fn report_of_tree(format: Format, inspection: &Inspection) -> String {
@@ -233,6 +233,18 @@ fn trees_in_the_formats_of_ci_systems() {
     }
 }
 
+/// Without the style and the script; `html` tests the page in a browser.
+#[test]
+fn two_cells_as_a_page() {
+    let mut run = run_record();
+    run.cells = run.cells.split_off(3);
+    run.cells.truncate(2);
+    let page = report(Format::Html, USUAL, &run);
+    let body = page.split_once("<body>").unwrap().1;
+    let body = body.split_once("<script>").unwrap().0;
+    insta::assert_snapshot!("run-html", body);
+}
+
 #[test]
 fn junit_says_of_each_test_what_ktap_says() {
     let run = run_record();
@@ -273,6 +285,7 @@ fn junit_says_of_each_test_what_ktap_says() {
 #[case::markdown(Format::Markdown)]
 #[case::kcidb(Format::Kcidb)]
 #[case::mail(Format::Mail)]
+#[case::html(Format::Html)]
 fn text_of_a_tree_moves_no_cursor_and_imitates_no_line(#[case] format: Format) {
     for options in [USUAL, EVERYTHING] {
         let text = report(format, options, &run_record());

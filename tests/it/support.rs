@@ -5,6 +5,7 @@ pub mod fake_kernel;
 pub mod foreign;
 pub mod kept;
 pub mod ktap;
+pub mod page;
 pub mod probed;
 pub mod program;
 pub mod real;

@@ -96,7 +96,7 @@ fn note(cell: &CellRecord) -> String {
 }
 
 /// `ok`; `2 failed, 1 inconclusive`; what was skipped and what differs is shown beside it.
-fn summary(cells: &[CellRecord]) -> String {
+pub fn summary(cells: &[CellRecord]) -> String {
     let count = |is: fn(&&CellRecord) -> bool| cells.iter().filter(is).count();
     let failed = count(|cell| cell.outcome == Outcome::Fail);
     let inconclusive = count(|cell| matches!(cell.outcome, Outcome::Error(_)));
