@@ -3,10 +3,10 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use super::options::ReportOptions;
+use super::options::{Details, ReportOptions};
 use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, Outcome, RunRecord};
-use crate::report::Around;
+use crate::report::{Around, Format};
 use crate::store::atomic::write_atomically;
 
 /// Prints to standard output; a reader that has gone away is not an error.
@@ -23,19 +23,34 @@ pub fn print(text: &str) -> Result<(), Error> {
 /// Writes the report files that were asked for, then prints. A failure of one does not
 /// silence the others; the first is the error.
 pub fn report(run: &RunRecord, options: &ReportOptions) -> Result<(), Error> {
-    report_kept(run, &Around::default(), options)
+    let around = Around::default();
+    let written = write_reports(run, &around, options);
+    let printed = print_report(run, &around, options.format, options.details);
+    written.and(printed)
 }
 
-/// The same of a run that is kept.
-pub fn report_kept(run: &RunRecord, around: &Around, options: &ReportOptions) -> Result<(), Error> {
-    let details = options.details.into();
+/// Writes the report files that were asked for; the first failure is the error.
+pub fn write_reports(
+    run: &RunRecord,
+    around: &Around,
+    options: &ReportOptions,
+) -> Result<(), Error> {
     let mut first = Ok(());
     for file in &options.report {
-        let written = write_report(&file.file, &file.contents(details, run, around));
-        first = first.and(written);
+        let text = file.contents(options.details.into(), run, around);
+        first = first.and(write_report(&file.file, &text));
     }
-    let printed = print(&options.format.reporter(details).kept_run(run, around));
-    first.and(printed)
+    first
+}
+
+/// Prints the report.
+pub fn print_report(
+    run: &RunRecord,
+    around: &Around,
+    format: Format,
+    details: Details,
+) -> Result<(), Error> {
+    print(&format.reporter(details.into()).kept_run(run, around))
 }
 
 /// Files are replaced as a whole; a pipe or a device is written to.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::args::Report as Args;
-use super::output::{exit, report_kept, write_report};
+use super::output::{exit, print_report, write_reports};
 use super::stored::{open, select};
 use crate::build::doctor::is_installed;
 use crate::build::process::{Cancel, Command, capture};
@@ -25,18 +25,32 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let (store, index) = open(args.store.store.as_deref())?;
     let runs = index.runs()?;
     let run = store.load(&select(&runs, &args.run)?.head.run)?;
-    let around = around(args, &store, &index, &run)?;
-    report_kept(&run.run, &around, &args.reporting)?;
+    let format = match (args.html, args.perfetto) {
+        (true, _) => Format::Html,
+        (false, true) => Format::Perfetto,
+        (false, false) => args.reporting.format,
+    };
+    let around = around(args, format, &store, &index, &run)?;
+    write_reports(&run.run, &around, &args.reporting)?;
     if args.open {
         show(&run, &around)?;
+    }
+    if !(args.open && format == Format::Html) {
+        print_report(&run.run, &around, format, args.reporting.details)?;
     }
     Ok(exit(&run.run, false))
 }
 
 /// What the formats that were asked for show besides the record.
-fn around(args: &Args, store: &RunStore, index: &Index, run: &StoredRun) -> Result<Around, Error> {
+fn around(
+    args: &Args,
+    format: Format,
+    store: &RunStore,
+    index: &Index,
+    run: &StoredRun,
+) -> Result<Around, Error> {
     let files = args.reporting.report.iter().map(|file| file.format);
-    let formats: Vec<Format> = files.chain([args.reporting.format]).collect();
+    let formats: Vec<Format> = files.chain([format]).collect();
     let is_page = args.open || formats.contains(&Format::Html);
     let mut around = Around::default();
     if is_page {

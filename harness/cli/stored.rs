@@ -35,7 +35,7 @@ pub fn store_dir(asked: Option<&Path>) -> Result<PathBuf, Error> {
 /// The store that is there, and its index.
 pub fn open(asked: Option<&Path>) -> Result<(RunStore, Index), Error> {
     let store = RunStore::existing(&store_dir(asked)?)?;
-    let index = Index::open(&store)?;
+    let index = Index::open(&store, &Cancel::install()?)?;
     if let Some(note) = &index.note {
         say(format_args!("klto: {note}"));
     }

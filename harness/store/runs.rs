@@ -5,7 +5,7 @@
 //! runs/20261127T091312.123Z-5d41402a.jsonl.zst   one run: a line for each cell
 //! objects/5d/5d41….facts                         what was read from a build tree
 //! objects/a7/a7c3….log.zst                       what make said
-//! index.sqlite                                   made from the runs; can be deleted
+//! index/index.sqlite                             made from the runs; can be deleted
 //! ```
 //!
 //! A run is there as soon as its file is, and that is written last, whole or not at all. Runs are

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::program::{Ended, finish, klto};
-use crate::support::run_record;
+use crate::support::run_record::run_record;
 use crate::support::schema::faults;
 use crate::support::tree::Tree;
 use crate::support::tree::layout::X86_64;
@@ -67,7 +67,7 @@ impl Stand {
         dir.save(&cell, Some(&inspected.facts)).unwrap();
         self.add(&RunRecord {
             cells: vec![cell],
-            ..run_record::run_record()
+            ..run_record()
         })
     }
 
@@ -87,7 +87,7 @@ fn json(ended: &Ended) -> Value {
 #[test]
 fn a_kept_run_is_reported_as_it_was() {
     let stand = Stand::new();
-    let run = run_record::run_record();
+    let run = run_record();
     let name = stand.add(&run);
     let listed = stand.ask(&["runs"]);
     assert_eq!(listed.code, Some(0));
@@ -103,7 +103,7 @@ fn a_kept_run_is_reported_as_it_was() {
 #[test]
 fn the_texts_of_a_run_are_those_of_the_day_it_was_made() {
     let stand = Stand::new();
-    stand.add(&run_record::run_record());
+    stand.add(&run_record());
     let text = stand.ask(&["report"]).stdout;
     // The sample's own words, which no rule of klto has.
     assert!(
@@ -115,7 +115,7 @@ fn the_texts_of_a_run_are_those_of_the_day_it_was_made() {
 #[test]
 fn two_nights_are_compared_in_each_format() {
     let stand = Stand::new();
-    let mut before = run_record::run_record();
+    let mut before = run_record();
     for cell in &mut before.cells {
         if let Some(inspection) = &mut cell.inspection {
             inspection.findings.clear();
@@ -125,7 +125,7 @@ fn two_nights_are_compared_in_each_format() {
         cell.job = "before".to_owned();
     }
     stand.add(&before);
-    stand.add(&run_record::run_record());
+    stand.add(&run_record());
     for format in [
         "text", "json", "ktap", "junit", "github", "markdown", "mail", "perfetto",
     ] {
@@ -413,7 +413,12 @@ fn an_index_that_was_interrupted_at_a_call_is_right_the_next_time(#[case] inject
     let names = [stand.add_night("1", false), stand.add_night("2", true)];
     let klto = Path::new(env!("CARGO_BIN_EXE_klto"));
     let expected = stand.ask(&["history", "--all"]).stdout;
-    let index = |suffix: &str| stand.store.path().join(format!("index.sqlite{suffix}"));
+    let index = |suffix: &str| {
+        stand
+            .store
+            .path()
+            .join(format!("index/index.sqlite{suffix}"))
+    };
     for call in [
         "pwrite64",
         "openat",
@@ -448,9 +453,69 @@ fn an_index_that_was_interrupted_at_a_call_is_right_the_next_time(#[case] inject
 /// Whether there is an Nth call: a kill there shows.
 fn is_reached(program: &Path, args: &[&str], store: &Path, call: &str, nth: usize) -> bool {
     for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(store.join(format!("index.sqlite{suffix}")));
+        let _ = std::fs::remove_file(store.join(format!("index/index.sqlite{suffix}")));
     }
     at_call(program, args, store, call, "signal=KILL", nth)
         .code
         .is_none()
+}
+
+#[test]
+fn a_page_of_a_kept_run_has_its_logs_and_earlier_runs() {
+    let stand = Stand::new();
+    let mut run = run_record();
+    let log = stand.dir.path().join("build.log");
+    std::fs::write(
+        &log,
+        "  CC      init/main.o\ninit/x.c:1:1: error: what it says\n",
+    )
+    .unwrap();
+    for cell in &mut run.cells {
+        cell.logs = vec![log.display().to_string()];
+    }
+    let first = stand.add(&run);
+    stand.add(&run);
+    let page = stand.ask(&["report", "--html"]);
+    assert!(
+        page.stdout.starts_with("<!doctype html>"),
+        "{}",
+        page.stdout
+    );
+    assert!(page.stdout.contains("error: what it says"));
+    assert!(page.stdout.contains(&first), "the run before");
+}
+
+#[test]
+fn a_rule_that_passes_after_it_failed_in_the_same_job_is_flaky_in_junit() {
+    let stand = Stand::new();
+    let mut run = run_record();
+    stand.add(&run);
+    for inspection in run
+        .cells
+        .iter_mut()
+        .filter_map(|cell| cell.inspection.as_mut())
+    {
+        inspection
+            .findings
+            .retain(|finding| finding.key != "flags.saved-missing");
+    }
+    run.cells.iter_mut().for_each(CellRecord::settle);
+    stand.add(&run);
+    let flaky = stand.ask(&["report", "--format", "junit"]).stdout;
+    assert!(flaky.contains("<flakyFailure"), "{flaky}");
+    let first = stand
+        .ask(&["report", "latest~1", "--format", "junit"])
+        .stdout;
+    assert!(!first.contains("<flakyFailure"), "{first}");
+}
+
+#[test]
+fn the_time_line_of_a_kept_run_is_had_by_one_word() {
+    let stand = Stand::new();
+    stand.add(&run_record());
+    let [word, format] = [
+        &["report", "--perfetto"][..],
+        &["report", "--format", "perfetto"],
+    ];
+    assert_eq!(stand.ask(word).stdout, stand.ask(format).stdout);
 }

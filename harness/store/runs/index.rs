@@ -16,8 +16,12 @@ use serde::de::DeserializeOwned;
 pub use self::query::ListedRun;
 use self::take_in::{NotTaken, Scanned, forget, forget_unused, scan, take_in};
 use super::RunStore;
+use crate::build::process::Cancel;
 use crate::model::error::Error;
+use crate::store::lock::{Lock, Patience, Sharing};
 
+/// A folder of its own: SQLite puts files beside its file, and klto a lock.
+const FOLDER: &str = "index";
 const FILE: &str = "index.sqlite";
 /// How long to wait for another klto that writes the index.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -44,11 +48,18 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Kept`] if a newer klto made it, [`Error::Io`] or [`Error::Machine`] if it can be
-    /// neither read nor made.
-    pub fn open(store: &RunStore) -> Result<Index, Error> {
-        let path = store.path().join(FILE);
+    /// neither read nor made, [`Error::Cancelled`] if the user interrupts while another klto has it.
+    pub fn open(store: &RunStore, cancel: &Cancel) -> Result<Index, Error> {
+        let folder = store.path().join(FOLDER);
+        let path = folder.join(FILE);
         let mut note = None;
-        let db = match connect(&path) {
+        // One klto at a time makes or changes it: SQLite does not wait in each of these steps.
+        let lock = lock(&folder, cancel);
+        let db = match lock
+            .as_ref()
+            .map_err(|_| Failed::ReadOnly)
+            .and_then(|_| connect(&path))
+        {
             Ok(db) => db,
             Err(Failed::Damaged(why)) => {
                 note = Some(format!(
@@ -59,6 +70,9 @@ impl Index {
                 connect(&path).map_err(|failed| failed.error(&path))?
             }
             Err(Failed::ReadOnly) => {
+                if cancel.is_cancelled() {
+                    return Err(Error::Cancelled);
+                }
                 let db = Connection::open_in_memory().map_err(|e| sqlite(&path, &e))?;
                 prepare(db).map_err(|failed| failed.error(&path))?
             }
@@ -201,6 +215,15 @@ impl From<rusqlite::Error> for Failed {
             Some(_) | None => Failed::Other(e),
         }
     }
+}
+
+/// Locks the index.
+fn lock(folder: &Path, cancel: &Cancel) -> Result<Lock, Error> {
+    let patience = Patience {
+        until: None,
+        cancel,
+    };
+    Lock::take(folder, Sharing::Exclusive, patience, &mut || {})
 }
 
 fn connect(path: &Path) -> Result<Connection, Failed> {

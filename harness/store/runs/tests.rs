@@ -373,7 +373,7 @@ fn a_folder_with_other_files_is_no_store_and_stays_as_it_is() {
 
 /// The names of the runs that the index has.
 fn indexed(store: &RunStore) -> Vec<String> {
-    let index = Index::open(store).unwrap();
+    let index = Index::open(store, &Cancel::new()).unwrap();
     let runs = index.runs().unwrap().into_iter();
     runs.map(|run| run.head.run).collect()
 }
@@ -387,6 +387,9 @@ fn the_index_follows_the_runs() {
     assert_eq!(indexed(&stand.store), [first.clone(), second.clone()]);
     stand.remove(&first);
     assert_eq!(indexed(&stand.store), [second]);
-    let cells = Index::open(&stand.store).unwrap().cells().unwrap();
+    let cells = Index::open(&stand.store, &Cancel::new())
+        .unwrap()
+        .cells()
+        .unwrap();
     assert_eq!(cells, [("nightly".to_owned(), "b".to_owned())]);
 }

@@ -68,7 +68,7 @@ fn expected() -> Vec<(String, usize)> {
 #[test]
 fn the_index_has_the_findings_of_each_run() {
     let (_dir, store) = store();
-    let (runs, known) = answer(&Index::open(&store).unwrap());
+    let (runs, known) = answer(&Index::open(&store, &Cancel::new()).unwrap());
     assert_eq!(runs, expected());
     let finding = known.findings.values().next().unwrap();
     assert_eq!(finding.object, "init/main.o");
@@ -83,9 +83,9 @@ fn the_index_has_the_findings_of_each_run() {
 #[test]
 fn an_index_that_is_deleted_is_rebuilt_from_the_runs() {
     let (_dir, store) = store();
-    let before = answer(&Index::open(&store).unwrap());
-    delete(&store.path().join(FILE)).unwrap();
-    let index = Index::open(&store).unwrap();
+    let before = answer(&Index::open(&store, &Cancel::new()).unwrap());
+    delete(&store.path().join(FOLDER).join(FILE)).unwrap();
+    let index = Index::open(&store, &Cancel::new()).unwrap();
     assert_eq!(answer(&index), before);
     assert_eq!(index.note, None);
 }
@@ -95,8 +95,8 @@ fn an_index_that_is_deleted_is_rebuilt_from_the_runs() {
 #[case::cut_off(Vec::new())]
 fn an_index_that_is_damaged_is_rebuilt_and_that_is_said(#[case] content: Vec<u8>) {
     let (_dir, store) = store();
-    drop(Index::open(&store).unwrap());
-    let path = store.path().join(FILE);
+    drop(Index::open(&store, &Cancel::new()).unwrap());
+    let path = store.path().join(FOLDER).join(FILE);
     let bytes = match content.is_empty() {
         true => std::fs::read(&path).unwrap()[..6000].to_vec(),
         false => content,
@@ -104,7 +104,7 @@ fn an_index_that_is_damaged_is_rebuilt_and_that_is_said(#[case] content: Vec<u8>
     delete(&path).unwrap();
     std::fs::write(&path, bytes).unwrap();
 
-    let index = Index::open(&store).unwrap();
+    let index = Index::open(&store, &Cancel::new()).unwrap();
     assert_eq!(answer(&index).0, expected());
     let note = index.note.unwrap();
     assert!(note.contains("the index was damaged"), "{note}");
@@ -114,13 +114,13 @@ fn an_index_that_is_damaged_is_rebuilt_and_that_is_said(#[case] content: Vec<u8>
 #[test]
 fn an_index_of_a_newer_klto_is_refused_and_stays_as_it_is() {
     let (_dir, store) = store();
-    drop(Index::open(&store).unwrap());
-    let path = store.path().join(FILE);
+    drop(Index::open(&store, &Cancel::new()).unwrap());
+    let path = store.path().join(FOLDER).join(FILE);
     let db = Connection::open(&path).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
 
-    let error = Index::open(&store).unwrap_err();
+    let error = Index::open(&store, &Cancel::new()).unwrap_err();
     assert!(matches!(error, Error::Kept { .. }), "{error}");
     let message = error.to_string();
     assert!(
@@ -143,7 +143,7 @@ fn a_run_that_cannot_be_read_is_left_out_and_named_each_time() {
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
     for _ in 0..2 {
-        let index = Index::open(&store).unwrap();
+        let index = Index::open(&store, &Cancel::new()).unwrap();
         let [why] = &index.unreadable[..] else {
             panic!("{:?}", index.unreadable);
         };
@@ -154,14 +154,17 @@ fn a_run_that_cannot_be_read_is_left_out_and_named_each_time() {
         assert_eq!(answer(&index).0, expected()[..1]);
     }
     std::fs::write(&file, &whole).unwrap();
-    assert_eq!(answer(&Index::open(&store).unwrap()).0, expected());
+    assert_eq!(
+        answer(&Index::open(&store, &Cancel::new()).unwrap()).0,
+        expected()
+    );
 }
 
 #[test]
 fn runs_of_mutated_sources_are_no_part_of_the_history() {
     let (_dir, store) = store();
     add(&store, &["init/main.o"], "f00d", &["v11-flags-by-variable"]);
-    let index = Index::open(&store).unwrap();
+    let index = Index::open(&store, &Cancel::new()).unwrap();
     assert_eq!(answer(&index).0, expected());
     assert_eq!(index.runs().unwrap().len(), 3);
 }
@@ -170,16 +173,19 @@ fn runs_of_mutated_sources_are_no_part_of_the_history() {
 fn a_store_that_cannot_be_written_is_read_without_an_index_file() {
     let (dir, store) = store();
     // A link that leads nowhere: the file can be neither opened nor made.
-    let path = store.path().join(FILE);
+    let path = store.path().join(FOLDER).join(FILE);
     std::os::unix::fs::symlink(dir.path().join("missing/folder/index"), &path).unwrap();
-    assert_eq!(answer(&Index::open(&store).unwrap()).0, expected());
+    assert_eq!(
+        answer(&Index::open(&store, &Cancel::new()).unwrap()).0,
+        expected()
+    );
 }
 
 #[test]
 fn two_indexes_that_are_made_at_once_agree() {
     let (_dir, store) = store();
     std::thread::scope(|scope| {
-        let open = || scope.spawn(|| answer(&Index::open(&store).unwrap()).0);
+        let open = || scope.spawn(|| answer(&Index::open(&store, &Cancel::new()).unwrap()).0);
         for opened in [open(), open(), open()] {
             assert_eq!(opened.join().unwrap(), expected());
         }
