@@ -29,7 +29,7 @@ pub const PARTS: [&str; 8] = [
 
 /// What a snapshot was taken of. A snapshot of another kernel or toolchain is no baseline:
 /// nothing can regress from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildId {
     pub kernel: String,
     pub toolchain: String,

@@ -94,6 +94,28 @@ fn what_both_modes_have_in_common_is_one_file_after_accept() {
     assert_eq!(reviewed.files(), files, "nothing is proposed");
 }
 
+/// `cargo insta review` makes a cell's own file of a proposal, and folds nothing.
+#[test]
+fn accept_folds_what_was_accepted_otherwise() {
+    let reviewed = Reviewed::new();
+    reviewed.run();
+    for file in reviewed.files() {
+        let proposed = reviewed.folder().join(&file);
+        fs::rename(&proposed, proposed.with_extension("")).unwrap();
+    }
+    reviewed.run();
+    assert_eq!(reviewed.baselines(), ["same", "same"]);
+
+    let accepted = reviewed.accept(&[]);
+
+    let folded = "nothing is proposed; what modes have in common is stored once now";
+    let expected = format!("{THIN}: {folded}\n{DIST}: nothing is proposed\n");
+    assert_eq!(accepted.stdout, expected);
+    assert!(!reviewed.files().contains(&format!("{THIN}/flags.snap")));
+    reviewed.run();
+    assert_eq!(reviewed.baselines(), ["same", "same"]);
+}
+
 #[test]
 fn accept_takes_the_parts_and_cells_that_were_asked_for() {
     let reviewed = Reviewed::new();

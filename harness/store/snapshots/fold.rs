@@ -1,5 +1,5 @@
-//! Stores once what modes have in common: the text that most modes of a group have, for each
-//! part. What is read of a cell is the same before, after, and between any two steps.
+//! Stores once what modes have in common: the text that at least two modes of a group have, for
+//! each part. What is read of a cell is the same before, after, and between any two steps.
 
 use std::path::PathBuf;
 
@@ -73,20 +73,16 @@ impl SnapshotDir {
     }
 }
 
-/// What at least two modes have in common. If there are two such texts, it is that of more
-/// modes, or else of the first.
+/// What at least two modes have in common. If there are two such texts, it is that of the first
+/// mode.
 fn common(accepted: &[(LtoMode, PartFile)]) -> Option<PartFile> {
-    let mut best: Option<PartFile> = None;
-    for (_, file) in accepted {
+    accepted.iter().find_map(|(_, file)| {
         let is_equal = |other: &PartFile| (&other.taken, &other.body) == (&file.taken, &file.body);
         let equal = accepted.iter().filter(|(_, other)| is_equal(other));
         let modes: Vec<LtoMode> = equal.map(|(mode, _)| *mode).collect();
-        if modes.len() > best.as_ref().map_or(1, |best| best.modes.len()) {
-            best = Some(PartFile {
-                modes,
-                ..file.clone()
-            });
-        }
-    }
-    best
+        (modes.len() > 1).then(|| PartFile {
+            modes,
+            ..file.clone()
+        })
+    })
 }

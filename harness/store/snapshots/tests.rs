@@ -221,7 +221,7 @@ fn what_insta_accepted_comes_before_what_is_shared() {
 }
 
 #[test]
-fn the_text_of_most_modes_is_shared() {
+fn modes_that_agree_share_a_text_whatever_the_others_have() {
     let folder = Folder::with(&[
         (NONE, texts("", "none")),
         (THIN, texts("", "lto")),
