@@ -115,21 +115,32 @@ fn every_cell_shows_its_findings_if_all_are_asked_for() {
     assert!(!text.contains("also in"), "{text}");
 }
 
-#[test]
-fn what_is_known_in_one_cell_is_shown_where_it_is_not() {
+#[rstest]
+#[case::known_first(0, 1)]
+#[case::known_later(1, 0)]
+fn what_is_known_in_one_cell_is_shown_where_it_is_not(#[case] known: usize, #[case] open: usize) {
     let mut run = run_with_common_findings();
     run.cells.truncate(2);
-    let tree = run.cells[0].inspection.as_mut().unwrap();
+    let tree = run.cells[known].inspection.as_mut().unwrap();
     for finding in &mut tree.findings {
         finding.allowed = Some("known in 7.2".to_owned());
     }
-    run.cells[0].settle();
+    run.cells[known].settle();
+    let evidence = format!("init/1.o: scripts/Makefile.thinlto:{}: ", 40 + open);
     let text = report(Format::Text, USUAL, &run);
+    assert!(text.contains(&evidence), "{text}");
     assert!(
-        text.contains("init/1.o: scripts/Makefile.thinlto:41: "),
+        !text.contains("as in ") && !text.contains("also in"),
         "{text}"
     );
-    assert!(!text.contains("as in "), "{text}");
+    let mail = report(Format::Mail, USUAL, &run);
+    let (shown, cell) = (">> flags.saved-missing: 3 objects", &run.cells[open].cell);
+    assert!(mail.contains(shown), "{mail}");
+    assert!(mail.contains(&format!("\n   in {cell}\n")), "{mail}");
+    assert!(
+        mail.contains("known: flags.saved-missing: 3 objects"),
+        "{mail}"
+    );
 }
 
 #[test]
