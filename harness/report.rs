@@ -5,6 +5,7 @@
 pub mod comparison;
 pub mod diff;
 pub mod github;
+mod hidden;
 pub mod history;
 pub mod html;
 pub mod json;

@@ -14,7 +14,8 @@ use self::objects::{
     Build, BuildMisc, Checkout, CheckoutMisc, Culprit, Document, Incident, Issue, IssueMisc,
     Number, Prefix, Status, Test, TestMisc, Version,
 };
-use self::text::{Hidden, architecture, base_name, id, path, said, seconds, test_id, time};
+use self::text::{architecture, base_name, id, path, said, seconds, test_id, time};
+use super::hidden::Hidden;
 use super::json::pretty;
 use super::test_tree::{self, COMPLETED, Verdict, comparison, error, inspected, scenario};
 use super::{Reporter, printable};

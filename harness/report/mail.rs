@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::hidden::Hidden;
 use super::shared::{Group, groups};
 use super::test_tree::{self, Test, failures, of_cell, of_tree};
 use super::wrapped::{HEADERS, LAST_LINE, sentence, wrap, write_command};
@@ -170,13 +171,14 @@ fn write_group(out: &mut String, group: &Group<'_>) {
     wrap(out, "", &format!(">> {}: {}", group.key, what(group)));
     wrap(out, "   ", &format!("in {}", names(&group.cells)));
     out.push('\n');
+    let hidden = Hidden::of(group.cells[0]);
     for placed in group.findings.iter().take(SHOWN) {
         let finding = placed.finding;
         let place = place(*placed);
         let line = format!("{}{place}: {}", finding.object, finding.evidence);
-        wrap(out, "   ", &line);
+        wrap(out, "   ", &hidden.of_line(&line));
         for line in &finding.details {
-            let _ = writeln!(out, "     {}", printable(line));
+            let _ = writeln!(out, "     {}", hidden.of_line(line));
         }
     }
     if let Some(more @ 1..) = group.findings.len().checked_sub(SHOWN) {
@@ -239,7 +241,8 @@ fn write_inconclusive(out: &mut String, cells: &[CellRecord]) {
             Outcome::Error(why) => Some(why),
             Outcome::Pass | Outcome::Fail | Outcome::Skip(_) => None,
         };
-        Some((cell, cell.error.as_ref().or(outcome)?.clone()))
+        let why = cell.error.as_ref().or(outcome)?;
+        Some((cell, Hidden::of(cell).of_line(why)))
     });
     write_by_reason(out, "This is inconclusive:", why);
 }

@@ -120,7 +120,14 @@ fn what_is_known_is_no_news() {
 
 #[test]
 fn the_commands_of_a_cell_are_there_once_and_name_no_path_of_the_machine() {
-    let text = mail(&run_record());
+    let mut run = run_record();
+    let folder = "/srv/klto/riscv/tiny/thin-dist/llvm-22";
+    let tree = run.cells[3].inspection.as_mut().unwrap();
+    tree.findings[0].evidence = format!("{folder}/build/Makefile:23");
+    tree.findings[0].details[0] = format!("make: {folder}/source/init: error");
+    let text = mail(&run);
+    assert!(text.contains("$O/Makefile:23"), "{text}");
+    assert!(text.contains("make: $O/../source/init: error"), "{text}");
     let cells = text
         .matches("To reproduce, with KERNEL as the sources")
         .count();

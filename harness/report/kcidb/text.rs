@@ -5,33 +5,13 @@ use chrono::DateTime;
 use serde_json::Number as Json;
 
 use super::ORIGIN;
-use crate::model::record::CellRecord;
+use crate::report::hidden::Hidden;
 use crate::report::printable;
 
 /// Characters of an excerpt.
 const LARGEST_EXCERPT: usize = 16384;
 
-/// Paths of this machine, which are of no use to others.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Hidden<'a> {
-    pub kernel: &'a str,
-    pub build: &'a str,
-}
-
 impl Hidden<'_> {
-    pub fn of(record: &CellRecord) -> Hidden<'_> {
-        Hidden {
-            kernel: &record.reproduce.kernel,
-            build: &record.reproduce.build,
-        }
-    }
-
-    /// A line with the names of the variables, as the commands have them, for the paths.
-    pub fn of_line(&self, line: &str) -> String {
-        let line = with_name(line, self.build, "$O");
-        printable(&with_name(&line, self.kernel, "$KERNEL")).into_owned()
-    }
-
     /// Lines, as many as there is room for.
     pub fn excerpt(&self, lines: &[String]) -> Option<String> {
         let mut out = String::new();
@@ -47,21 +27,6 @@ impl Hidden<'_> {
         }
         (!out.is_empty()).then_some(out)
     }
-}
-
-/// Text with `name` for each `path`, and for what is below it.
-fn with_name(text: &str, path: &str, name: &str) -> String {
-    if !path.starts_with('/') {
-        return text.to_owned();
-    }
-    let mut parts = text.split(path);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let goes_on = part.starts_with(|c: char| c.is_alphanumeric() || "._-+".contains(c));
-        out.push_str(if goes_on { path } else { name });
-        out.push_str(part);
-    }
-    out
 }
 
 /// The id of what has these names.
@@ -116,21 +81,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    #[rstest]
-    #[case::below("/srv/b/vmlinux: no", "$O/vmlinux: no")]
-    #[case::itself("in /srv/b: no", "in $O: no")]
-    #[case::at_the_end("in '/srv/b'", "in '$O'")]
-    #[case::sources("/src/linux/Makefile:3", "$KERNEL/Makefile:3")]
-    #[case::longer_name("/srv/b.log, /srv/b2/x", "/srv/b.log, /srv/b2/x")]
-    #[case::twice("/srv/b/x /srv/b/y", "$O/x $O/y")]
-    fn paths_of_the_machine_become_variables(#[case] line: &str, #[case] expected: &str) {
-        let hidden = Hidden {
-            kernel: "/src/linux",
-            build: "/srv/b",
-        };
-        assert_eq!(hidden.of_line(line), expected);
-    }
 
     #[test]
     fn an_excerpt_ends_where_it_is_full() {
