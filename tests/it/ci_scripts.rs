@@ -138,6 +138,8 @@ fn what_is_of_another_version_is_replaced(
     let ended = script(name, &[], cache.path(), programs.path());
     assert_eq!(ended.stdout, format!("{}\n", program.display()));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let now = std::fs::read_to_string(&program).unwrap();
+    assert!(!now.contains(says), "{now}");
 }
 
 #[rstest]
