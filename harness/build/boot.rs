@@ -24,7 +24,7 @@ const LINE: &str = "klto: init runs on Linux ";
 
 /// How long a kernel may take until its init has run. In emulation the smallest kernels take
 /// seconds; the limit allows for a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(180);
+pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// The limit with KVM, which a virtual machine may advertise although it does not work.
 const VIRTUAL_LIMIT: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use crate::build::process::{Cancel, Command, capture};
 use crate::judge::history::{Known, of_cell};
 use crate::model::error::{Error, Exit};
 use crate::model::stored::Course;
-use crate::report::{Around, Format, Options};
+use crate::report::{Around, Format, Options, html};
 use crate::run::events::say;
 use crate::store::runs::RunStore;
 use crate::store::runs::file::StoredRun;
@@ -20,6 +20,10 @@ use crate::store::runs::index::Index;
 const OPENER: &str = "xdg-open";
 /// How many earlier runs of a cell are looked at.
 const EARLIER: usize = 200;
+/// How many in a run of thousands of cells.
+const FEWEST: usize = 20;
+/// About how many of all cells together.
+const POINTS: usize = 60_000;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let (store, index) = open(args.store.store.as_deref())?;
@@ -54,11 +58,11 @@ fn around(
     let is_page = args.open || formats.contains(&Format::Html);
     let mut around = Around::default();
     if is_page {
-        for (cell, kept) in run.run.cells.iter().zip(&run.kept) {
+        let cells = run.run.cells.iter().zip(&run.kept);
+        for (cell, kept) in cells.filter(|(cell, _)| html::shows_log(cell, run.head.cells)) {
             if let Some(Some(log)) = kept.logs.first() {
-                around
-                    .logs
-                    .insert(cell.cell.clone(), store.objects().log(log)?);
+                let log = store.objects().log(log)?;
+                around.logs.insert(cell.cell.clone(), log);
             }
         }
     }
@@ -70,19 +74,20 @@ fn around(
 
 /// How the cells did until this run, and what of them is flaky.
 fn add_history(around: &mut Around, index: &Index, run: &StoredRun) -> Result<(), Error> {
+    let (head, cells) = (&run.head, &run.run.cells);
+    let names: Vec<&str> = cells.iter().map(|cell| cell.cell.as_str()).collect();
+    let most = (POINTS / names.len().max(1)).clamp(FEWEST, EARLIER);
     let mut known = Known::default();
-    for cell in &run.run.cells {
-        let mut entries = index.entries(&run.head.matrix, &cell.cell, "")?;
-        entries.retain(|entry| entry.run.at.run <= run.head.run);
-        entries.drain(..entries.len().saturating_sub(EARLIER));
+    let histories = index.until(&head.run, most, &head.matrix, &names)?;
+    for (cell, entries) in names.into_iter().zip(histories) {
         index.look_up(&entries, &mut known)?;
-        let history = of_cell(&run.head.matrix, &cell.cell, &entries, &known);
+        let history = of_cell(&head.matrix, cell, &entries, &known);
         let is_flaky = |course: &Course| matches!(course, Course::Flaky { .. });
         let flaky = history.findings.into_iter().filter(|f| is_flaky(&f.course));
         around
             .flaky
-            .extend(flaky.map(|finding| (cell.cell.clone(), finding.key)));
-        around.trends.insert(cell.cell.clone(), history.runs);
+            .extend(flaky.map(|finding| (cell.to_owned(), finding.key)));
+        around.trends.insert(cell.to_owned(), history.runs);
     }
     Ok(())
 }

@@ -56,10 +56,10 @@ pub fn keep(
     for missing in &added.missing {
         say(format_args!("klto: not kept: {missing}"));
     }
-    if let Some(behind) = added.clock_is_behind {
-        let behind = humantime::format_duration(std::time::Duration::from_secs(behind.as_secs()));
+    if let Some(back) = added.clock_went_back {
+        let back = humantime::format_duration(std::time::Duration::from_secs(back.as_secs()));
         say(format_args!(
-            "klto: the clock is {behind} behind the last run that was kept; this one is kept as the next after it"
+            "klto: the clock went back by {back} since the last run was kept; this one is kept as the next after it"
         ));
     }
     say(format_args!("klto: kept as run {}", added.head.run));

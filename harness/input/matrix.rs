@@ -201,7 +201,7 @@ fn build_only() -> Vec<ScenarioEntry> {
 
 /// Nothing runs forever, even if the file sets no limit.
 fn six_hours() -> Duration {
-    Duration::from_secs(6 * 60 * 60)
+    Duration::from_hours(6)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -74,10 +74,7 @@ pub fn compare(before: Named<'_>, after: Named<'_>) -> RunComparison {
         before: before.head.clone(),
         after: after.head.clone(),
         undecided,
-        outcomes: pairs
-            .iter()
-            .filter_map(|pair| outcome_change(pair))
-            .collect(),
+        outcomes: pairs.iter().filter_map(outcome_change).collect(),
         added: only(is, was),
         gone: only(was, is),
         rules,

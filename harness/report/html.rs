@@ -17,6 +17,7 @@ use askama::Template;
 
 use self::broken::Broken;
 use self::budget::Budget;
+pub use self::cell::shows_log;
 use self::cell::{Shared, View};
 use self::place::Table;
 use super::test_tree::{Test, not_judged, of_cell};

@@ -137,7 +137,7 @@ mod tests {
         std::thread::scope(|scope| {
             let path = folder.path();
             let waiting =
-                scope.spawn(move || take(path, Sharing::Exclusive, Duration::from_secs(60)));
+                scope.spawn(move || take(path, Sharing::Exclusive, Duration::from_mins(1)));
             std::thread::sleep(POLL * 3);
             drop(held);
             let (lock, waits) = waiting.join().unwrap();

@@ -43,7 +43,7 @@ const OBJECTS: &str = "objects";
 const SUFFIX: &str = ".jsonl.zst";
 /// How a name looks: digits and letters for themselves, `0` for any digit, `x` for one of a hash.
 const NAME_FORM: &str = "00000000T000000.000Z-xxxxxxxx";
-/// How far the clock may be behind the last run without a word about it.
+/// How far the clock may have gone back since the last run before klto says so.
 const USUAL_STEP: Duration = Duration::from_secs(2);
 
 /// A store of runs.
@@ -56,8 +56,8 @@ pub struct RunStore {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Added {
     pub head: RunHead,
-    /// How far the clock is behind the run that was recorded last, if that is much.
-    pub clock_is_behind: Option<Duration>,
+    /// How far the clock has gone back since the last run was recorded, if that is much.
+    pub clock_went_back: Option<Duration>,
     /// Logs and facts that could not be kept, and why.
     pub missing: Vec<String>,
 }
@@ -214,7 +214,7 @@ impl RunStore {
         let body = file::body(run, &kept).map_err(|e| Error::Machine(e.to_string()))?;
 
         let _order = self.lock_order(cancel)?;
-        let (recorded, clock_is_behind) = self.next_time(SystemTime::now())?;
+        let (recorded, clock_went_back) = self.next_time(SystemTime::now())?;
         let head = RunHead {
             run: file::name(&recorded, &body),
             recorded,
@@ -229,7 +229,7 @@ impl RunStore {
         write_once(&path, |file| file.write_all(&content))?;
         Ok(Added {
             head,
-            clock_is_behind,
+            clock_went_back,
             missing: missing.concat(),
         })
     }
@@ -241,12 +241,9 @@ impl RunStore {
         let Some(last) = last.filter(|last| text(*last) >= text(now)) else {
             return Ok((text(now), None));
         };
-        let behind = last.duration_since(now).unwrap_or_default();
+        let back = last.duration_since(now).unwrap_or_default();
         let next = last + Duration::from_millis(1);
-        Ok((
-            text(next),
-            Some(behind).filter(|behind| *behind > USUAL_STEP),
-        ))
+        Ok((text(next), Some(back).filter(|back| *back > USUAL_STEP)))
     }
 
     /// Removes runs, then the facts and logs that no other run has.

@@ -82,9 +82,9 @@ fn record(cell: usize, version: usize, run: usize, log: &Path) -> CellRecord {
     let mut record = CellRecord::new(format!("{arch}/config-{}/{mode}/llvm-22", cell / 8));
     record.job = format!("{:032x}", cell * 1_000_003 + version);
     record.revision = format!("7.3.0-g{run:012x}");
-    record.kernel = "7.3.0".to_owned();
-    record.toolchain = "clang 22.1.8, ld.lld 22.1.8".to_owned();
-    record.started = "2026-11-25T02:00:00Z".to_owned();
+    "7.3.0".clone_into(&mut record.kernel);
+    "clang 22.1.8, ld.lld 22.1.8".clone_into(&mut record.toolchain);
+    "2026-11-25T02:00:00Z".clone_into(&mut record.started);
     record.cost = Cost {
         wall_seconds: 200.0 + f64::from(u32::try_from(run % 17).unwrap_or(0)),
         user_seconds: 390.5,

@@ -53,10 +53,10 @@ impl Machine {
                 make: BTreeMap::from([("LLVM".to_owned(), "-22".to_owned())]),
                 goals: Vec::new(),
                 scenarios: Vec::new(),
-                timeout: Duration::from_secs(60),
+                timeout: Duration::from_mins(1),
             },
             cancel: Cancel::new(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_mins(1),
             deadline: None,
         }
     }

@@ -14,7 +14,7 @@ use crate::support::fake_kernel::{CELL, FakeKernel, listing};
 use crate::support::program::{Ended, finish, klto, within};
 
 const THIN: &str = "x86_64/tiny/thin/llvm-22";
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const NONE: &str = "x86_64/tiny/none/llvm-22";
 
 /// A fake kernel that notes each build outside of its sources, and hangs in a mode when a

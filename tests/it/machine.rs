@@ -79,7 +79,7 @@ impl Hanging {
         let log = hanging.kernel.cell_dir(CELL).join("build.log");
         let hangs = || fs::read_to_string(&log).is_ok_and(|log| log.contains("hanging"));
         assert!(
-            within(Duration::from_secs(60), hangs),
+            within(Duration::from_mins(1), hangs),
             "it never comes to the hang"
         );
         assert!(
@@ -205,7 +205,7 @@ fn a_second_run_in_the_same_work_directory_waits_for_the_first_and_uses_its_resu
         .unwrap();
     let says = |text: &str| fs::read_to_string(&stderr).unwrap().contains(text);
 
-    assert!(within(Duration::from_secs(60), || says(
+    assert!(within(Duration::from_mins(1), || says(
         "waiting: another klto is at work on it"
     )));
     assert!(!living(&hanging.marker).is_empty(), "the first goes on");

@@ -561,7 +561,7 @@ fn a_build_ends_with_a_klto_that_is_killed(#[case] mode: &str, #[case] ends: boo
     let run = run.args(["--sandbox", mode]).stdout(Stdio::null());
     let mut klto = run.stderr(Stdio::null()).spawn().unwrap();
     let began = kernel.cell_dir(CELL).join("build/began");
-    assert!(within(Duration::from_secs(60), || began.exists()));
+    assert!(within(Duration::from_mins(1), || began.exists()));
     klto.kill().unwrap();
     klto.wait().unwrap();
     let limit = Duration::from_secs(if ends { 30 } else { 2 });

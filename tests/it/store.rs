@@ -477,7 +477,7 @@ fn a_page_of_a_kept_run_has_its_logs_and_earlier_runs() {
     stand.add(&run);
     let page = stand.ask(&["report", "--html"]);
     assert!(
-        page.stdout.starts_with("<!doctype html>"),
+        page.stdout.starts_with("<!DOCTYPE html>"),
         "{}",
         page.stdout
     );

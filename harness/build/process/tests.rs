@@ -148,7 +148,7 @@ fn at_the_deadline_the_whole_group_is_gone_within_the_grace() {
 #[test]
 fn a_group_that_heeds_sigterm_is_not_kept_for_the_grace() {
     let start = Instant::now();
-    let command = sh("echo $$; sleep 100 & wait").grace(Duration::from_secs(60));
+    let command = sh("echo $$; sleep 100 & wait").grace(Duration::from_mins(1));
     let captured = capture(&command, soon(200), &Cancel::new()).unwrap();
     assert_eq!(captured.status, Exit::TimedOut);
     assert!(start.elapsed() < Duration::from_secs(10));

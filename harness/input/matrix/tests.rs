@@ -46,7 +46,7 @@ fn the_cells_are_the_product_of_the_axes_less_what_is_excluded() {
         ]
     );
     let cell = &matrix.cells()[5];
-    assert_eq!(cell.timeout, Duration::from_secs(7200));
+    assert_eq!(cell.timeout, Duration::from_hours(2));
     assert_eq!(cell.scenarios, ["build"]);
     assert_eq!(cell.make["LLVM"], "-22");
     assert_eq!(cell.requested()["CONFIG_NR"], "0x10", "kept as written");

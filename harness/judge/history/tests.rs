@@ -113,6 +113,9 @@ fn a_finding_has_a_course(#[case] runs: &str, #[case] expected: Course) {
     assert_eq!(courses, [&expected]);
 }
 
+/// The run since when, the last that passed, how many failed; which of them had which more.
+type Failing = (usize, Option<usize>, usize, Vec<(usize, &'static str)>);
+
 #[rstest]
 #[case::green("1 -", None)]
 #[case::never_a_verdict("? ?", None)]
@@ -126,7 +129,7 @@ fn a_finding_has_a_course(#[case] runs: &str, #[case] expected: Course) {
 #[case::gone_and_back("- 12 1 12", Some((2, Some(1), 3, vec![(3, "id2")])))]
 fn a_failing_cell_says_since_when_and_with_what(
     #[case] runs: &str,
-    #[case] expected: Option<(usize, Option<usize>, usize, Vec<(usize, &str)>)>,
+    #[case] expected: Option<Failing>,
 ) {
     let red = history(runs).red;
     let expected = expected.map(|(since, passed, failed, worse)| Red {

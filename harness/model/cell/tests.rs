@@ -37,7 +37,7 @@ fn cell() -> Cell {
         make: BTreeMap::from([("LLVM".into(), "-22".into())]),
         goals: vec!["vmlinux".into()],
         scenarios: vec!["build".into()],
-        timeout: Duration::from_secs(7200),
+        timeout: Duration::from_hours(2),
     }
 }
 

@@ -151,6 +151,21 @@ pub struct Piece<'a> {
     pub lines: Vec<&'a str>,
 }
 
+fn passed(cell: &CellRecord) -> bool {
+    matches!(cell.outcome, Outcome::Pass | Outcome::Skip(_))
+}
+
+/// Whether a page of that many cells shows little of this one.
+fn is_brief(cell: &CellRecord, cells: usize) -> bool {
+    passed(cell) && cells > MANY
+}
+
+/// Whether a page of that many cells shows the log of this one.
+#[must_use]
+pub fn shows_log(cell: &CellRecord, cells: usize) -> bool {
+    !is_brief(cell, cells)
+}
+
 /// What the page shows of a cell.
 #[must_use]
 pub fn view<'a>(
@@ -159,7 +174,6 @@ pub fn view<'a>(
     shared: &Shared<'a>,
     budget: &mut Budget,
 ) -> View<'a> {
-    let passed = matches!(cell.outcome, Outcome::Pass | Outcome::Skip(_));
     let inspection = cell.inspection.as_ref();
     let build = inspection.map(|i| ("build".to_owned(), &i.findings));
     let scenarios = cell.scenarios.iter();
@@ -172,7 +186,7 @@ pub fn view<'a>(
     let commands = reproduce(&cell.reproduce);
     let commands = commands.iter().skip(1).map(|line| line.trim_start());
     let log = shared.logs.get(&cell.cell);
-    let is_brief = passed && shared.cells > MANY;
+    let is_brief = is_brief(cell, shared.cells);
     let rows = match (is_brief, shared.cells > MANY) {
         (true, _) => NO_ROWS,
         (false, true) => FEW_ROWS,
@@ -183,7 +197,7 @@ pub fn view<'a>(
         name: &cell.cell,
         place: Place::of(cell),
         outcome: cell.outcome.name(),
-        is_open: shared.is_open && !passed,
+        is_open: shared.is_open && !passed(cell),
         is_brief,
         notes: notes(cell),
         why: why(cell),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -51,7 +52,7 @@ struct Head {
     format: u32,
     klto: String,
     #[serde(flatten)]
-    head: RunHead,
+    run: RunHead,
     /// As in the record of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unreferenced: Vec<Unreferenced>,
@@ -242,7 +243,7 @@ pub fn encode(head: &RunHead, body: &Body) -> io::Result<Vec<u8>> {
     let head = Head {
         format: FORMAT,
         klto: env!("CARGO_PKG_VERSION").to_owned(),
-        head: head.clone(),
+        run: head.clone(),
         unreferenced: body.unreferenced.clone(),
         rules: body.rules.clone(),
     };
@@ -319,15 +320,15 @@ pub fn open(bytes: &[u8]) -> Result<Opened, BadRun> {
         });
     }
     let head: Head = serde_json::from_slice(first).map_err(damaged)?;
-    if head.head.cells != lines.len() {
+    if head.run.cells != lines.len() {
         return Err(BadRun::Damaged(format!(
             "it has {} of {} cells",
             lines.len(),
-            head.head.cells
+            head.run.cells
         )));
     }
     Ok(Opened {
-        head: head.head,
+        head: head.run,
         unreferenced: head.unreferenced,
         rules: head.rules,
         klto: head.klto,
@@ -386,16 +387,15 @@ impl Opened {
     /// # Errors
     /// As [`Opened::cells`].
     pub fn read(self) -> Result<StoredRun, BadRun> {
-        let mut cells = Vec::with_capacity(self.lines.len());
-        let mut kept = Vec::with_capacity(self.lines.len());
-        for cell in self.cells() {
-            let cell = cell?;
+        let read = (0..self.len()).into_par_iter().map(|index| {
+            let cell = self.cell(index)?;
             let mut record = cell.bare_record()?;
             put_back(cell.now, &mut record);
             self.add_rules(&mut record);
-            cells.push(record);
-            kept.push(cell.kept);
-        }
+            Ok((record, cell.kept))
+        });
+        let read: Vec<(CellRecord, Kept)> = read.collect::<Result<_, BadRun>>()?;
+        let (cells, kept) = read.into_iter().unzip();
         Ok(StoredRun {
             run: RunRecord {
                 format: RECORD_FORMAT,

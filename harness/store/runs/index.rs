@@ -1,4 +1,4 @@
-//! The index over the runs of a store: an SQLite file that is made from the runs, brought up to date
+//! The index over the runs of a store: an `SQLite` file that is made from the runs, brought up to date
 //! whenever it is opened, and can be deleted at any time.
 
 mod query;
@@ -20,11 +20,11 @@ use crate::build::process::Cancel;
 use crate::model::error::Error;
 use crate::store::lock::{Lock, Patience, Sharing};
 
-/// A folder of its own: SQLite puts files beside its file, and klto a lock.
+/// A folder of its own: `SQLite` puts files beside its file, and klto a lock.
 const FOLDER: &str = "index";
 const FILE: &str = "index.sqlite";
 /// How long to wait for another klto that writes the index.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Runs that are read at once: each takes some 20 MB for 2,000 cells.
 const AT_ONCE: usize = 8;
 
@@ -245,7 +245,7 @@ fn prepare(mut db: Connection) -> Result<Connection, Failed> {
     Ok(db)
 }
 
-/// Removes the index and what SQLite keeps beside it.
+/// Removes the index and what `SQLite` keeps beside it.
 fn delete(path: &Path) -> Result<(), Error> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut file = path.as_os_str().to_owned();

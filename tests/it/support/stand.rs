@@ -260,6 +260,6 @@ fn cell(goal: &str) -> Cell {
         make: BTreeMap::from([("LLVM".to_owned(), "-22".to_owned())]),
         goals: vec![goal.to_owned()],
         scenarios: Vec::new(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
     }
 }

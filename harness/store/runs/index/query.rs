@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rusqlite::{Params, Row};
+use rusqlite::{Params, Row, params};
 
 use super::{Index, from_json};
 use crate::judge::history::{Entry, Known, KnownFinding};
@@ -80,24 +80,49 @@ impl Index {
              WHERE cells.matrix = ?1 AND cells.name = ?2 AND runs.recorded >= ?3
                AND NOT runs.is_mutated
              ORDER BY runs.name";
-        let mut rows: Vec<(Entry, i64)> = self.rows(sql, [matrix, cell, since], |row| {
-            let entry = Entry {
-                run: CellRun {
-                    at: RunAt {
-                        run: row.get(0)?,
-                        recorded: row.get(1)?,
-                        revision: row.get(2)?,
-                    },
-                    outcome: row.get(3)?,
-                    seconds: row.get(4)?,
-                    image_bytes: row.get::<_, i64>(5)?.unsigned_abs(),
-                },
-                job: row.get(6)?,
-                checked: row.get(7)?,
-                findings: BTreeMap::new(),
-            };
-            Ok((entry, row.get(8)?))
-        })?;
+        let rows = self.rows(sql, [matrix, cell, since], entry)?;
+        self.with_findings(rows)
+    }
+
+    /// What the last runs up to `run`, `most` of them, say of each of these cells of a matrix; in the
+    /// order of the cells, the oldest run first.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn until(
+        &self,
+        run: &str,
+        most: usize,
+        matrix: &str,
+        cells: &[&str],
+    ) -> Result<Vec<Vec<Entry>>, Error> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let wanted = "DROP TABLE IF EXISTS temp.wanted;
+             CREATE TEMP TABLE wanted (run INTEGER PRIMARY KEY);";
+        let fill = "INSERT INTO wanted SELECT id FROM runs
+             WHERE name <= ?1 AND NOT is_mutated ORDER BY name DESC LIMIT ?2";
+        self.db
+            .execute_batch(wanted)
+            .and_then(|()| self.db.execute(fill, params![run, most]))
+            .map_err(|e| self.failed(&e))?;
+        let sql = "SELECT runs.name, runs.recorded, runs.revision, bodies.outcome, results.seconds,
+                bodies.image, results.job, bodies.checked, bodies.id
+             FROM cells
+             CROSS JOIN wanted
+             JOIN results ON results.cell = cells.id AND results.run = wanted.run
+             JOIN runs ON runs.id = results.run
+             JOIN bodies ON bodies.id = results.body
+             WHERE cells.matrix = ?1 AND cells.name = ?2
+             ORDER BY runs.name";
+        let of_cell = |cell: &&str| {
+            let rows = self.rows(sql, [matrix, *cell], entry)?;
+            self.with_findings(rows)
+        };
+        cells.iter().map(of_cell).collect()
+    }
+
+    /// Adds to entries, each with the number of its record, the findings of that.
+    fn with_findings(&self, mut rows: Vec<(Entry, i64)>) -> Result<Vec<Entry>, Error> {
         let mut found: HashMap<i64, BTreeMap<i64, bool>> = HashMap::new();
         for (entry, body) in &mut rows {
             if !found.contains_key(body) {
@@ -145,4 +170,24 @@ impl Index {
         }
         Ok(())
     }
+}
+
+/// An entry without its findings, and the number of its record.
+fn entry(row: &Row<'_>) -> rusqlite::Result<(Entry, i64)> {
+    let entry = Entry {
+        run: CellRun {
+            at: RunAt {
+                run: row.get(0)?,
+                recorded: row.get(1)?,
+                revision: row.get(2)?,
+            },
+            outcome: row.get(3)?,
+            seconds: row.get(4)?,
+            image_bytes: row.get::<_, i64>(5)?.unsigned_abs(),
+        },
+        job: row.get(6)?,
+        checked: row.get(7)?,
+        findings: BTreeMap::new(),
+    };
+    Ok((entry, row.get(8)?))
 }

@@ -1,4 +1,4 @@
-//! The index is made from the runs, and made again where it is damaged.
+//! The index is made from the runs, and rebuilt where it is damaged.
 
 use rstest::rstest;
 use tempfile::TempDir;
