@@ -6,6 +6,7 @@ pub mod atomic;
 pub mod facts_file;
 mod frame;
 pub mod lock;
+mod own_dir;
 pub mod record_dir;
 pub mod runs;
 pub mod series;

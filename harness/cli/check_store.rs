@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::args::Check as Args;
-use super::load_allows;
 use super::output::print;
 use super::stored::{Wanted, open};
+use super::{known_defects, load_allows};
 use crate::model::error::{Error, Exit};
 use crate::report::Format;
 use crate::report::history::{Format as HistoryFormat, write};
@@ -22,7 +22,9 @@ pub fn run(args: &Args, named: Option<PathBuf>) -> Result<Exit, Error> {
             )));
         }
     };
-    let allows = load_allows(&args.allow)?;
+    let mut allows = load_allows(&args.allow)?;
+    // As in the runs themselves.
+    allows.extend(known_defects()?);
     let wanted = Wanted::new(&args.wanted)?;
     let (store, index) = open(dir.as_deref())?;
     let cells = wanted.cells(&index)?.into_iter().collect();

@@ -209,6 +209,7 @@ fn head(run: &RunRecord) -> Head<'_> {
     let started = run.cells.iter().map(|cell| cell.started.as_str());
     let first = started.filter(|started| !started.is_empty()).min();
     let mut facts = vec![
+        ("Mutations", run.mutations.join(", ")),
         ("Toolchain", list(|cell| cell.toolchain.clone())),
         ("Machine", list(|cell| cell.host.clone())),
         ("First began", first.unwrap_or_default().to_owned()),

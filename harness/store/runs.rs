@@ -30,14 +30,18 @@ use self::objects::{Kind, Objects};
 use super::atomic::{PARTIAL, write_once};
 use super::facts_file;
 use super::lock::{Lock, Patience, Sharing};
+use super::own_dir::OwnDir;
 use super::record_dir::RecordDir;
 use crate::build::process::Cancel;
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, RunRecord};
 use crate::model::stored::RunHead;
 
-/// Marks a folder as a store, so that nothing of the user's is ever removed.
-const MARKER: &str = ".klto-store";
+const OWN_DIR: OwnDir = OwnDir {
+    marker: ".klto-store",
+    name: "the store",
+    option: "--store",
+};
 const RUNS: &str = "runs";
 const OBJECTS: &str = "objects";
 const SUFFIX: &str = ".jsonl.zst";
@@ -78,32 +82,7 @@ impl RunStore {
     /// # Errors
     /// [`Error::Usage`] if the folder has something else, [`Error::Io`] if it cannot be written.
     pub fn open(dir: &Path) -> Result<RunStore, Error> {
-        let marker = dir.join(MARKER);
-        if !marker.exists() {
-            match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
-                // Another klto may just have created it.
-                Ok(true) if marker.exists() => {}
-                Ok(true) => {
-                    return Err(Error::Usage(format!(
-                        "{}: the folder has files, and is not a store of klto\n  choose an empty or a new folder with --store",
-                        dir.display()
-                    )));
-                }
-                Ok(false) => {}
-                Err(e) if e.kind() == ErrorKind::NotFound => {
-                    std::fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
-                }
-                Err(e) => return Err(Error::io(dir, "read the store")(e)),
-            }
-            std::fs::File::options()
-                .create(true)
-                .append(true)
-                .open(&marker)
-                .map_err(Error::io(&marker, "write"))?;
-        }
-        let dir = dir
-            .canonicalize()
-            .map_err(Error::io(dir, "read the store"))?;
+        let dir = OWN_DIR.enter(dir)?;
         for folder in [RUNS, OBJECTS] {
             let folder = dir.join(folder);
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "create"))?;
@@ -116,7 +95,7 @@ impl RunStore {
     /// # Errors
     /// [`Error::Usage`] if there is none.
     pub fn existing(dir: &Path) -> Result<RunStore, Error> {
-        if !dir.join(MARKER).exists() {
+        if !OWN_DIR.is_there(dir) {
             return Err(Error::Usage(format!(
                 "{}: there is no store of runs\n  'klto run' makes one; name another with --store or KLTO_STORE",
                 dir.display()

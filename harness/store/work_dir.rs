@@ -1,15 +1,18 @@
 //! The work directory of runs and probes: build trees, records, logs and reports. Several
 //! klto may use it at once; each job in it has a lock of its own.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::atomic::write_atomically;
 use super::lock::{Lock, Patience, Sharing};
+use super::own_dir::OwnDir;
 use crate::model::error::Error;
 
-/// Marks a directory as ours, so that nothing of the user's is ever deleted.
-const MARKER: &str = ".klto-work";
+const OWN_DIR: OwnDir = OwnDir {
+    marker: ".klto-work",
+    name: "the work directory",
+    option: "--work",
+};
 
 /// A work directory.
 #[derive(Debug, Clone)]
@@ -23,31 +26,8 @@ impl WorkDir {
     /// # Errors
     /// [`Error::Usage`] if the directory holds something else.
     pub fn open(dir: &Path) -> Result<WorkDir, Error> {
-        let marker = dir.join(MARKER);
-        if !marker.exists() {
-            match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
-                // Another klto may just have created it.
-                Ok(true) if marker.exists() => {}
-                Ok(true) => {
-                    return Err(Error::Usage(format!(
-                        "{}: the work directory holds files that klto did not make\n  choose an empty or a new directory with --work",
-                        dir.display()
-                    )));
-                }
-                Ok(false) => {}
-                Err(e) if e.kind() == ErrorKind::NotFound => {
-                    std::fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
-                }
-                Err(e) => return Err(Error::io(dir, "read")(e)),
-            }
-            std::fs::File::options()
-                .create(true)
-                .append(true)
-                .open(&marker)
-                .map_err(Error::io(&marker, "write"))?;
-        }
         Ok(WorkDir {
-            dir: dir.canonicalize().map_err(Error::io(dir, "read"))?,
+            dir: OWN_DIR.enter(dir)?,
         })
     }
 

@@ -174,6 +174,7 @@ fn a_store_that_cannot_be_written_is_read_without_an_index_file() {
     let (dir, store) = store();
     // A link that leads nowhere: the file can be neither opened nor made.
     let path = store.path().join(FOLDER).join(FILE);
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(dir.path().join("missing/folder/index"), &path).unwrap();
     assert_eq!(
         answer(&Index::open(&store, &Cancel::new()).unwrap()).0,
