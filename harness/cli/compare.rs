@@ -5,7 +5,7 @@ use super::print;
 use super::stored::{open, select};
 use crate::judge::runs::{Named, compare};
 use crate::model::error::{Error, Exit};
-use crate::model::stored::{RunChange, RunComparison};
+use crate::model::stored::{ComparisonVerdict, RunComparison};
 use crate::report::comparison::write;
 use crate::store::runs::index::ListedRun;
 
@@ -53,12 +53,9 @@ fn before<'a>(runs: &'a [ListedRun], after: &ListedRun) -> Result<&'a ListedRun,
 /// Fails if something is new; what only flaky findings or cells without a verdict show is
 /// inconclusive.
 fn exit(comparison: &RunComparison) -> Exit {
-    let any = |change| comparison.findings.iter().any(|f| f.change == change);
-    if any(RunChange::New) {
-        Exit::Fail
-    } else if any(RunChange::Flaky) || !comparison.undecided.is_empty() {
-        Exit::Inconclusive
-    } else {
-        Exit::Pass
+    match comparison.verdict() {
+        ComparisonVerdict::Worse => Exit::Fail,
+        ComparisonVerdict::Flaky | ComparisonVerdict::Inconclusive => Exit::Inconclusive,
+        ComparisonVerdict::NotWorse => Exit::Pass,
     }
 }

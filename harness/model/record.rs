@@ -457,3 +457,20 @@ pub struct RunRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreferenced: Vec<Unreferenced>,
 }
+
+impl RunRecord {
+    /// `probe of Linux 7.2.13, with v11-flags-by-variable`: what was looked at.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} of Linux {}{}", self.matrix, self.revision, self.with())
+    }
+
+    /// `, with v11-flags-by-variable`: the mutations, if there are any.
+    #[must_use]
+    pub fn with(&self) -> String {
+        match &self.mutations[..] {
+            [] => String::new(),
+            names => format!(", with {}", names.join(", ")),
+        }
+    }
+}

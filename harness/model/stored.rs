@@ -226,7 +226,40 @@ pub enum RunChange {
     Known,
 }
 
+/// What a comparison of two runs comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComparisonVerdict {
+    /// Something is new.
+    Worse,
+    /// Nothing is new, but something changed without a reason.
+    Flaky,
+    /// Nothing is new in what was judged, and not everything was.
+    Inconclusive,
+    /// Nothing is new.
+    NotWorse,
+}
+
+impl RunComparison {
+    /// What it comes to.
+    #[must_use]
+    pub fn verdict(&self) -> ComparisonVerdict {
+        let any = |change| self.findings.iter().any(|finding| finding.change == change);
+        if any(RunChange::New) {
+            ComparisonVerdict::Worse
+        } else if any(RunChange::Flaky) {
+            ComparisonVerdict::Flaky
+        } else if self.undecided.is_empty() {
+            ComparisonVerdict::NotWorse
+        } else {
+            ComparisonVerdict::Inconclusive
+        }
+    }
+}
+
 impl RunChange {
+    /// Every change, the worst first.
+    pub const ALL: [RunChange; 4] = [Self::New, Self::Flaky, Self::Fixed, Self::Known];
+
     /// The word for it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use super::json::pretty;
 use super::test_tree::{Test, Verdict};
-use super::text::{BOLD, GREEN, RED, YELLOW};
-use super::{Format, github, junit, ktap, mail, markdown, perfetto, printable};
+use super::text::{BOLD, GREEN, RED, YELLOW, reproduce};
+use super::{Format, github, html, junit, ktap, mail, markdown, perfetto, printable};
 use crate::model::finding::counted;
-use crate::model::stored::{ComparedFinding, RunChange, RunComparison, RunHead};
+use crate::model::stored::{ComparedFinding, ComparisonVerdict, RunChange, RunComparison, RunHead};
 
 /// Findings of a rule that are shown, unless all are asked for.
 const OF_RULE: usize = 5;
@@ -35,9 +35,7 @@ pub fn write(
         Format::Junit => junit::of_tests(&name, &tests()),
         Format::Github => github::write(&tests()),
         Format::Markdown => markdown::write(&name, &tests()),
-        Format::Html => {
-            return Err("a page shows one run\n  'klto report RUN --format html' writes it");
-        }
+        Format::Html => html::two_runs::write(comparison),
         Format::Mail => mail::of_tests(&name, &tests()),
         Format::Perfetto => perfetto::write(&name, &tests()),
         Format::Kcidb => {
@@ -117,18 +115,16 @@ fn write_findings(
     }
     if let (RunChange::New, Some(first)) = (change, findings.first()) {
         let _ = writeln!(out, "  to reproduce the first:");
-        let reproduce = &first.reproduce;
-        for (name, value) in [("KERNEL", &reproduce.kernel), ("O", &reproduce.build)] {
-            let _ = writeln!(out, "    {name}={}", printable(&quoted(value)));
-        }
-        for command in &reproduce.commands {
-            let _ = writeln!(out, "    {}", printable(command));
+        for line in reproduce(&first.reproduce).iter().skip(1) {
+            let _ = writeln!(out, "{line}");
         }
     }
 }
 
 /// Puts the findings of one rule together, in the order in which rules first occur.
-fn by_rule<'a>(findings: &[&'a ComparedFinding]) -> Vec<(&'a str, Vec<&'a ComparedFinding>)> {
+pub(super) fn by_rule<'a>(
+    findings: &[&'a ComparedFinding],
+) -> Vec<(&'a str, Vec<&'a ComparedFinding>)> {
     let mut groups: Vec<(&str, Vec<&ComparedFinding>)> = Vec::new();
     for finding in findings {
         match groups.iter_mut().find(|(key, _)| *key == finding.key) {
@@ -137,11 +133,6 @@ fn by_rule<'a>(findings: &[&'a ComparedFinding]) -> Vec<(&'a str, Vec<&'a Compar
         }
     }
     groups
-}
-
-/// As a word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    shlex::try_quote(text).map_or_else(|_| text.to_owned(), Into::into)
 }
 
 /// `init/main.o, after 'noop: make again': the evidence`.
@@ -194,26 +185,31 @@ fn write_rest(out: &mut String, comparison: &RunComparison, all: bool) {
 }
 
 fn summary(comparison: &RunComparison) -> String {
-    let count = |change| {
-        let of_kind = comparison.findings.iter().filter(|f| f.change == change);
-        of_kind.count()
+    let (style, word) = match comparison.verdict() {
+        ComparisonVerdict::NotWorse => (GREEN, "ok"),
+        ComparisonVerdict::Inconclusive => (YELLOW, "inconclusive"),
+        ComparisonVerdict::Flaky => (YELLOW, "flaky"),
+        ComparisonVerdict::Worse => (RED, "worse"),
     };
-    let [new, flaky, fixed, known] = [
-        RunChange::New,
-        RunChange::Flaky,
-        RunChange::Fixed,
-        RunChange::Known,
-    ]
-    .map(count);
-    let numbers = format!("{new} new, {flaky} flaky, {fixed} fixed, {known} in both");
-    match (new, flaky, comparison.undecided.len()) {
-        (0, 0, 0) => format!("{GREEN}ok{GREEN:#}: {numbers}"),
-        (0, 0, undecided) => format!(
-            "{YELLOW}inconclusive{YELLOW:#}: {numbers}; {} not judged",
-            counted(undecided, "cells were")
-        ),
-        (0, _, _) => format!("{YELLOW}flaky{YELLOW:#}: {numbers}"),
-        (_, _, _) => format!("{RED}worse{RED:#}: {numbers}"),
+    format!("{style}{word}{style:#}: {}", numbers(comparison))
+}
+
+/// `24 new, 0 flaky, 1 fixed, 5 in both; 2 cells were not judged`.
+pub(super) fn numbers(comparison: &RunComparison) -> String {
+    let count = |change: RunChange| {
+        let findings = comparison.findings.iter();
+        let number = findings.filter(|finding| finding.change == change).count();
+        match change {
+            RunChange::Known => format!("{number} in both"),
+            RunChange::New | RunChange::Flaky | RunChange::Fixed => {
+                format!("{number} {}", change.name())
+            }
+        }
+    };
+    let numbers = RunChange::ALL.map(count).join(", ");
+    match comparison.undecided.len() {
+        0 => numbers,
+        undecided => format!("{numbers}; {} not judged", counted(undecided, "cells were")),
     }
 }
 

@@ -10,6 +10,7 @@ mod log;
 mod place;
 pub(crate) mod safe;
 pub mod two;
+pub mod two_runs;
 
 use std::collections::BTreeMap;
 
@@ -67,11 +68,7 @@ impl Reporter for Html {
 /// The page of a run.
 #[must_use]
 pub fn write(run: &RunRecord, around: &Around) -> String {
-    let title = format!(
-        "klto: {} of Linux {}",
-        printable(&run.matrix),
-        printable(&run.revision)
-    );
+    let title = format!("klto: {}", printable(&run.title()));
     page(run, around, title, true)
 }
 

@@ -38,14 +38,16 @@ pub struct Kcidb;
 
 impl Reporter for Kcidb {
     fn run(&self, run: &RunRecord) -> String {
-        let mut checkout = checkout(&run.revision, &run.kernel, &run.klto);
+        // Mutated sources are no commit.
+        let revision = format!("{}{}", run.revision, run.with());
+        let mut checkout = checkout(&revision, &run.kernel, &run.klto);
         checkout.misc.matrix = said(&run.matrix);
         let started = run.cells.iter().filter_map(|cell| time(&cell.started));
         checkout.start_time = started.min_by_key(|text| DateTime::parse_from_rfc3339(text).ok());
         let mut submission = Submission::default();
         for record in &run.cells {
             let job: String = record.job.chars().take(ID_DIGITS).collect();
-            let parts = [&run.revision, &record.cell, &job, &record.started];
+            let parts = [&revision, &record.cell, &job, &record.started];
             let id = id(&parts.map(String::as_str));
             submission.add_cell(&checkout.id, &id, record);
         }

@@ -24,7 +24,7 @@ pub struct Mail;
 impl Reporter for Mail {
     fn run(&self, run: &RunRecord) -> String {
         let verdict = verdict(&run.cells);
-        let what = format!("{} of Linux {}", run.matrix, run.revision);
+        let what = run.title();
         let mut out = head(&format!("{what}: {verdict}"));
         write_tested(&mut out, run);
         out.push('\n');
@@ -134,8 +134,9 @@ fn write_tested(out: &mut String, run: &RunRecord) {
         false => format!(" (revision {revision})"),
     };
     let intro = format!(
-        "This is the result of klto {} on Linux {kernel}{revision}: {cells} of {matrix}.",
-        run.klto
+        "This is the result of klto {} on Linux {kernel}{revision}{}: {cells} of {matrix}.",
+        run.klto,
+        run.with()
     );
     wrap(out, "", &intro);
     out.push('\n');

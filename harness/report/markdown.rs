@@ -21,7 +21,7 @@ pub struct Markdown;
 impl Reporter for Markdown {
     fn run(&self, run: &RunRecord) -> String {
         let cells: Vec<Test> = run.cells.iter().map(of_cell).collect();
-        let title = format!("klto: {} of Linux {}", run.matrix, run.revision);
+        let title = format!("klto: {}", run.title());
         let mut sections = vec![head(&title, &cells)];
         let mut reproduced = BTreeSet::new();
         for failure in &failures(&cells) {

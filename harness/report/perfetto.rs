@@ -34,7 +34,7 @@ impl Reporter for Perfetto {
         let lines: Vec<Line<'_>> = cells
             .map(|(record, thread)| Line::of(record, thread, begins.unwrap_or_default()))
             .collect();
-        let name = format!("klto: {} of Linux {}", run.matrix, run.revision);
+        let name = format!("klto: {}", run.title());
         let mut events = vec![process(&name)];
         for line in &lines {
             line.write(&mut events);

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use klto::judge::diff::rules::rules as rules_of_two;
 use klto::judge::diff::{Compared, Difference, Sizes};
+use klto::judge::runs::{Named, compare};
 use klto::model::cell::LtoMode;
+use klto::model::stored::RunHead;
 use klto::report::diff::trees;
-use klto::report::{Format, Options};
+use klto::report::{Format, Options, comparison};
 use serde_json::{Value, json};
 
 use crate::support::page::{HOSTILE, Pages, hostile, large, sample};
@@ -465,6 +467,56 @@ fn the_page_of_a_tree_and_of_two_trees_has_no_filter() {
 }
 
 /// Pages to look at: `KLTO_PAGES=DIR cargo test --test it html::pages`.
+#[test]
+fn the_page_of_two_runs_has_what_changed_and_runs_nothing_of_a_tree() {
+    let Some(pages) = Pages::new() else { return };
+    let mut after = hostile().run;
+    for cell in &mut after.cells {
+        cell.cell = format!("{}{HOSTILE}", cell.cell);
+        "after".clone_into(&mut cell.job);
+    }
+    let mut before = after.clone();
+    for cell in &mut before.cells {
+        "before".clone_into(&mut cell.job);
+        if let Some(inspection) = &mut cell.inspection {
+            inspection.findings.clear();
+        }
+    }
+    let head = RunHead {
+        run: HOSTILE.to_owned(),
+        recorded: HOSTILE.to_owned(),
+        matrix: HOSTILE.to_owned(),
+        kernel: HOSTILE.to_owned(),
+        revision: HOSTILE.to_owned(),
+        mutations: vec![HOSTILE.to_owned()],
+        cells: after.cells.len(),
+    };
+    let named = |run| Named { head: &head, run };
+    let compared = compare(named(&before), named(&after));
+    let page = comparison::write(&compared, Format::Html, false).unwrap();
+    let url = pages.write("two-runs.html", &page);
+
+    let shown = pages.run(&[
+        json!({ "open": url, "width": 360 }),
+        eval("document.querySelector('.verdict').className"),
+        eval("[...document.querySelectorAll('h2')].map(e => e.id)"),
+        eval("document.querySelectorAll('.found > li').length > 10"),
+        eval(OVERFLOW),
+        eval("String(window.pwned)"),
+    ]);
+
+    assert_eq!(shown.complaints, [""; 0]);
+    let ids = json!(["new", "known", "commands", "unjudged"]);
+    let expected = [
+        json!("verdict fail"),
+        ids,
+        json!(true),
+        json!(0),
+        json!("undefined"),
+    ];
+    assert_eq!(shown.values, expected);
+}
+
 #[test]
 fn pages_are_kept_where_one_asks_for_them() {
     let Some(folder) = std::env::var_os("KLTO_PAGES") else {

@@ -410,3 +410,20 @@ fn a_tree_without_the_times_of_its_build_says_so() {
     assert!(report_of_tree(Format::Text, &tree).contains(says));
     assert!(report_of_tree(Format::Json, &tree).contains("\"times_lost\": true"));
 }
+
+#[rstest]
+#[case::text(Format::Text)]
+#[case::json(Format::Json)]
+#[case::markdown(Format::Markdown)]
+#[case::mail(Format::Mail)]
+#[case::html(Format::Html)]
+#[case::perfetto(Format::Perfetto)]
+#[case::kcidb(Format::Kcidb)]
+fn a_run_of_mutated_sources_says_so(#[case] format: Format) {
+    let run = RunRecord {
+        mutations: vec!["v11-flags-by-variable".to_owned()],
+        ..run_record()
+    };
+    assert!(report(format, USUAL, &run).contains("v11-flags-by-variable"));
+    assert!(!report(format, USUAL, &run_record()).contains("v11-flags-by-variable"));
+}

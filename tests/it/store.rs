@@ -127,7 +127,7 @@ fn two_nights_are_compared_in_each_format() {
     stand.add(&before);
     stand.add(&run_record());
     for format in [
-        "text", "json", "ktap", "junit", "github", "markdown", "mail", "perfetto",
+        "text", "html", "json", "ktap", "junit", "github", "markdown", "mail", "perfetto",
     ] {
         let compared = stand.ask(&["compare", "--format", format]);
         assert_eq!(compared.code, Some(1), "{format}");
@@ -411,6 +411,38 @@ fn a_run_is_wholly_there_or_not_whatever_happens_at_a_call(#[case] inject: &str)
             name.starts_with(".klto-partial")
         });
     assert_eq!(partial.count(), 0);
+}
+
+#[rstest]
+#[case::killed("signal=KILL")]
+#[case::the_disk_is_broken("error=EIO")]
+fn a_removal_that_is_interrupted_takes_nothing_that_another_run_needs(#[case] inject: &str) {
+    let stand = Stand::new();
+    let names = [stand.add_night("1", false), stand.add_night("2", true)];
+    let klto = Path::new(env!("CARGO_BIN_EXE_klto"));
+    for nth in 1.. {
+        let copy = stand.dir.path().join(format!("copy-{nth}"));
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(stand.store.path())
+            .arg(&copy)
+            .status();
+        assert!(copied.unwrap().success());
+        let store = RunStore::existing(&copy).unwrap();
+        let args = ["runs", "remove", names[0].as_str()];
+        let ended = at_call(klto, &args, &copy, "unlink", inject, nth);
+        assert_intact(&store, &names[1..], &format!("{inject} at unlink {nth}"));
+        let again = ask(&copy, &["check", "--store", "--only", STALE]);
+        assert_eq!(
+            again.code,
+            Some(1),
+            "{inject} at unlink {nth}: the facts are there"
+        );
+        if ended.code == Some(0) {
+            assert!(nth > 2, "the run, its facts and its log were to be removed");
+            break;
+        }
+    }
 }
 
 #[rstest]

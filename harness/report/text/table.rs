@@ -42,10 +42,11 @@ pub fn write(out: &mut String, run: &RunRecord) {
     }
     let _ = writeln!(
         out,
-        "\n{} of {}, Linux {}: {}",
+        "\n{} of {}, Linux {}{}: {}",
         counted(run.cells.iter().filter(|c| !is_gone(c)).count(), "cells"),
         printable(&run.matrix),
         printable(&run.kernel),
+        printable(&run.with()),
         summary(&run.cells)
     );
 }

@@ -314,6 +314,29 @@ fn an_archive_with_something_else_is_refused(#[case] entry: &str, #[case] expect
 }
 
 #[test]
+fn facts_under_the_name_of_others_are_refused() {
+    let (here, there) = (Stand::new(), Stand::new());
+    here.add(vec![here.cell("a", "log", "7.2")]);
+    let facts = here
+        .objects()
+        .into_iter()
+        .find(|name| name.ends_with(".facts"));
+    let path = here
+        .store
+        .objects()
+        .path(Kind::Facts, facts.unwrap().strip_suffix(".facts").unwrap());
+    let bytes = std::fs::read(path).unwrap();
+    let entry = format!("objects/{}.facts", "ab".repeat(32));
+    let error = there.import(&archive(there.dir.path(), &[(&entry, &bytes)]));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("its content is not that of its name"),
+        "{error}"
+    );
+    assert_eq!(there.objects(), [""; 0]);
+}
+
+#[test]
 fn a_run_whose_objects_are_not_with_it_is_refused() {
     let (here, there) = (Stand::new(), Stand::new());
     let name = here.add(vec![here.cell("a", "log", "7.2")]).head.run;
