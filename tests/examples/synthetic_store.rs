@@ -1,22 +1,27 @@
 //! Adds runs to a store, for benchmarks and for tests that kill it:
-//! `synthetic-store DIR RUNS CELLS [CHANGING]`.
+//! `synthetic-store DIR RUNS CELLS [CHANGING [BUILD_DIR]]`.
 //!
 //! Every run has the same cells. In each, CHANGING of a thousand cells have another result than in
 //! the run before: another count, and now and then a finding. The others are the same, as they are
-//! where nothing changed; each cell has facts and a log.
+//! where nothing changed. Each cell has a log; with a build tree each result also has the facts of that
+//! tree, with a kernel release of its own, so that no two are equal.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use klto::build::process::Cancel;
+use klto::judge::inspect::{InspectRequest, Inspected, inspect};
 use klto::model::cell::LtoMode;
 use klto::model::error::Error;
+use klto::model::facts::Goal;
 use klto::model::finding::Severity;
 use klto::model::record::{
     CellRecord, Cost, Counts, FORMAT, FindingRecord, Identity, Inspection, RuleCount, RuleText,
     RunRecord, StageTime,
 };
+use klto::store::facts_file;
+use klto::store::record_dir::RecordDir;
 use klto::store::runs::RunStore;
 
 /// Rules that a record names.
@@ -32,7 +37,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let changing = changing.first().copied().unwrap_or(20);
-    match fill(Path::new(dir), *runs, *cells, changing) {
+    let tree = args.get(4).map(Path::new);
+    match fill(Path::new(dir), [*runs, *cells, changing], tree) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("synthetic-store: {error}");
@@ -41,8 +47,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn fill(dir: &Path, runs: usize, cells: usize, changing: usize) -> Result<(), Error> {
+fn fill(dir: &Path, numbers: [usize; 3], tree: Option<&Path>) -> Result<(), Error> {
+    let [runs, cells, changing] = numbers;
     let store = RunStore::open(dir)?;
+    let tree = tree.map(inspected).transpose()?;
     let scratch = tempfile::tempdir().map_err(Error::io("a folder", "create"))?;
     let log = scratch.path().join("build.log");
     // Another log than that of earlier calls: something to write.
@@ -71,9 +79,42 @@ fn fill(dir: &Path, runs: usize, cells: usize, changing: usize) -> Result<(), Er
             unreferenced: Vec::new(),
             cells: versions.iter().enumerate().map(record).collect(),
         };
-        store.add(&run, &|_| None, &Cancel::new())?;
+        let mut run = run;
+        if let Some(tree) = &tree {
+            for cell in &mut run.cells {
+                save(scratch.path(), cell, tree)?;
+            }
+        }
+        let of = |cell: &CellRecord| Some(RecordDir::new(scratch.path().join(&cell.cell)));
+        store.add(&run, &of, &Cancel::new())?;
     }
     Ok(())
+}
+
+/// What a build tree shows.
+fn inspected(dir: &Path) -> Result<Inspected, Error> {
+    inspect(&InspectRequest {
+        build: dir,
+        source: None,
+        log: None,
+        goal: Goal::default(),
+        arch: None,
+        mode: None,
+        requested: &BTreeMap::new(),
+        only: &[],
+    })
+}
+
+/// Gives a cell the facts of a tree, as those of its job.
+fn save(scratch: &Path, cell: &mut CellRecord, tree: &Inspected) -> Result<(), Error> {
+    let kept = facts_file::encode(&tree.facts, &cell.job).map_err(Error::Machine)?;
+    let kept = facts_file::decode(&kept).map_err(|e| Error::Machine(e.to_string()))?;
+    let mut facts = kept.facts;
+    facts.kernel = format!("{}-{}", facts.kernel, cell.job);
+    if let Some(inspection) = &mut cell.inspection {
+        inspection.identity.lto = tree.inspection.identity.lto;
+    }
+    RecordDir::new(scratch.join(&cell.cell)).save(cell, Some(&facts))
 }
 
 fn record(cell: usize, version: usize, run: usize, log: &Path) -> CellRecord {
