@@ -8,7 +8,7 @@ use clap::ValueEnum as _;
 
 use super::args::{Probe as Args, ProbeCells};
 use super::output::{exit, print, report};
-use super::stored::keep;
+use super::stored::{keep, store_for_run};
 use super::{check_place, events, jobs, known_findings, open_sources, real_kernel};
 use crate::build::process::{Cancel, Command};
 use crate::build::sandbox::Sandbox;
@@ -22,7 +22,6 @@ use crate::model::sandbox::SandboxMode;
 use crate::run::probe::drive::{Caches, Probe};
 use crate::run::probe::miniature;
 use crate::source::copy::Extent;
-use crate::store::runs::RunStore;
 use crate::store::work_dir::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
@@ -39,9 +38,10 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     let place = work_dir(args.place.work.as_deref())?;
     check_place(&place, &kernel)?;
-    if let Some(store) = &args.store.store {
-        RunStore::open(store)?;
-    }
+    let store = match &args.store.store {
+        Some(store) => store_for_run(Some(store))?,
+        None => None,
+    };
     let work = WorkDir::open(&place)?;
     let events = events(&args.jobs_options)?;
 
@@ -67,10 +67,10 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    if let Some(store) = &args.store.store {
+    if let Some(store) = store {
         let fingerprint = copy.fingerprint(Extent::All).to_hex();
         let record_dir = |cell: &CellRecord| Some(probe.record(&sources, &fingerprint, &cell.cell));
-        keep(store, &run, &record_dir, &cancel)?;
+        keep(&store, &run, &record_dir, &cancel)?;
     }
     Ok(exit(&run, false))
 }

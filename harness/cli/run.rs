@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::Run as Args;
 use super::output::{exit, report};
-use super::stored::{keep, store_dir};
+use super::stored::{keep, store_for_run};
 use super::{
     check_place, events, jobs, known_findings, load_matrix, open_sources, real_kernel, select,
 };
@@ -20,7 +20,6 @@ use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::report::{Format, Options};
 use crate::run::whole::drive::Run as Build;
 use crate::store::record_dir::RecordDir;
-use crate::store::runs::RunStore;
 use crate::store::snapshots::SnapshotDir;
 use crate::store::work_dir::WorkDir;
 
@@ -35,8 +34,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let kernel = real_kernel(&args.source.kernel)?;
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     check_place(&args.work, &kernel)?;
-    let store = store_dir(args.store.store.as_deref())?;
-    RunStore::open(&store)?;
+    let store = store_for_run(args.store.store.as_deref())?;
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
 
@@ -75,12 +73,14 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    let records: BTreeMap<String, RecordDir> = cells
-        .iter()
-        .map(|cell| (cell.name(), build.record(&sources, cell)))
-        .collect();
-    let record_dir = |cell: &CellRecord| records.get(&cell.cell).cloned();
-    keep(&store, &run, &record_dir, &cancel)?;
+    if let Some(store) = store {
+        let cells = cells.iter();
+        let records: BTreeMap<String, RecordDir> = cells
+            .map(|cell| (cell.name(), build.record(&sources, cell)))
+            .collect();
+        let record_dir = |cell: &CellRecord| records.get(&cell.cell).cloned();
+        keep(&store, &run, &record_dir, &cancel)?;
+    }
     Ok(exit(&run, args.strict))
 }
 

@@ -32,6 +32,21 @@ pub fn store_dir(asked: Option<&Path>) -> Result<PathBuf, Error> {
     })
 }
 
+/// The store in which a run will be kept, made if there is none: a place that cannot be written shows
+/// before hours of building. `None` if nobody asked for one, and the usual place is none.
+pub fn store_for_run(asked: Option<&Path>) -> Result<Option<PathBuf>, Error> {
+    let opened = store_dir(asked).and_then(|dir| RunStore::open(&dir).map(|_| dir));
+    match (asked, opened) {
+        (_, Ok(dir)) => Ok(Some(dir)),
+        (Some(_), Err(error)) => Err(error),
+        (None, Err(error)) => {
+            let why = error.in_one_line();
+            say(format_args!("klto: this run will not be kept: {why}"));
+            Ok(None)
+        }
+    }
+}
+
 /// The store that is there, and its index.
 pub fn open(asked: Option<&Path>) -> Result<(RunStore, Index), Error> {
     let store = RunStore::existing(&store_dir(asked)?)?;

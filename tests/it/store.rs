@@ -13,6 +13,7 @@ use rstest::rstest;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::fake_kernel::FakeKernel;
 use crate::support::program::{Ended, finish, klto};
 use crate::support::run_record::run_record;
 use crate::support::schema::faults;
@@ -262,6 +263,51 @@ fn what_is_not_there_is_refused_with_what_there_is(#[case] args: &[&str], #[case
     let ended = stand.ask(args);
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[test]
+fn each_run_of_a_matrix_is_kept() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin]", "1m");
+    let data = kernel.dir().join("data");
+    let run = |kernel: &FakeKernel| finish(kernel.run(&[]).env("XDG_DATA_HOME", &data));
+    let kept = run(&kernel);
+    assert!(
+        kept.stderr.contains("klto: kept as run 2"),
+        "{}",
+        kept.stderr
+    );
+    let store = RunStore::existing(&data.join("klto/runs")).unwrap();
+    let names = store.names().unwrap();
+    let stored = store.load(&names[0]).unwrap();
+    assert_eq!(serde_json::to_value(&stored.run).unwrap(), kernel.report());
+    assert!(stored.kept[0].facts.is_some() && stored.kept[0].logs[0].is_some());
+
+    assert_eq!(run(&kernel).code, kept.code);
+    assert_eq!(store.names().unwrap().len(), 2);
+}
+
+#[test]
+fn where_no_run_can_be_kept_a_run_says_so_and_goes_on() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin]", "1m");
+    std::fs::write(kernel.dir().join("file"), "").unwrap();
+    let data = kernel.dir().join("file/below");
+    let ended = finish(kernel.run(&[]).env("XDG_DATA_HOME", &data));
+    assert!(
+        ended.stderr.contains("klto: this run will not be kept: "),
+        "{}",
+        ended.stderr
+    );
+    assert!(kernel.work().join("report.json").exists());
+
+    let asked = finish(kernel.run(&[]).arg("--store").arg(&data));
+    assert!(
+        !asked.stderr.contains("will not be kept"),
+        "{}",
+        asked.stderr
+    );
+    assert_eq!(asked.code, Some(125), "it was asked for");
 }
 
 #[test]

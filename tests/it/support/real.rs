@@ -35,6 +35,11 @@ pub fn request<'a>(build: &'a Path, nothing: &'a BTreeMap<String, String>) -> In
 pub fn klto(args: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_klto"))
         .args(args)
+        .env_remove("KLTO_STORE")
+        .env(
+            "XDG_DATA_HOME",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("data"),
+        )
         .output()
         .expect("klto starts");
     eprintln!(
