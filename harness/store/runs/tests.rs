@@ -162,15 +162,15 @@ fn a_pipe_in_the_place_of_a_log_is_not_read() {
 fn a_run_is_recorded_after_every_other_even_if_the_clock_went_back(
     #[case] now: &str,
     #[case] expected: &str,
-    #[case] behind: Option<u64>,
+    #[case] back: Option<u64>,
 ) {
     let stand = Stand::new();
     let last = stand.store.file("20261125T020000.000Z-00000000");
     std::fs::write(last, "").unwrap();
     let now = humantime::parse_rfc3339(now).unwrap();
-    let (recorded, is_behind) = stand.store.next_time(now).unwrap();
+    let (recorded, went_back) = stand.store.next_time(now).unwrap();
     assert_eq!(recorded, expected);
-    assert_eq!(is_behind, behind.map(Duration::from_secs));
+    assert_eq!(went_back, back.map(Duration::from_secs));
 }
 
 #[test]

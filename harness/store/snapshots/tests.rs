@@ -1,3 +1,5 @@
+//! What modes have in common is stored once, and read as if each had it.
+
 use std::collections::BTreeMap;
 
 use rstest::rstest;
