@@ -468,9 +468,14 @@ impl RunRecord {
     /// `, with v11-flags-by-variable`: the mutations, if there are any.
     #[must_use]
     pub fn with(&self) -> String {
-        match &self.mutations[..] {
-            [] => String::new(),
-            names => format!(", with {}", names.join(", ")),
-        }
+        with(&self.mutations)
+    }
+}
+
+/// `, with v11-flags-by-variable`: mutations, if there are any.
+pub(super) fn with(mutations: &[String]) -> String {
+    match mutations {
+        [] => String::new(),
+        names => format!(", with {}", names.join(", ")),
     }
 }

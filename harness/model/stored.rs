@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Reproduce, RuleText};
+use super::record::{Reproduce, RuleText, with};
 
 /// A run, as the store knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,14 @@ pub struct RunHead {
     pub mutations: Vec<String>,
     /// How many cells it has.
     pub cells: usize,
+}
+
+impl RunHead {
+    /// `, with v11-flags-by-variable`: the mutations, if there are any.
+    #[must_use]
+    pub fn with(&self) -> String {
+        with(&self.mutations)
+    }
 }
 
 /// How the findings of cells came and went.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::json::pretty;
 use super::test_tree::{Test, Verdict};
 use super::text::{BOLD, GREEN, RED, YELLOW, reproduce};
-use super::{Format, github, html, junit, ktap, mail, markdown, perfetto, printable};
+use super::{Format, github, grouped, html, junit, ktap, mail, markdown, perfetto, printable};
 use crate::model::finding::counted;
 use crate::model::stored::{ComparedFinding, ComparisonVerdict, RunChange, RunComparison, RunHead};
 
@@ -61,17 +61,13 @@ fn text(comparison: &RunComparison, all: bool) -> String {
 
 /// `RUN: nightly, Linux 7.3.0-rc7-g0123456789ab, 8 cells`.
 fn head_line(head: &RunHead) -> String {
-    let mutations = match &head.mutations[..] {
-        [] => String::new(),
-        mutations => format!(", with {}", mutations.join(", ")),
-    };
     format!(
         "{BOLD}{}{BOLD:#}: {}, Linux {}, {}{}",
         printable(&head.run),
         printable(&head.matrix),
         printable(&head.revision),
         counted(head.cells, "cells"),
-        printable(&mutations)
+        printable(&head.with())
     )
 }
 
@@ -125,14 +121,7 @@ fn write_findings(
 pub(super) fn by_rule<'a>(
     findings: &[&'a ComparedFinding],
 ) -> Vec<(&'a str, Vec<&'a ComparedFinding>)> {
-    let mut groups: Vec<(&str, Vec<&ComparedFinding>)> = Vec::new();
-    for finding in findings {
-        match groups.iter_mut().find(|(key, _)| *key == finding.key) {
-            Some((_, group)) => group.push(finding),
-            None => groups.push((&finding.key, vec![finding])),
-        }
-    }
-    groups
+    grouped(findings.iter().copied(), |finding| finding.key.as_str())
 }
 
 /// `init/main.o, after 'noop: make again': the evidence`.

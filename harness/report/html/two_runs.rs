@@ -99,14 +99,7 @@ pub fn write(comparison: &RunComparison) -> String {
 }
 
 fn about(head: &RunHead) -> String {
-    match &head.mutations[..] {
-        [] => counted(head.cells, "cells"),
-        names => format!(
-            "{}, with {}",
-            counted(head.cells, "cells"),
-            names.join(", ")
-        ),
-    }
+    format!("{}{}", counted(head.cells, "cells"), head.with())
 }
 
 /// What is to be typed, without the title.
