@@ -16,7 +16,7 @@ use crate::model::finding::Finding;
 use crate::tree::clang_options::{code_options, program};
 
 /// The parts, in the order in which differences are shown.
-pub const PARTS: [&str; 8] = [
+pub const PARTS: [&str; 9] = [
     "findings",
     "config",
     "toolchain",
@@ -25,6 +25,7 @@ pub const PARTS: [&str; 8] = [
     "index",
     "archive",
     "symbols",
+    "image",
 ];
 
 /// What a snapshot was taken of. A snapshot of another kernel or toolchain is no baseline:
@@ -58,6 +59,7 @@ pub fn of(subject: &Subject, findings: &[Finding]) -> Snapshot {
         ("index", index_text(facts)),
         ("archive", archive_text(facts)),
         ("symbols", symbols_text(facts)),
+        ("image", image_text(facts, |bytes| format!("{bytes} bytes"))),
     ])
 }
 
@@ -70,6 +72,10 @@ pub fn in_bands(facts: &Facts, snapshot: &Snapshot) -> Snapshot {
         ("toolchain", toolchain_text(facts, band)),
         ("triples", triples_text(facts, band)),
         ("flags", flags_text(facts, band)),
+        (
+            "image",
+            image_text(facts, |bytes| format!("{} KiB", band(bytes.div_ceil(1024)))),
+        ),
     ]);
     snapshot
 }
@@ -287,6 +293,14 @@ fn symbols_text(facts: &Facts) -> String {
         .collect();
     lines.sort();
     lines.join("\n")
+}
+
+/// How much memory the linked kernel takes; empty if there is none.
+fn image_text(facts: &Facts, size: fn(usize) -> String) -> String {
+    facts.vmlinux.as_ref().map_or_else(String::new, |vmlinux| {
+        let bytes = usize::try_from(vmlinux.image_bytes).unwrap_or(usize::MAX);
+        format!("sections that take memory: {}", size(bytes))
+    })
 }
 
 #[derive(Serialize, Deserialize)]

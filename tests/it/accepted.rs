@@ -82,7 +82,7 @@ fn what_both_modes_have_in_common_is_one_file_after_accept() {
     let accepted = reviewed.accept(&[]);
 
     assert_eq!(accepted.code, Some(0));
-    let all = "findings, config, toolchain, triples, flags, index, archive, symbols";
+    let all = "findings, config, toolchain, triples, flags, index, archive, symbols, image";
     let expected = format!("{THIN}: accepted {all}\n{DIST}: accepted {all}\n");
     assert_eq!(accepted.stdout, expected);
     let files = reviewed.files();
