@@ -3,6 +3,7 @@
 
 mod accept;
 pub mod args;
+mod bisect;
 mod check;
 mod check_store;
 mod compare;
@@ -50,6 +51,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Series(args) => series::run(args),
+        Command::Bisect(args) => bisect::run(args),
         Command::Run(args) => run::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Runs(args) => runs::run(args),

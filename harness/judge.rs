@@ -3,6 +3,7 @@
 
 pub mod allowed;
 pub mod baseline;
+pub mod bisect;
 pub mod check;
 pub mod coverage;
 pub mod diff;

@@ -3,6 +3,7 @@
 
 pub mod accepted;
 pub mod arch;
+pub mod bisect;
 pub mod cell;
 pub mod coverage;
 pub mod error;

@@ -2,6 +2,7 @@
 //! writes it. A new format is one file, one variant of [`Format`], its rows in the functions
 //! there and one in [`diff::trees`].
 
+pub mod bisect;
 pub mod comparison;
 pub mod diff;
 pub mod github;

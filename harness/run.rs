@@ -1,6 +1,7 @@
 //! From a job to a record: configure, build, inspect, run scenarios, for a whole kernel and
 //! for the miniature.
 
+pub mod bisect;
 pub mod events;
 pub mod job;
 pub mod judge_again;

@@ -5,6 +5,7 @@ pub mod commit;
 pub mod copy;
 mod fingerprint;
 pub mod git;
+pub mod history;
 pub mod series;
 pub mod source_tree;
 pub mod sources;

@@ -3,6 +3,7 @@
 //! file is written beside the old one and renamed, so that none is ever half there.
 
 pub mod atomic;
+pub mod bisect;
 pub mod facts_file;
 mod frame;
 pub mod lock;

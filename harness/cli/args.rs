@@ -1,7 +1,11 @@
 //! The command line. Its `--help` is the program's reference. Help texts quote with ', as
 //! they are plain text.
 
+mod bisect;
+
 use std::path::PathBuf;
+
+pub use self::bisect::Bisect;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -48,6 +52,8 @@ pub enum Command {
     Probe(Probe),
     /// Judge a patch series: what each patch makes worse, before it is sent or applied.
     Series(Series),
+    /// Find the commit that brought a fault, and the places in it.
+    Bisect(Bisect),
     /// Build every cell of a matrix, check it and run its scenarios.
     Run(Run),
     /// Compare two finished build trees: two modes, two kernels, two toolchains.

@@ -54,6 +54,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         fresh: args.jobs_options.fresh,
         fail_fast: args.jobs_options.fail_fast,
         sandbox: sandbox.as_ref(),
+        carried: None,
         events: &*events,
         cancel: &cancel,
     };

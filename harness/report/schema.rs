@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::diff::Trees;
 use super::json::{TreeRecord, pretty};
+use crate::model::bisect::BisectRecord;
 use crate::model::record::RunRecord;
 use crate::model::series::SeriesRecord;
 use crate::model::stored::{History, RunComparison};
@@ -22,6 +23,8 @@ pub enum Document {
     Diff,
     /// The result of 'klto series'.
     Series,
+    /// The result of 'klto bisect'.
+    Bisect,
     /// The result of 'klto compare'.
     Compare,
     /// The result of 'klto history' and 'klto check --store'.
@@ -36,6 +39,7 @@ pub fn of(document: Document) -> String {
         Document::Check => written::<TreeRecord>(),
         Document::Diff => written::<Trees<'_>>(),
         Document::Series => written::<SeriesRecord>(),
+        Document::Bisect => written::<BisectRecord>(),
         Document::Compare => written::<RunComparison>(),
         Document::History => written::<History>(),
     }

@@ -29,6 +29,9 @@ pub struct WholeKernel<'a> {
     pub ccache: bool,
     /// The folder for what ccache keeps, where that is not the user's.
     pub caches: Option<PathBuf>,
+    /// The folder of trees that are carried from one revision to the next: make finds what the last
+    /// one left, and makes only what differs. `None` if each revision has trees of its own.
+    pub carried: Option<&'a Path>,
 }
 
 /// The folder of a cell.
@@ -38,10 +41,16 @@ fn folder(work: &Path, revision: &str, cell: &Cell) -> PathBuf {
 
 impl Layout for WholeKernel<'_> {
     fn place(&self, cell: &Cell) -> Place {
-        let folder = folder(self.work, self.revision, cell);
-        Place {
-            record: RecordDir::new(&folder),
-            folder,
+        let own = folder(self.work, self.revision, cell);
+        match self.carried {
+            None => Place {
+                record: RecordDir::new(&own),
+                folder: own,
+            },
+            Some(carried) => Place {
+                record: RecordDir::new(carried.join(self.revision).join(cell.name())),
+                folder: carried.join("tree").join(cell.name()),
+            },
         }
     }
 
@@ -73,7 +82,9 @@ impl Layout for WholeKernel<'_> {
         build: &Build<'_>,
         base: Option<&FinishedTree>,
     ) -> Result<Prepared, Error> {
-        remove_file(build.dir)?;
+        if self.carried.is_none() {
+            remove_file(build.dir)?;
+        }
         match base {
             Some(tree) => mirror(&tree.place.build(), build.dir)?,
             None => {

@@ -15,7 +15,7 @@ pub const AT_ONCE: usize = 1000;
 pub const SHORT: usize = 12;
 
 /// A commit and its tree of files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Commit {
     git: Git,
     /// As the user named it.

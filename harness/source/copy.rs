@@ -220,9 +220,7 @@ impl SourceCopy {
             return Ok(true);
         };
         let changed = changed_between(later.git(), earlier.id(), later.id())?;
-        Ok(changed
-            .iter()
-            .any(|path| find::is_wanted_of_commit(path, arches)))
+        Ok(changed.iter().any(|path| is_read(path, arches)))
     }
 
     fn of_files(
@@ -444,6 +442,13 @@ impl Part {
             });
         if is_late { Part::Late } else { Part::Early }
     }
+}
+
+/// Whether the copy of a commit has a file, by its path from the top of the tree. `arches` as for
+/// [`SourceCopy::of`].
+#[must_use]
+pub fn is_read(path: &str, arches: &[&str]) -> bool {
+    find::is_wanted_of_commit(path, arches)
 }
 
 /// Removes a file, and folders that are then empty: a makefile would see them.

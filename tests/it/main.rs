@@ -1,6 +1,7 @@
 //! All integration tests: one program, so that what they share is compiled and linked once.
 
 mod accepted;
+mod bisect;
 mod boot;
 mod ci_scripts;
 mod cli;

@@ -51,30 +51,11 @@ impl Series {
     }
 
     fn commit(&self, title: &str) -> String {
-        self.git(&["add", "--all", "--force"]);
-        self.git(&["commit", "--quiet", "--message", title]);
-        self.git(&["rev-parse", "HEAD"]).trim().to_owned()
+        self.probed.commit(title)
     }
 
     fn git(&self, args: &[&str]) -> String {
-        let mut command = Command::new("git");
-        command
-            .args(args)
-            .current_dir(self.probed.kernel.source())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
-        for who in ["AUTHOR", "COMMITTER"] {
-            command
-                .env(format!("GIT_{who}_NAME"), "A Developer")
-                .env(format!("GIT_{who}_EMAIL"), "dev@example.org")
-                .env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
-        }
-        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-            command.env_remove(variable);
-        }
-        let ended = finish(&mut command);
-        assert_eq!(ended.code, Some(0));
-        ended.stdout
+        self.probed.git(args)
     }
 
     /// The series as its author mails it, with a cover letter.
@@ -95,16 +76,13 @@ impl Series {
 
     fn command_at(&self, kernel: &Path, more: &[&str]) -> Command {
         let mut command = klto(["series", "--arch", "x86_64", "--lto", "thin-dist"]);
-        let own = std::env::var_os("PATH").unwrap();
-        let own: Vec<PathBuf> = std::env::split_paths(&own).collect();
-        let folders = own.into_iter().chain([self.probed.kernel.tools()]);
         command
             .arg("--kernel")
             .arg(kernel)
             .arg("--work")
             .arg(self.probed.kernel.work())
             .args(more)
-            .env("PATH", std::env::join_paths(folders).unwrap())
+            .env("PATH", self.probed.path())
             .env_remove("KLTO_PROBE_WORK")
             .current_dir(self.probed.kernel.dir());
         if !more.contains(&"--sandbox") {

@@ -217,7 +217,10 @@ impl Probe<'_> {
 }
 
 /// The folders under `arch/` that a probe of any architecture may read.
-fn arch_folders() -> Result<Vec<&'static str>, Error> {
+///
+/// # Errors
+/// If the table of architectures is wrong.
+pub fn arch_folders() -> Result<Vec<&'static str>, Error> {
     let arches = arch_table::all()?.values();
     Ok(arches.map(|arch| arch.src.as_str()).collect())
 }

@@ -1,5 +1,7 @@
 //! Builds cells of a matrix from one state of the sources, and checks each.
 
+use std::path::Path;
+
 use super::{WholeKernel, folder};
 use crate::build::kbuild;
 use crate::build::process::Cancel;
@@ -42,6 +44,8 @@ pub struct Run<'a> {
     pub fail_fast: bool,
     /// What make runs in, if the sources are not trusted.
     pub sandbox: Option<&'a Sandbox>,
+    /// As [`WholeKernel::carried`].
+    pub carried: Option<&'a Path>,
     pub events: &'a dyn Events,
     pub cancel: &'a Cancel,
 }
@@ -94,6 +98,7 @@ impl Run<'_> {
             revision: &revision,
             ccache: self.ccache,
             caches,
+            carried: self.carried,
         };
         let context = Context {
             layout: &layout,
@@ -134,7 +139,7 @@ impl Run<'_> {
         })
     }
 
-    /// Where the record of a cell is.
+    /// Where the record of a cell is, of a tree that is not carried.
     #[must_use]
     pub fn record(&self, sources: &Sources, cell: &Cell) -> RecordDir {
         RecordDir::new(folder(self.work.path(), &sources.revision(), cell))

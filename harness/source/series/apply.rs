@@ -227,22 +227,75 @@ impl OwnRepository {
     /// # Errors
     /// If git is missing, killed or interrupted.
     pub fn without(&self, commit: &str, piece: &Piece) -> Result<Option<Commit>, Error> {
+        self.without_all(commit, &[piece])
+    }
+
+    /// The same without several pieces.
+    ///
+    /// # Errors
+    /// As [`OwnRepository::without`].
+    pub fn without_all(&self, commit: &str, pieces: &[&Piece]) -> Result<Option<Commit>, Error> {
         self.git.run(["read-tree", commit])?;
-        let args = ["apply", "--cached", "--reverse", "--whitespace=nowarn"];
-        let apply = self.git.command(args);
-        let applied = self.git.finish(&apply.input(piece.patch.as_bytes()))?;
-        if !applied.is_success {
-            return Ok(None);
+        // From the end of each file, so that the lines before it stay where they are.
+        for piece in pieces.iter().rev() {
+            let args = ["apply", "--cached", "--reverse", "--whitespace=nowarn"];
+            let apply = self.git.command(args);
+            let applied = self.git.finish(&apply.input(piece.patch.as_bytes()))?;
+            if !applied.is_success {
+                return Ok(None);
+            }
         }
+        let places = pieces
+            .iter()
+            .map(|piece| format!("{}:{}", piece.path, piece.line));
+        let message = format!("without {}", places.collect::<Vec<_>>().join(", "));
+        self.commit_index(commit, &message).map(Some)
+    }
+
+    /// A commit like `on`, without what `commit` changed; or why there is none. Of a merge, what
+    /// it brought to its first parent is taken out.
+    ///
+    /// # Errors
+    /// If git is missing, killed or interrupted.
+    pub fn revert(&self, commit: &str, on: &str) -> Result<Result<Commit, String>, Error> {
+        let args = [
+            "diff-tree",
+            "-p",
+            "--binary",
+            "--full-index",
+            "--no-renames",
+        ];
+        let of = [format!("{commit}^1"), commit.to_owned()];
+        let diff = self
+            .git
+            .run(args.into_iter().chain(of.iter().map(String::as_str)))?;
+        self.git.run(["read-tree", on])?;
+        let args = [
+            "apply",
+            "--cached",
+            "--3way",
+            "--reverse",
+            "--whitespace=nowarn",
+        ];
+        let applied = self
+            .git
+            .finish(&self.git.command(args).input(diff.stdout))?;
+        if !applied.is_success {
+            return Ok(Err(applied.complaint()));
+        }
+        self.commit_index(on, &format!("without {commit}")).map(Ok)
+    }
+
+    /// A commit of what is in the index.
+    fn commit_index(&self, parent: &str, message: &str) -> Result<Commit, Error> {
         let tree = self.git.run(["write-tree"])?.text();
-        let message = format!("without {}:{}", piece.path, piece.line);
-        let args = ["commit-tree", &tree, "-p", commit, "-m", &message];
+        let args = ["commit-tree", &tree, "-p", parent, "-m", message];
         let mut command = self.git.command(args);
         for (name, value) in COMMITTER.iter().chain(AUTHOR) {
             command = command.env(*name, *value);
         }
         let id = self.git.succeed(&command)?.text();
-        Commit::find(&self.git, &id).map(Some)
+        Commit::find(&self.git, &id)
     }
 
     /// The commits of a range, the oldest first.

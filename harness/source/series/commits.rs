@@ -156,11 +156,7 @@ impl Commits {
             Some(before) => &self.patches[before].commit,
             None => &self.base.commit,
         };
-        let args = ["diff-tree", "-p", "--unified=3", "--no-renames"];
-        let args = args.into_iter().chain([before.as_str(), &patch.commit]);
-        let diff = self.git.run(args)?.stdout;
-        let changes = form::changes(&diff);
-        Ok(changes.map(|changes| changes.iter().flat_map(hunk::pieces).collect()))
+        pieces_between(&self.git, before, &patch.commit)
     }
 
     /// The commits: the base, then one for each patch.
@@ -172,6 +168,22 @@ impl Commits {
         let ids = [self.base.commit.as_str()].into_iter().chain(patches);
         ids.map(|id| Commit::find(&self.git, id)).collect()
     }
+}
+
+/// The places in which a commit differs from another, in order; or why that cannot be cut into
+/// places.
+///
+/// # Errors
+/// If git fails.
+pub fn pieces_between(
+    git: &Git,
+    before: &str,
+    after: &str,
+) -> Result<Result<Vec<Piece>, Refused>, Error> {
+    let args = ["diff-tree", "-p", "--unified=3", "--no-renames"];
+    let diff = git.run(args.into_iter().chain([before, after]))?.stdout;
+    let changes = form::changes(&diff);
+    Ok(changes.map(|changes| changes.iter().flat_map(hunk::pieces).collect()))
 }
 
 /// What `git patch-id --stable` tells of a patch; empty if it has no change.

@@ -67,6 +67,43 @@ impl Probed {
         self.write(path, &format!("{old}{text}"));
     }
 
+    /// Commits the files as they are, and returns the number of the commit.
+    pub fn commit(&self, title: &str) -> String {
+        self.git(&["add", "--all", "--force"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", title]);
+        self.git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    /// Runs git in the sources, whatever the user has configured, and returns what it printed.
+    pub fn git(&self, args: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command
+            .args(args)
+            .current_dir(self.kernel.source())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{who}_NAME"), "A Developer")
+                .env(format!("GIT_{who}_EMAIL"), "dev@example.org")
+                .env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
+        }
+        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+            command.env_remove(variable);
+        }
+        let ended = finish(&mut command);
+        assert_eq!(ended.code, Some(0));
+        ended.stdout
+    }
+
+    /// The environment's search path, and the fake toolchain after it.
+    pub fn path(&self) -> std::ffi::OsString {
+        let own = std::env::var_os("PATH").unwrap();
+        let own: Vec<PathBuf> = std::env::split_paths(&own).collect();
+        let folders = own.into_iter().chain([self.kernel.tools()]);
+        std::env::join_paths(folders).unwrap()
+    }
+
     /// Writes a file that no fingerprint covers.
     pub fn around(&self, file: &str, text: &str) {
         fs::write(self.kernel.dir().join(file), text).unwrap();

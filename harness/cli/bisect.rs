@@ -1,0 +1,494 @@
+//! `klto bisect`: the commit that brought a fault.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+use super::args::{Bisect as Args, Known};
+use super::output::{print, write_report};
+use super::probe::{cells, kernel_command, with_cells, with_sandbox, work_dir};
+use super::{check_place, events, jobs, known_findings, load_matrix, real_kernel};
+use crate::build::process::{Cancel, Command};
+use crate::build::sandbox::Sandbox;
+use crate::input::allow::Allow;
+use crate::model::bisect::{BisectRecord, Ended, FORMAT, StepRecord, VerdictRecord};
+use crate::model::cell::Cell;
+use crate::model::error::{Error, Exit};
+use crate::model::record::CellRecord;
+use crate::report::bisect::{Told, read_log};
+use crate::run::bisect::command::CommandOracle;
+use crate::run::bisect::kernel::{KernelOracle, build};
+use crate::run::bisect::probe::{ProbeOracle, probe_cells};
+use crate::run::bisect::sought::{Asked, Ends, Sought};
+use crate::run::bisect::{Bisection, Oracle};
+use crate::run::events::{Event, Events};
+use crate::run::key::{CommonKey, own_program};
+use crate::run::probe::drive::{Caches, Probe, arch_folders};
+use crate::run::rules;
+use crate::run::whole::drive::Run;
+use crate::source::commit::Commit;
+use crate::source::git::Git;
+use crate::source::history::{Range, Wanted, describe, merge_base};
+use crate::source::series::apply::OwnRepository;
+use crate::source::worktree::Worktree;
+use crate::store::bisect::BisectDir;
+use crate::store::lock::Patience;
+use crate::store::work_dir::WorkDir;
+
+pub fn run(args: &Args) -> Result<Exit, Error> {
+    let cancel = Cancel::install()?;
+    let told = args
+        .replay
+        .as_deref()
+        .map(replay)
+        .transpose()?
+        .unwrap_or_default();
+    let kernel = real_kernel(&args.kernel)?;
+    let user = Git::open(&kernel, &cancel)?;
+    // Refuses what the user named in the user's own words, before anything is written.
+    let ends = Points::find(args, &told, &user)?;
+    let place = work_dir(args.place.work.as_deref())?;
+    check_place(&place, &kernel)?;
+    let work = WorkDir::open(&place)?;
+    let events = events(&args.jobs_options)?;
+    let patience = Patience {
+        until: Instant::now().checked_add(args.cells.timeout),
+        cancel: &cancel,
+    };
+    let _lock = work.lock_sources(patience, &mut || {
+        let text = "waiting for another klto that uses the same work directory";
+        events.on(&Event::Note { text });
+    })?;
+    let kept = BisectDir::of(work.path());
+    let own = OwnRepository::open(&user, &kept.path().join("repositories"))?;
+    let range = Range::list(
+        own.git(),
+        Wanted {
+            good: &ends.good,
+            bad: &ends.bad,
+            first_parent: ends.first_parent,
+            paths: &ends.paths,
+        },
+    )?;
+    let record = begin(args, own.git(), &kernel, &ends)?;
+    let search = Prepared {
+        args,
+        ends: &ends,
+        range: &range,
+        told: told_verdicts(&told, &user)?,
+        kept,
+        own,
+        work: &work,
+        kernel: &kernel,
+        events: &*events,
+        cancel: &cancel,
+    };
+    let record = match (&args.run, &args.matrix) {
+        (Some(command), _) => search.by_command(record, command)?,
+        (None, Some(matrix)) => search.by_kernel(record, matrix)?,
+        (None, None) => search.by_probe(record)?,
+    };
+    for file in &args.report {
+        write_report(&file.file, &file.bisect(&record))?;
+    }
+    print(&args.format.report(&record))?;
+    Ok(match record.ended {
+        Some(Ended::Culprit { .. }) => Exit::Pass,
+        Some(Ended::Among { .. } | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. })
+        | None => Exit::Inconclusive,
+    })
+}
+
+/// Between which commits, and what of them.
+struct Points {
+    good: Vec<Commit>,
+    bad: Commit,
+    first_parent: bool,
+    paths: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Points {
+    /// From the arguments and the log.
+    fn find(args: &Args, told: &Told, git: &Git) -> Result<Points, Error> {
+        let of_log = |verdict| {
+            let marks = told
+                .marks
+                .iter()
+                .filter(move |mark| mark.verdict == verdict);
+            marks.map(|mark| mark.rev.clone())
+        };
+        let bad = args
+            .bad
+            .clone()
+            .or_else(|| of_log(VerdictRecord::Bad).next());
+        let mut good = args.good.clone();
+        if good.is_empty() {
+            good.extend(of_log(VerdictRecord::Good).next());
+        }
+        let (Some(bad), false) = (bad, good.is_empty()) else {
+            return Err(Error::Usage(
+                "the log to replay has no good commit, or no bad one\n  name both with --good and --bad"
+                    .to_owned(),
+            ));
+        };
+        let bad = Commit::find(git, &bad)?;
+        let good = good.iter().map(|rev| Commit::find(git, rev));
+        let mut points = Points {
+            good: good.collect::<Result<_, _>>()?,
+            bad,
+            first_parent: args.first_parent || told.first_parent,
+            paths: match args.paths.as_slice() {
+                [] => told.paths.clone(),
+                paths => paths.to_vec(),
+            },
+            notes: Vec::new(),
+        };
+        points.add_merge_bases(git)?;
+        Ok(points)
+    }
+
+    /// A good commit that the bad one does not have in its history says nothing of what both have:
+    /// their merge base must be good, too.
+    fn add_merge_bases(&mut self, git: &Git) -> Result<(), Error> {
+        let dir = git.dir().display();
+        for good in self.good.clone() {
+            let (name, bad) = (good.rev().to_owned(), self.bad.rev());
+            if good.id() == self.bad.id() {
+                return Err(Error::Usage(format!(
+                    "{name} and {bad} are the same commit\n  name a commit without the fault and one with it"
+                )));
+            }
+            let Some(base) = merge_base(git, &good, &self.bad)? else {
+                return Err(Error::Usage(format!(
+                    "{dir}: {name} and {bad} have no commit in common\n  name commits of one history; if the clone is shallow, get the whole history with: git -C {dir} fetch --unshallow"
+                )));
+            };
+            if base.id() == self.bad.id() {
+                return Err(Error::Usage(format!(
+                    "{dir}: the bad commit, {bad}, is in the history of the good one, {name}\n  klto searches for what brought a fault; to search for what mended it, exchange --good and --bad and read good as bad"
+                )));
+            }
+            if base.id() != good.id() && self.good.iter().all(|known| known.id() != base.id()) {
+                self.notes.push(format!(
+                    "{name} is not in the history of {bad}; their merge base, {}, is tested as a good end, too",
+                    base.short()
+                ));
+                self.good.push(base);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn replay(file: &Path) -> Result<Told, Error> {
+    let bytes = std::fs::read(file).map_err(|e| {
+        Error::Usage(format!(
+            "cannot read {}: {e}\n  name a file that 'git bisect log' or --format log wrote",
+            file.display()
+        ))
+    })?;
+    read_log(&String::from_utf8_lossy(&bytes)).map_err(|why| {
+        Error::Usage(format!(
+            "{}: not a log of a bisect: {why}\n  name a file that 'git bisect log' or --format log wrote",
+            file.display()
+        ))
+    })
+}
+
+/// The verdicts of a log, by the numbers of the commits; the last on each counts.
+fn told_verdicts(told: &Told, git: &Git) -> Result<BTreeMap<String, StepRecord>, Error> {
+    let mut verdicts = BTreeMap::new();
+    for mark in &told.marks {
+        let commit = Commit::find(git, &mark.rev)?;
+        let step = StepRecord {
+            commit: describe(git, commit.id())?,
+            verdict: mark.verdict,
+            why: format!("line {} of the log says so", mark.line),
+            others: Vec::new(),
+            job: String::new(),
+            seconds: 0.0,
+            reused: true,
+        };
+        verdicts.insert(commit.id().to_owned(), step);
+    }
+    Ok(verdicts)
+}
+
+/// What is known before anything is tested.
+fn begin(args: &Args, git: &Git, kernel: &Path, ends: &Points) -> Result<BisectRecord, Error> {
+    let good = ends.good.iter().map(|commit| describe(git, commit.id()));
+    Ok(BisectRecord {
+        format: FORMAT,
+        klto: env!("CARGO_PKG_VERSION").to_owned(),
+        began: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        kernel: kernel.display().to_string(),
+        oracle: match (&args.run, &args.matrix) {
+            (Some(command), _) => command.clone(),
+            (None, Some(_)) => "whole kernels".to_owned(),
+            (None, None) => "probe".to_owned(),
+        },
+        good: good.collect::<Result<_, _>>()?,
+        bad: describe(git, ends.bad.id())?,
+        first_parent: ends.first_parent,
+        paths: ends.paths.clone(),
+        finding: None,
+        others: Vec::new(),
+        commits: 0,
+        suspects: 0,
+        steps: Vec::new(),
+        ended: None,
+        checks: Vec::new(),
+        hunks: None,
+        rules: BTreeMap::new(),
+        reproduce: Vec::new(),
+        notes: ends.notes.clone(),
+    })
+}
+
+/// A search that only lacks what tests the commits.
+struct Prepared<'a> {
+    args: &'a Args,
+    ends: &'a Points,
+    range: &'a Range,
+    /// What the log says.
+    told: BTreeMap<String, StepRecord>,
+    kept: BisectDir,
+    own: OwnRepository,
+    work: &'a WorkDir,
+    kernel: &'a Path,
+    events: &'a dyn Events,
+    cancel: &'a Cancel,
+}
+
+impl Prepared<'_> {
+    fn by_command(&self, record: BisectRecord, command: &str) -> Result<BisectRecord, Error> {
+        let folder = self.kept.path().join("checkout");
+        let worktree = Worktree::open(self.own.git(), &folder)?;
+        let oracle = CommandOracle {
+            worktree: &worktree,
+            command: command.to_owned(),
+            log: self.kept.path().join("command.log"),
+            timeout: self.args.cells.timeout,
+            cancel: self.cancel,
+        };
+        let searched = self.search(record, &oracle, &[command.to_owned()]);
+        worktree.remove()?;
+        searched
+    }
+
+    fn by_probe(&self, mut record: BisectRecord) -> Result<BisectRecord, Error> {
+        let args = self.args;
+        let all = cells(&args.cells, &args.lto, &[])?;
+        let allows = self.allows(&[])?;
+        let sandbox = Sandbox::find(args.sandbox, self.cancel)?;
+        let command = with_cells(kernel_command(self.kernel), &args.cells);
+        let command = with_sandbox(command, args.sandbox);
+        let probe = Probe {
+            work: self.work,
+            kernel: self.kernel,
+            mutations: &[],
+            allows: &allows,
+            command: &command,
+            jobs: jobs(args.place.jobs, 2),
+            fresh: args.jobs_options.fresh,
+            fail_fast: args.jobs_options.fail_fast,
+            sandbox: sandbox.as_ref(),
+            caches: Caches::Own,
+            events: self.events,
+            cancel: self.cancel,
+        };
+        let test = |commit: &Commit| probe_cells(&probe, &all, commit);
+        let Some(sought) = self.sought(&mut record, &test)? else {
+            return Ok(record);
+        };
+        let Some(cell) = all.iter().find(|cell| cell.name() == sought.finding.cell) else {
+            return Err(Error::Machine(format!(
+                "no cell is named {}",
+                sought.finding.cell
+            )));
+        };
+        let again = command.clone().args(["--ref", self.ends.bad.short()]);
+        let again = again.args(["--arch", &cell.arch.name, "--lto", cell.lto.name()]);
+        record.reproduce = vec![again.shell_words()];
+        let of_oracle = self.of_oracle(cell, &sought, sandbox.as_ref())?;
+        let oracle = ProbeOracle {
+            probe: &probe,
+            cell: cell.clone(),
+            sought,
+            arches: arch_folders()?,
+        };
+        self.search(record, &oracle, &of_oracle)
+    }
+
+    fn by_kernel(&self, mut record: BisectRecord, file: &Path) -> Result<BisectRecord, Error> {
+        let args = self.args;
+        let matrix = load_matrix(file)?;
+        let selected = matrix.select(&args.patterns)?;
+        let allows = self.allows(&matrix.allow)?;
+        let sandbox = Sandbox::find(args.sandbox, self.cancel)?;
+        let carried = self.kept.path().join("kernels");
+        let whole = |cells| Run {
+            work: self.work,
+            matrix: &matrix,
+            cells,
+            mutations: &[],
+            allows: &allows,
+            snapshots: None,
+            jobs: jobs(args.place.jobs, 1),
+            ccache: false,
+            // A tree that is copied from another mode's is not carried.
+            reuse_trees: false,
+            fresh: args.jobs_options.fresh,
+            fail_fast: args.jobs_options.fail_fast,
+            sandbox: sandbox.as_ref(),
+            carried: Some(&carried),
+            events: self.events,
+            cancel: self.cancel,
+        };
+        let all = whole(&selected);
+        let test = |commit: &Commit| build(&all, commit);
+        let Some(sought) = self.sought(&mut record, &test)? else {
+            return Ok(record);
+        };
+        let name = &sought.finding.cell;
+        let cells: Vec<Cell> = selected
+            .iter()
+            .filter(|cell| cell.name() == *name)
+            .cloned()
+            .collect();
+        let Some(cell) = cells.first() else {
+            return Err(Error::Machine(format!("no cell is named {name}")));
+        };
+        let again = Command::new("klto").arg("run").arg(file);
+        let again = again.args(["--cell", name, "--kernel"]).arg(self.kernel);
+        record.reproduce = vec![again.args(["--ref", self.ends.bad.short()]).shell_words()];
+        let of_oracle = self.of_oracle(cell, &sought, sandbox.as_ref())?;
+        let run = whole(&cells);
+        let oracle = KernelOracle {
+            run: &Run {
+                carried: None,
+                ..run
+            },
+            sought,
+            carried: &carried,
+        };
+        self.search(record, &oracle, &of_oracle)
+    }
+
+    /// The findings that do not count.
+    fn allows(&self, of_matrix: &[Allow]) -> Result<Vec<Allow>, Error> {
+        let mut allows = known_findings(&Known {
+            mutate: Vec::new(),
+            allow: self.args.allow.clone(),
+            no_known_defects: false,
+        })?;
+        allows.extend(of_matrix.iter().cloned());
+        Ok(allows)
+    }
+
+    /// Tests the ends and chooses the finding; `None` if the record says why they do not fit.
+    fn sought(
+        &self,
+        record: &mut BisectRecord,
+        test: &dyn Fn(&Commit) -> Result<Vec<CellRecord>, Error>,
+    ) -> Result<Option<Sought>, Error> {
+        let asked = self
+            .args
+            .key
+            .as_deref()
+            .map(Asked::parse)
+            .unwrap_or_default();
+        let test = |commit: &Commit| test(&Commit::find(self.own.git(), commit.id())?);
+        let good = self.ends.good.iter().map(test);
+        let good = good.collect::<Result<Vec<_>, _>>()?;
+        let ends = Ends::of(test(&self.ends.bad)?, good, &asked);
+        Ok(match ends.choose() {
+            Ok((sought, others)) => {
+                record.rules = rules::texts([sought.finding.key.as_str()]);
+                record.finding = Some(sought.finding.clone());
+                record.others = others;
+                Some(sought)
+            }
+            Err(why) => {
+                record.ended = Some(Ended::EndsDoNotFit { why });
+                None
+            }
+        })
+    }
+
+    /// What tests the commits, and for what.
+    fn of_oracle(
+        &self,
+        cell: &Cell,
+        sought: &Sought,
+        sandbox: Option<&Sandbox>,
+    ) -> Result<[String; 4], Error> {
+        let key = CommonKey::new(&own_program()?, "bisect", &[self.work.path()]);
+        Ok([
+            key.sandboxed(sandbox.map(Sandbox::enforced)).of(cell, &[]),
+            cell.scenarios.join(","),
+            sought.finding.id.clone(),
+            sought.finding.cell.clone(),
+        ])
+    }
+
+    /// Searches; `of_oracle` tells what tests the commits from anything else that could.
+    fn search(
+        &self,
+        mut record: BisectRecord,
+        oracle: &dyn Oracle,
+        of_oracle: &[String],
+    ) -> Result<BisectRecord, Error> {
+        let key = self.key(of_oracle);
+        let kept = match self.args.jobs_options.fresh {
+            true => None,
+            false => self.kept.load(&key)?,
+        };
+        if let Some(mut kept) = kept.clone()
+            && let Some(Ended::Culprit { .. }) = kept.ended
+        {
+            kept.steps.iter_mut().for_each(|step| step.reused = true);
+            return Ok(kept);
+        }
+        let mut known = self.told.clone();
+        // What could not be told may be told this time.
+        let steps = kept.into_iter().flat_map(|kept| kept.steps);
+        for step in steps.filter(|step| step.verdict != VerdictRecord::Unknown) {
+            known.insert(step.commit.commit.clone(), step);
+        }
+        let bisection = Bisection {
+            git: self.own.git(),
+            own: &self.own,
+            good: &self.ends.good,
+            bad: &self.ends.bad,
+            range: self.range,
+            oracle,
+            known: &known,
+            keep: &|record| self.kept.save(&key, record),
+            events: self.events,
+            cancel: self.cancel,
+        };
+        bisection.run(&mut record)?;
+        Ok(record)
+    }
+
+    /// Tells the search from any other.
+    fn key(&self, of_oracle: &[String]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: &str| {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        };
+        add(self.ends.bad.id());
+        for good in &self.ends.good {
+            add(good.id());
+        }
+        add(&format!("{} {:?}", self.ends.first_parent, self.ends.paths));
+        for (commit, step) in &self.told {
+            add(&format!("{commit} {:?}", step.verdict));
+        }
+        of_oracle.iter().for_each(|part| add(part));
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+}

@@ -1,0 +1,161 @@
+//! A search for the commit that brought a fault, as it is kept and reported.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::record::RuleText;
+
+/// The version of the format. Counts up when a key changes its meaning or goes; a new key
+/// does not count by itself.
+pub const FORMAT: u32 = 1;
+
+/// The result of `klto bisect`, or of what was done of it so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BisectRecord {
+    /// [`FORMAT`] of the klto that wrote it.
+    pub format: u32,
+    /// The version of klto that wrote it.
+    pub klto: String,
+    /// When it began, in RFC 3339, UTC.
+    pub began: String,
+    /// The git repository as the user named it.
+    pub kernel: String,
+    /// What tested the commits: `probe`, or a command.
+    pub oracle: String,
+    /// Commits without the fault.
+    pub good: Vec<CommitRecord>,
+    /// The commit with the fault.
+    pub bad: CommitRecord,
+    /// Of a merge, only its first parent counted.
+    pub first_parent: bool,
+    /// The user says that the commit changes one of these; any path if there is none.
+    pub paths: Vec<String>,
+    /// What was searched for; `None` for a command, and before the ends were tested.
+    pub finding: Option<SoughtFinding>,
+    /// Findings that the bad end has and the good ends do not, beside [`BisectRecord::finding`].
+    pub others: Vec<SoughtFinding>,
+    /// How many commits are between the ends, the bad one included.
+    pub commits: usize,
+    /// How many of them can have brought the fault, from what they change.
+    pub suspects: usize,
+    /// The tests in their order, the ends first.
+    pub steps: Vec<StepRecord>,
+    /// How it ended; `None` while it goes on.
+    pub ended: Option<Ended>,
+    /// What was done to be sure of the commit that was found.
+    pub checks: Vec<CheckRecord>,
+    /// The parts of the commit without any of which the fault is not there, if that was found out.
+    pub hunks: Option<Vec<HunkRecord>>,
+    /// The texts of the rules that the findings name.
+    pub rules: BTreeMap<String, RuleText>,
+    /// Commands that show the fault, each a line for a shell.
+    pub reproduce: Vec<String>,
+    /// What there is to say besides, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A commit as reports name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommitRecord {
+    /// Its number, in full.
+    pub commit: String,
+    /// The first line of its message.
+    pub subject: String,
+    /// `NAME <MAIL>`.
+    pub author: String,
+    /// The author's date, in ISO 8601.
+    pub date: String,
+}
+
+/// A finding, as a search tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SoughtFinding {
+    /// The number of the finding, the same in any run; see `docs/formats.md`.
+    pub id: String,
+    /// The rule's key.
+    pub key: String,
+    pub object: String,
+    /// The scenario and its step after which it is there; `None` for the build itself.
+    pub step: Option<String>,
+    pub evidence: String,
+    /// The cell in which it was searched for.
+    pub cell: String,
+}
+
+/// Whether a commit has the fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerdictRecord {
+    Good,
+    Bad,
+    /// It could not be told.
+    Unknown,
+}
+
+impl VerdictRecord {
+    /// `good`, `bad` or `unknown`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A test of a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepRecord {
+    pub commit: CommitRecord,
+    pub verdict: VerdictRecord,
+    /// Why it is that verdict, in a phrase.
+    pub why: String,
+    /// Other findings that the commit has in the cell, as `KEY OBJECT`.
+    pub others: Vec<String>,
+    /// What the result depends on, as a hash: sources, toolchain, klto, the cell. Empty if that is
+    /// not known.
+    pub job: String,
+    /// Wall time of the test.
+    pub seconds: f64,
+    /// The result of an earlier test was used.
+    pub reused: bool,
+}
+
+/// How a search ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Ended {
+    /// This commit brought the fault.
+    Culprit { commit: CommitRecord },
+    /// One of these did: no commit between them could be told.
+    Among { commits: Vec<CommitRecord> },
+    /// The ends are not what the user said; nothing was searched.
+    EndsDoNotFit { why: String },
+    /// A result changed although nothing that it depends on did, or no commit can be it.
+    Contradiction { why: String },
+}
+
+/// A test that makes sure of the commit that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckRecord {
+    /// What was tested, in a phrase.
+    pub what: String,
+    /// Whether it was as it must be; `None` if it could not be told.
+    pub holds: Option<bool>,
+    /// What was seen, in a phrase.
+    pub seen: String,
+}
+
+/// A part of a commit that brings the fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HunkRecord {
+    /// From the top of the tree.
+    pub file: String,
+    /// Where it begins after the commit, from 1.
+    pub line: usize,
+    /// Its first line that says something.
+    pub text: String,
+}

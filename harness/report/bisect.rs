@@ -1,0 +1,120 @@
+//! From a search for a commit to text, one format per file. Pure.
+
+mod log;
+mod mail;
+mod text;
+
+use super::{Named, ReportFile, json};
+use crate::model::bisect::{BisectRecord, CommitRecord, Ended};
+use crate::model::finding::counted;
+
+pub use self::log::{Mark, Told, read as read_log};
+
+/// How many digits of a commit's number a `Fixes:` line has.
+const SHORT: usize = 12;
+
+/// The formats of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs; see `docs/formats.md`.
+    Json,
+    /// To the author of the commit, in plain text.
+    Mail,
+    /// What `git bisect replay` takes.
+    Log,
+}
+
+impl Named for Format {
+    const ALL: &'static [Format] = &[Self::Text, Self::Json, Self::Mail, Self::Log];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Mail => "mail",
+            Self::Log => "log",
+        }
+    }
+}
+
+impl Format {
+    /// The search in this format.
+    #[must_use]
+    pub fn report(self, search: &BisectRecord) -> String {
+        match self {
+            Self::Text => text::text(search),
+            Self::Json => json::pretty(search),
+            Self::Mail => mail::mail(search),
+            Self::Log => log::write(search),
+        }
+    }
+}
+
+impl ReportFile<Format> {
+    /// What belongs into the file, without styles.
+    #[must_use]
+    pub fn bisect(&self, search: &BisectRecord) -> String {
+        let report = self.format.report(search);
+        match self.format {
+            Format::Text => anstream::adapter::strip_str(&report).to_string(),
+            Format::Json | Format::Mail | Format::Log => report,
+        }
+    }
+}
+
+fn short(commit: &CommitRecord) -> &str {
+    commit.commit.get(..SHORT).unwrap_or(&commit.commit)
+}
+
+/// As `Fixes:` lines name a commit.
+fn named(commit: &CommitRecord) -> String {
+    let subject = super::printable(&commit.subject);
+    format!("{} (\"{subject}\")", short(commit))
+}
+
+/// The result in a sentence, without its first word in capitals and without a full stop.
+fn summary(search: &BisectRecord) -> String {
+    match &search.ended {
+        None => "the search has not ended".to_owned(),
+        Some(Ended::Culprit { commit }) => {
+            let sure = match search.checks.iter().find(|check| check.holds != Some(true)) {
+                None => "and every check holds".to_owned(),
+                Some(check) => {
+                    let how = match check.holds {
+                        Some(_) => "does not hold",
+                        None => "could not be told",
+                    };
+                    format!("but that {} {how}", check.what)
+                }
+            };
+            format!("{} brought the fault, {sure}", named(commit))
+        }
+        Some(Ended::Among { commits }) => format!(
+            "one of {} brought the fault; none between them could be told",
+            counted(commits.len(), "commits")
+        ),
+        Some(Ended::EndsDoNotFit { why }) => format!("nothing was searched: {why}"),
+        Some(Ended::Contradiction { why }) => format!("no commit is named: {why}"),
+    }
+}
+
+/// What was searched, in a sentence.
+fn searched(search: &BisectRecord) -> String {
+    let what = match search.oracle.as_str() {
+        "probe" => "can change what the probe reads",
+        _ => "can have brought it",
+    };
+    let tests = search.steps.iter().filter(|step| !step.reused).count();
+    format!(
+        "{} in the range, {} of which {what}; {}",
+        counted(search.commits, "commits"),
+        search.suspects,
+        match tests {
+            0 => "all results are of earlier tests".to_owned(),
+            tests => counted(tests, "tests"),
+        }
+    )
+}

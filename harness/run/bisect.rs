@@ -1,0 +1,289 @@
+//! Searches for the commit that brought a fault: tests the ends, then the commits that tell most,
+//! then makes sure of the one that was found. `judge::bisect` says what to test next; an [`Oracle`]
+//! tests.
+
+pub mod command;
+mod confirm;
+pub mod kernel;
+pub mod probe;
+pub mod sought;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::events::{Event, Events};
+use crate::build::process::Cancel;
+use crate::judge::bisect::{Node, Search, Step, Verdict};
+use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, VerdictRecord};
+use crate::model::error::Error;
+use crate::model::finding::counted;
+use crate::source::commit::Commit;
+use crate::source::git::Git;
+use crate::source::history::{InRange, Range, describe};
+use crate::source::series::apply::OwnRepository;
+
+/// What a merge weighs, of which most bring nothing of their own, …
+const MERGE: u32 = 1;
+/// … and any other commit.
+const USUAL: u32 = 4;
+
+/// Tests commits for one fault.
+pub trait Oracle {
+    /// Whether the verdict can depend on a file, by its path from the top of the tree.
+    fn reads(&self, path: &str) -> bool;
+
+    /// Tests a commit. What the machine does wrong is [`Verdict::Unknown`].
+    ///
+    /// # Errors
+    /// If the user interrupts, or nothing can be tested at all.
+    fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error>;
+
+    /// How many seconds a test is expected to take, more than 0; `None` if it takes as long as any.
+    fn seconds(&self, commit: &InRange) -> Option<f64>;
+}
+
+/// How to test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// What an earlier test left may be used.
+    Usual,
+    /// Nothing of an earlier test counts.
+    Clean,
+}
+
+/// What a test showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    pub verdict: Verdict,
+    /// Why it is that verdict, in a phrase.
+    pub why: String,
+    /// Other findings that the commit has in the cell, as `KEY OBJECT`.
+    pub others: Vec<String>,
+    /// What the result depends on, as a hash; empty if that is not known.
+    pub job: String,
+    pub reused: bool,
+}
+
+impl Tested {
+    /// A commit of which nothing is known but why.
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Tested {
+        Tested {
+            verdict: Verdict::Unknown,
+            why: why.into(),
+            others: Vec::new(),
+            job: String::new(),
+            reused: false,
+        }
+    }
+}
+
+/// A search, whatever tests the commits.
+#[derive(Clone, Copy)]
+pub struct Bisection<'a> {
+    /// That of klto's own, which has all commits of the user's.
+    pub git: &'a Git,
+    /// The same, for commits that nobody made.
+    pub own: &'a OwnRepository,
+    pub good: &'a [Commit],
+    pub bad: &'a Commit,
+    pub range: &'a Range,
+    pub oracle: &'a dyn Oracle,
+    /// By the number of a commit: verdicts that are not asked for again.
+    pub known: &'a BTreeMap<String, StepRecord>,
+    /// Keeps the record after each step.
+    pub keep: &'a dyn Fn(&BisectRecord) -> Result<(), Error>,
+    pub events: &'a dyn Events,
+    pub cancel: &'a Cancel,
+}
+
+impl std::fmt::Debug for Bisection<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let commits = self.range.commits.len();
+        f.debug_struct("Bisection")
+            .field("commits", &commits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Bisection<'_> {
+    /// Tests the ends, and then what tells most, until the commit is found; then makes sure of it.
+    /// What happened is in the record.
+    ///
+    /// # Errors
+    /// If the user interrupts, the machine fails, or the record cannot be kept.
+    pub fn run(&self, record: &mut BisectRecord) -> Result<(), Error> {
+        record.commits = self.range.commits.len();
+        if let Some(why) = self.test_ends(record)? {
+            record.ended = Some(Ended::EndsDoNotFit { why });
+            return (self.keep)(record);
+        }
+        let nodes = self.nodes();
+        let mut search = Search::new(&nodes);
+        record.suspects = search.suspects().len();
+        for (at, commit) in self.range.commits.iter().enumerate() {
+            if let Some(known) = self.known.get(&commit.id) {
+                search.tell(at, verdict_of(known.verdict));
+                record.steps.push(StepRecord {
+                    reused: true,
+                    ..known.clone()
+                });
+            }
+        }
+        let ended = loop {
+            let cost = |at: usize| self.oracle.seconds(&self.range.commits[at]).unwrap_or(1.0);
+            match search.next(cost) {
+                Step::Test(at) => {
+                    let left = search.suspects().len();
+                    let commit = self.commit(&self.range.commits[at].id)?;
+                    self.say(&format!(
+                        "{} left; testing {}",
+                        counted(left, "commits"),
+                        commit.short()
+                    ));
+                    let step = self.test(&commit, How::Usual)?;
+                    search.tell(at, verdict_of(step.verdict));
+                    record.steps.push(step);
+                    (self.keep)(record)?;
+                }
+                Step::Found(at) => {
+                    let commit = self.describe(&self.range.commits[at].id)?;
+                    break Ended::Culprit { commit };
+                }
+                Step::Among(all) => {
+                    let commits = all
+                        .iter()
+                        .map(|at| self.describe(&self.range.commits[*at].id));
+                    break Ended::Among {
+                        commits: commits.collect::<Result<_, _>>()?,
+                    };
+                }
+                Step::Nobody => {
+                    break Ended::Contradiction {
+                        why: self.nobody(record),
+                    };
+                }
+            }
+        };
+        record.ended = Some(ended);
+        if let Some(Ended::Culprit { commit }) = &record.ended {
+            let commit = commit.clone();
+            self.confirm(record, &commit)?;
+        }
+        (self.keep)(record)
+    }
+
+    /// Why no commit of the range can be it.
+    fn nobody(&self, record: &BisectRecord) -> String {
+        match record.paths.as_slice() {
+            [] => "no commit of the range changes a file that a test reads, but the ends differ"
+                .to_owned(),
+            paths => format!(
+                "no commit that changes {} fits the verdicts; search without these paths",
+                paths.join(" ")
+            ),
+        }
+    }
+
+    /// Tests the ends; says why they do not fit, if they do not.
+    fn test_ends(&self, record: &mut BisectRecord) -> Result<Option<String>, Error> {
+        let ends = [(self.bad, VerdictRecord::Bad)].into_iter();
+        let ends = ends.chain(self.good.iter().map(|good| (good, VerdictRecord::Good)));
+        for (commit, expected) in ends {
+            let step = match self.known.get(commit.id()) {
+                Some(known) => known.clone(),
+                None => {
+                    self.say(&format!(
+                        "testing the {} end, {}",
+                        expected.name(),
+                        commit.short()
+                    ));
+                    self.test(&self.commit(commit.id())?, How::Usual)?
+                }
+            };
+            let (seen, why) = (step.verdict, step.why.clone());
+            record.steps.push(step);
+            (self.keep)(record)?;
+            if seen != expected {
+                return Ok(Some(does_not_fit(commit, expected, seen, &why)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The range as the search has it.
+    fn nodes(&self) -> Vec<Node> {
+        let reads = |path: &String| self.oracle.reads(path);
+        let commits = self.range.commits.iter();
+        commits
+            .map(|commit| Node {
+                parents: commit.parents.clone(),
+                is_as_first_parent: !commit.files.iter().any(reads) && !commit.parents.is_empty(),
+                weight: match commit.parents.len() {
+                    _ if !commit.is_of_paths => 0,
+                    2.. => MERGE,
+                    _ => USUAL,
+                },
+            })
+            .collect()
+    }
+
+    fn commit(&self, id: &str) -> Result<Commit, Error> {
+        Commit::find(self.git, id)
+    }
+
+    fn describe(&self, id: &str) -> Result<CommitRecord, Error> {
+        describe(self.git, id)
+    }
+
+    /// Tests a commit, once more if the machine failed.
+    fn test(&self, commit: &Commit, how: How) -> Result<StepRecord, Error> {
+        let began = Instant::now();
+        let tested = self.oracle.test(commit, how)?;
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        Ok(StepRecord {
+            commit: describe(commit.git(), commit.id())?,
+            verdict: match tested.verdict {
+                Verdict::Good => VerdictRecord::Good,
+                Verdict::Bad => VerdictRecord::Bad,
+                Verdict::Unknown => VerdictRecord::Unknown,
+            },
+            why: tested.why,
+            others: tested.others,
+            job: tested.job,
+            seconds: began.elapsed().as_secs_f64(),
+            reused: tested.reused,
+        })
+    }
+
+    fn say(&self, text: &str) {
+        self.events.on(&Event::Note { text });
+    }
+}
+
+fn verdict_of(record: VerdictRecord) -> Verdict {
+    match record {
+        VerdictRecord::Good => Verdict::Good,
+        VerdictRecord::Bad => Verdict::Bad,
+        VerdictRecord::Unknown => Verdict::Unknown,
+    }
+}
+
+fn does_not_fit(
+    commit: &Commit,
+    expected: VerdictRecord,
+    seen: VerdictRecord,
+    why: &str,
+) -> String {
+    let (expected, rev) = (expected.name(), commit.rev());
+    match seen {
+        VerdictRecord::Unknown => {
+            format!("whether the {expected} end, {rev}, has the fault could not be told: {why}")
+        }
+        VerdictRecord::Good | VerdictRecord::Bad => {
+            format!("the {expected} end, {rev}, is {}: {why}", seen.name())
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Tests commits by a command of the user's, as `git bisect run` does.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::{How, Oracle, Tested};
+use crate::build::process::{Cancel, Command, Exit, run_logged};
+use crate::judge::bisect::Verdict;
+use crate::model::error::Error;
+use crate::source::commit::Commit;
+use crate::source::history::InRange;
+use crate::source::worktree::Worktree;
+
+/// Runs a command in a worktree of klto's own, at each commit.
+#[derive(Debug)]
+pub struct CommandOracle<'a> {
+    pub worktree: &'a Worktree,
+    /// For `sh -c`.
+    pub command: String,
+    pub log: PathBuf,
+    pub timeout: Duration,
+    pub cancel: &'a Cancel,
+}
+
+impl Oracle for CommandOracle<'_> {
+    /// Whatever it reads.
+    fn reads(&self, _: &str) -> bool {
+        true
+    }
+
+    fn test(&self, commit: &Commit, _: How) -> Result<Tested, Error> {
+        self.worktree.check_out(commit)?;
+        let command = Command::new("sh")
+            .args(["-c", &self.command])
+            .cwd(self.worktree.dir());
+        let deadline = Instant::now().checked_add(self.timeout);
+        let exit = run_logged(&command, &self.log, deadline, self.cancel, &mut |_| {
+            ControlFlow::Continue(())
+        })?;
+        let (verdict, why) = match exit {
+            Exit::Success => (Verdict::Good, "the command exited 0".to_owned()),
+            Exit::Code(125) => (Verdict::Unknown, "the command exited 125".to_owned()),
+            Exit::Code(code @ 1..=127) => (Verdict::Bad, format!("the command exited {code}")),
+            Exit::Code(_) | Exit::Signal(_) => {
+                return Err(Error::Machine(format!(
+                    "the command failed at {}: {exit}; its output is in {}\n  as for 'git bisect run', 0 is good, 125 cannot be told, 1 to 127 is bad, and more ends the search",
+                    commit.short(),
+                    self.log.display()
+                )));
+            }
+            Exit::TimedOut => (Verdict::Unknown, "the command ran out of time".to_owned()),
+            Exit::Cancelled | Exit::Stopped => return Err(Error::Cancelled),
+        };
+        Ok(Tested {
+            verdict,
+            why,
+            others: Vec::new(),
+            job: String::new(),
+            reused: false,
+        })
+    }
+
+    fn seconds(&self, _: &InRange) -> Option<f64> {
+        None
+    }
+}

@@ -1,0 +1,247 @@
+//! Makes sure of the commit that was found: tests it and its parents again with nothing of earlier
+//! tests, and the bad end without it; and looks for the parts of it that bring the fault.
+
+use std::collections::BTreeMap;
+
+use super::{Bisection, How};
+use crate::model::bisect::{
+    BisectRecord, CheckRecord, CommitRecord, Ended, HunkRecord, StepRecord, VerdictRecord,
+};
+use crate::model::error::Error;
+use crate::source::commit::{Commit, SHORT};
+use crate::source::series::commits::pieces_between;
+use crate::source::series::hunk::Piece;
+
+/// A commit with more parts is not taken apart.
+const MOST_PIECES: usize = 64;
+
+impl Bisection<'_> {
+    /// Adds to the record what makes sure of the commit, or that nothing can be sure.
+    ///
+    /// # Errors
+    /// As [`Bisection::run`].
+    pub(super) fn confirm(
+        &self,
+        record: &mut BisectRecord,
+        culprit: &CommitRecord,
+    ) -> Result<(), Error> {
+        let commit = self.commit(&culprit.commit)?;
+        let parents = self.git.run(["rev-parse", &format!("{}^@", commit.id())])?;
+        let parents = parents.text();
+        let mut wanted = vec![(commit.id(), VerdictRecord::Bad, "the commit".to_owned())];
+        for (number, parent) in (1..).zip(parents.lines()) {
+            let what = match parents.lines().count() {
+                1 => "its parent".to_owned(),
+                _ => format!("its parent {number}"),
+            };
+            wanted.push((parent, VerdictRecord::Good, what));
+        }
+        for (id, expected, what) in wanted {
+            self.say(&format!(
+                "testing {what} again, with nothing of earlier tests"
+            ));
+            let step = self.test(&self.commit(id)?, How::Clean)?;
+            record.checks.push(CheckRecord {
+                what: format!("{what} is {}", expected.name()),
+                holds: holds(step.verdict, expected),
+                seen: step.why.clone(),
+            });
+            record.steps.push(step);
+            if let Some(why) = flaky(&record.steps, id, &what) {
+                record.ended = Some(Ended::Contradiction { why });
+            }
+            (self.keep)(record)?;
+        }
+        if let Some(Ended::Culprit { .. }) = record.ended {
+            self.revert(record, &commit)?;
+            self.take_apart(record, &commit)?;
+        }
+        Ok(())
+    }
+
+    /// Tests the bad end without the commit.
+    fn revert(&self, record: &mut BisectRecord, culprit: &Commit) -> Result<(), Error> {
+        let what = "the bad end without the commit is good".to_owned();
+        let check = match self.own.revert(culprit.id(), self.bad.id())? {
+            Err(why) => CheckRecord {
+                what,
+                holds: None,
+                seen: format!("it cannot be reverted there: {why}"),
+            },
+            Ok(without) => {
+                self.say("testing the bad end without the commit");
+                let step = self.test(&without, How::Usual)?;
+                CheckRecord {
+                    what,
+                    holds: holds(step.verdict, VerdictRecord::Good),
+                    seen: step.why,
+                }
+            }
+        };
+        if check.holds == Some(false) {
+            record.notes.push(
+                "the fault is there without the commit, too: something else brings it as well, or the commit only uncovers it"
+                    .to_owned(),
+            );
+        }
+        record.checks.push(check);
+        (self.keep)(record)
+    }
+
+    /// Finds the parts of the commit without any of which the fault is not there.
+    fn take_apart(&self, record: &mut BisectRecord, culprit: &Commit) -> Result<(), Error> {
+        let parents = self
+            .git
+            .run(["rev-parse", &format!("{}^@", culprit.id())])?;
+        let parents = parents.text();
+        let [parent] = parents.lines().collect::<Vec<_>>()[..] else {
+            return Ok(());
+        };
+        let pieces = match pieces_between(self.git, parent, culprit.id())? {
+            Ok(pieces) => pieces,
+            Err(refused) => {
+                record
+                    .notes
+                    .push(format!("the commit was not taken apart: {refused}"));
+                return Ok(());
+            }
+        };
+        let pieces: Vec<Piece> = pieces
+            .into_iter()
+            .filter(|piece| self.oracle.reads(&piece.path))
+            .collect();
+        if pieces.len() > MOST_PIECES {
+            record.notes.push(format!(
+                "the commit was not taken apart: it changes {} places, and klto takes at most {MOST_PIECES} apart",
+                pieces.len()
+            ));
+            return Ok(());
+        }
+        let mut known: BTreeMap<Vec<usize>, bool> = BTreeMap::new();
+        let mut is_bad = |kept: &[usize]| {
+            if let Some(known) = known.get(kept) {
+                return Ok::<_, Error>(*known);
+            }
+            let dropped = (0..pieces.len()).filter(|at| !kept.contains(at));
+            let dropped: Vec<&Piece> = dropped.map(|at| &pieces[at]).collect();
+            let is_bad = match self.own.without_all(culprit.id(), &dropped)? {
+                None => false,
+                Some(commit) => {
+                    self.say(&format!(
+                        "testing {} without {} of its {} places",
+                        culprit.short(),
+                        dropped.len(),
+                        pieces.len()
+                    ));
+                    self.test(&commit, How::Usual)?.verdict == VerdictRecord::Bad
+                }
+            };
+            known.insert(kept.to_vec(), is_bad);
+            Ok(is_bad)
+        };
+        let all: Vec<usize> = (0..pieces.len()).collect();
+        if !is_bad(&all)? {
+            return Ok(());
+        }
+        let needed = smallest(all, &mut is_bad)?;
+        record.hunks = Some(needed.iter().map(|at| hunk(&pieces[*at])).collect());
+        (self.keep)(record)
+    }
+}
+
+/// The smallest set that is still bad, in the sense that no member can be left out: ddmin of Zeller
+/// and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input".
+fn smallest<E>(
+    mut all: Vec<usize>,
+    is_bad: &mut impl FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<Vec<usize>, E> {
+    let mut parts = 2;
+    while all.len() > 1 {
+        let size = all.len().div_ceil(parts);
+        let chunks: Vec<Vec<usize>> = all.chunks(size).map(<[usize]>::to_vec).collect();
+        let without = |chunk: &Vec<usize>| -> Vec<usize> {
+            all.iter()
+                .copied()
+                .filter(|at| !chunk.contains(at))
+                .collect()
+        };
+        let mut smaller = None;
+        for chunk in &chunks {
+            if is_bad(chunk)? {
+                smaller = Some((chunk.clone(), 2));
+                break;
+            }
+        }
+        if smaller.is_none() && chunks.len() > 2 {
+            for chunk in &chunks {
+                let rest = without(chunk);
+                if is_bad(&rest)? {
+                    smaller = Some((rest, (parts - 1).max(2)));
+                    break;
+                }
+            }
+        }
+        match smaller {
+            Some((smaller, into)) => (all, parts) = (smaller, into),
+            None if parts >= all.len() => break,
+            None => parts = (parts * 2).min(all.len()),
+        }
+    }
+    Ok(all)
+}
+
+fn hunk(piece: &Piece) -> HunkRecord {
+    HunkRecord {
+        file: piece.path.clone(),
+        line: piece.line,
+        text: piece.text.clone(),
+    }
+}
+
+fn holds(seen: VerdictRecord, expected: VerdictRecord) -> Option<bool> {
+    match seen {
+        VerdictRecord::Unknown => None,
+        VerdictRecord::Good | VerdictRecord::Bad => Some(seen == expected),
+    }
+}
+
+/// That tests of a commit had different results, though nothing changed that they depend on, and how
+/// often it was bad.
+fn flaky(steps: &[StepRecord], id: &str, what: &str) -> Option<String> {
+    let of = steps.iter().filter(|step| step.commit.commit == id);
+    let told = of.filter(|step| step.verdict != VerdictRecord::Unknown);
+    let told: Vec<&StepRecord> = told.collect();
+    let last = told.last()?;
+    let same: Vec<&&StepRecord> = told.iter().filter(|step| step.job == last.job).collect();
+    let bad = same
+        .iter()
+        .filter(|step| step.verdict == VerdictRecord::Bad);
+    let bad = bad.count();
+    let is_steady = bad == 0 || bad == same.len();
+    let id = id.get(..SHORT).unwrap_or(id);
+    (!is_steady).then(|| {
+        format!(
+            "{what}, {id}, was bad in {bad} of {} tests of the same sources; the fault comes and goes",
+            same.len()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_smallest_set_has_all_that_is_needed_and_nothing_else(
+            of in 1..40usize,
+            needed in prop::collection::btree_set(0..40usize, 1..5),
+        ) {
+            let needed: Vec<usize> = needed.into_iter().filter(|at| *at < of).collect();
+            prop_assume!(!needed.is_empty());
+            let mut is_bad = |kept: &[usize]| Ok::<_, ()>(needed.iter().all(|at| kept.contains(at)));
+            prop_assert_eq!(smallest((0..of).collect(), &mut is_bad).unwrap(), needed);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Tests commits by building a whole kernel. The build tree is carried from commit to commit, so
+//! that make makes only what differs; a clean test has a tree of its own.
+
+use std::path::Path;
+
+use super::sought::Sought;
+use super::{How, Oracle, Tested};
+use crate::model::cell::Cell;
+use crate::model::error::Error;
+use crate::model::record::CellRecord;
+use crate::run::whole::drive::Run;
+use crate::source::commit::Commit;
+use crate::source::history::InRange;
+use crate::source::sources::Sources;
+
+/// What no kernel is built from, but for its configuration.
+const NOT_BUILT: [&str; 5] = [
+    "Documentation/",
+    "LICENSES/",
+    "MAINTAINERS",
+    "tools/perf/",
+    "tools/testing/",
+];
+
+/// Builds commits for a finding.
+#[derive(Debug)]
+pub struct KernelOracle<'a> {
+    /// Builds the one cell that shows it.
+    pub run: &'a Run<'a>,
+    pub sought: Sought,
+    /// The folder of the carried tree.
+    pub carried: &'a Path,
+}
+
+/// Builds the cells of a commit, in trees that are carried or in trees of their own.
+///
+/// # Errors
+/// If the user interrupts, the machine fails before the first cell, or the commit is no kernel.
+pub fn build(run: &Run<'_>, commit: &Commit) -> Result<Vec<CellRecord>, Error> {
+    let sources = Sources::of_commit(commit.clone())?;
+    let records = run.run(&sources)?.cells;
+    match run.cancel.is_cancelled() {
+        true => Err(Error::Cancelled),
+        false => Ok(records),
+    }
+}
+
+impl KernelOracle<'_> {
+    /// The cell that is built.
+    fn cell(&self) -> Option<&Cell> {
+        let name = &self.sought.finding.cell;
+        self.run.cells.iter().find(|cell| cell.name() == *name)
+    }
+}
+
+impl Oracle for KernelOracle<'_> {
+    /// Of the files of other architectures, only the configuration is read.
+    fn reads(&self, path: &str) -> bool {
+        if path.contains("Kconfig") {
+            return true;
+        }
+        if NOT_BUILT.iter().any(|folder| path.starts_with(folder)) {
+            return false;
+        }
+        let Some(cell) = self.cell() else {
+            return true;
+        };
+        match path
+            .strip_prefix("arch/")
+            .and_then(|below| below.split_once('/'))
+        {
+            Some((arch, _)) => arch == cell.arch.src,
+            None => true,
+        }
+    }
+
+    fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error> {
+        let run = match how {
+            How::Usual => Run {
+                carried: Some(self.carried),
+                ..*self.run
+            },
+            How::Clean => Run {
+                fresh: true,
+                ..*self.run
+            },
+        };
+        let records = match build(&run, commit) {
+            // What is no kernel cannot be told.
+            Err(error @ Error::Usage(_)) => return Ok(Tested::unknown(error.in_one_line())),
+            records => records?,
+        };
+        let name = &self.sought.finding.cell;
+        let record = records.iter().find(|record| record.cell == *name);
+        Ok(record.map_or_else(
+            || Tested::unknown("the cell has no record"),
+            |record| self.sought.tested(record),
+        ))
+    }
+
+    fn seconds(&self, _: &InRange) -> Option<f64> {
+        None
+    }
+}
