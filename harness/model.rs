@@ -16,3 +16,4 @@ pub mod sandbox;
 pub mod series;
 pub mod stored;
 pub mod tolerances;
+pub mod utilization;

@@ -30,14 +30,11 @@ pub use tail::LogTail;
 
 use crate::model::error::Error;
 use group::{Group, POLL};
+use meter::Watch;
 use tail::Tail;
 
 /// How often `on_tick` is called.
 const TICK: Duration = Duration::from_millis(200);
-
-/// After each look at the memory of a group, the pause is at least this many times as long as
-/// the look, which takes longer the more processes the machine has.
-const REST: u32 = 50;
 
 /// A log's file system with less than this, in bytes, is full.
 const FULL: u64 = 64 * 1024;
@@ -305,9 +302,8 @@ fn supervise(
     };
     let group = start(command, stdout, stderr)?;
     let mut last_tick = Instant::now();
-    let mut next_look = last_tick;
+    let mut watch = command.meter.as_ref().map(Watch::new);
     let mut pause = Duration::from_millis(1);
-    let mut peak_memory_kib = 0;
     let ended_by_us = loop {
         if group.leader_has_ended().map_err(unwaitable)? {
             break None;
@@ -317,9 +313,8 @@ fn supervise(
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
-            if command.meter.is_some() && last_tick >= next_look {
-                peak_memory_kib = peak_memory_kib.max(group.memory_kib());
-                next_look = Instant::now() + last_tick.elapsed() * REST;
+            if let Some(watch) = &mut watch {
+                watch.tick(&group);
             }
             if tick(false).is_break() {
                 break Some(Exit::Stopped);
@@ -335,13 +330,8 @@ fn supervise(
             command: command.shell_words(),
         });
     }
-    if let Some(meter) = &command.meter {
-        let (user, system) = group.processor_time().unwrap_or_default();
-        meter.add(Usage {
-            user,
-            system,
-            peak_memory_kib,
-        });
+    if let Some(watch) = watch {
+        watch.end(&group);
     }
     let status = group.reap().map_err(unwaitable)?;
     // There is nothing left to end.

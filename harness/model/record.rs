@@ -18,6 +18,7 @@ use super::accepted::{Predecessor, Unreferenced};
 use super::cell::{Cell, LtoMode};
 use super::finding::{BUILD_FAILED, Rule, Severity};
 use super::sandbox::Enforced;
+use super::utilization::CpuUtilization;
 pub use measured::{Cost, Counts, Growth, MOST_GROWTH, StageTime};
 pub use outcome::{Baseline, Outcome, SkipReason};
 
@@ -53,6 +54,9 @@ pub struct CellRecord {
     /// looked at five times a second: what is shorter can have 0 seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageTime>,
+    /// How many processors it used when; absent if an older klto wrote it, or nothing ran.
+    #[serde(default, skip_serializing_if = "CpuUtilization::is_empty")]
+    pub cpu_utilization: CpuUtilization,
     pub outcome: Outcome,
     pub baseline: Baseline,
     /// Why the machine, the toolchain or a limit kept klto from telling all, if one did.
@@ -352,6 +356,7 @@ impl CellRecord {
             started: String::new(),
             cost: Cost::default(),
             stages: Vec::new(),
+            cpu_utilization: CpuUtilization::default(),
             outcome: Outcome::Pass,
             baseline: Baseline::None,
             error: None,

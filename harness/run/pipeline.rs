@@ -32,6 +32,7 @@ use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::record::{Baseline, CellRecord, Cost, Outcome, ScenarioRecord, StageTime};
 use crate::model::tolerances::Tolerances;
+use crate::model::utilization::CpuUtilization;
 use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience, Sharing};
 use crate::store::record_dir::Loaded;
@@ -88,6 +89,8 @@ pub(super) struct AtWork<'a> {
     pub complaints: &'a Complaints,
     /// What the job has cost in earlier runs whose results are used.
     pub earlier: Cost,
+    /// The processors that the job used in them.
+    pub earlier_utilization: CpuUtilization,
 }
 
 /// Runs a job, or takes its record from an earlier run; also returns its build tree, if
@@ -158,6 +161,7 @@ fn attempt(
         meter: &Meter::new(),
         complaints: &Complaints::default(),
         earlier: Cost::default(),
+        earlier_utilization: CpuUtilization::default(),
     };
     let _lock = work.lock(&place, Sharing::Exclusive)?;
 
@@ -220,6 +224,7 @@ impl AtWork<'_> {
             // The same files can be another commit by now.
             self.context.revision.clone_into(&mut record.revision);
             self.earlier = record.cost;
+            self.earlier_utilization = record.cpu_utilization.clone();
             record.reused = true;
             // What stopped an earlier run is over.
             record.error = None;
@@ -241,7 +246,7 @@ impl AtWork<'_> {
                 .save_imprint(&imprint(&self.place.build())?)?;
         }
         self.note(record, "inspect", built);
-        record.cost = self.cost();
+        self.measure(record);
         self.conclude(record);
         let facts = inspected.as_ref().map(|inspected| &inspected.facts);
         self.place.record.save(record, facts)?;
@@ -324,7 +329,7 @@ impl AtWork<'_> {
             // Nothing ran.
             return Ok(());
         }
-        record.cost = self.cost();
+        self.measure(record);
         self.conclude(record);
         self.place.record.save_record(record)
     }
@@ -349,14 +354,18 @@ impl AtWork<'_> {
         });
     }
 
-    fn cost(&self) -> Cost {
+    /// Notes what the job has cost so far.
+    fn measure(&self, record: &mut CellRecord) {
         let (usage, earlier) = (self.meter.usage(), &self.earlier);
-        Cost {
+        record.cost = Cost {
             wall_seconds: self.now(),
             user_seconds: earlier.user_seconds + usage.user.as_secs_f64(),
             system_seconds: earlier.system_seconds + usage.system.as_secs_f64(),
             peak_memory_kib: earlier.peak_memory_kib.max(usage.peak_memory_kib),
-        }
+        };
+        let mut utilization = self.earlier_utilization.clone();
+        utilization.add_later(earlier.wall_seconds, &self.meter.utilization());
+        record.cpu_utilization = utilization.rounded();
     }
 
     /// The finished tree of a mode among the jobs whose clean builds this one needs.

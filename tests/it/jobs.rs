@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use klto::model::utilization::CpuUtilization;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -317,6 +318,54 @@ fn a_record_says_when_each_stage_began_and_how_long_it_took() {
     assert_eq!(extended[..6], second);
     assert_eq!(names(&extended[6..]), ["copy tree", "scenario clean"]);
     assert!(more[1]["scenarios"][2]["skipped"][0]["reason"].is_object());
+}
+
+#[test]
+fn a_record_says_how_many_processors_were_in_use_when() {
+    let noted = Noted::new("[thin-dist]");
+    let makefile = noted.0.source().join("Makefile");
+    let text = fs::read_to_string(&makefile).unwrap();
+    // The first build takes its time; the burst of work in the scenario comes soon.
+    let napped = noted.0.dir().join("napped");
+    let napped = napped.display();
+    let more = format!(
+        "\nvmlinux: nap\nnap:\n\t@test -e {napped} || sleep 2; echo >{napped}\n\
+         clean:\n\t@i=0; while [ $$i -lt 400000 ]; do i=$$((i+1)); done\n"
+    );
+    fs::write(makefile, text + &more).unwrap();
+    let run = |scenarios: &str| {
+        noted.0.matrix("[thin-dist]", "2min");
+        noted
+            .0
+            .add_to_matrix(&format!("scenarios: [{scenarios}]\n"));
+        noted.run(&[]);
+        let cell = &noted.0.report()["cells"][0];
+        let of_cost = |name: &str| cell["cost"][name].as_f64().unwrap();
+        let in_use = serde_json::from_value(cell["cpu_utilization"].clone());
+        let in_use: CpuUtilization = in_use.unwrap();
+        let wall = of_cost("wall_seconds");
+        // It has what the sum has, but for the digits that it lacks.
+        let used = of_cost("user_seconds") + of_cost("system_seconds");
+        let differs = (in_use.processor_seconds() - used).abs();
+        assert!(used > 0.0 && differs < 0.1 + wall * 0.005, "{cell:#}");
+        (in_use, wall)
+    };
+    let (first, wall) = run("build, noop");
+    assert_eq!(run("build, noop"), (first.clone(), wall));
+
+    // What is asked for later comes after what there is.
+    let (extended, _) = run("build, noop, clean");
+    let ends = (1_u32..).map(|number| f64::from(number) * extended.interval_seconds);
+    let before = extended.processors.iter().zip(ends);
+    let before = before.take_while(|(_, end)| *end <= wall);
+    let before: f64 = before.map(|(in_use, _)| in_use).sum();
+    let [used, before, all] = [
+        first.processor_seconds(),
+        before * extended.interval_seconds,
+        extended.processor_seconds(),
+    ];
+    assert!(before < used + 0.05, "{first:?}, then {extended:?}");
+    assert!(all > used + 0.05, "{first:?}, then {extended:?}");
 }
 
 #[test]

@@ -46,7 +46,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("judge::baseline", &["model", "judge::snapshot"]),
     ("judge::identity", &["model"]),
     // Starting processes needs nothing of kernels.
-    ("build::process", &["model::error", "model::sandbox"]),
+    (
+        "build::process",
+        &["model::error", "model::sandbox", "model::utilization"],
+    ),
     ("build::dir_state", &["model"]),
     ("source::git", &["model", "build"]),
     // Of what people write, a report needs the nearest name only.

@@ -93,27 +93,42 @@ impl Group {
     /// Whether a process of the group still runs. A zombie does not. Signal 0 to the group
     /// cannot be used: a zombie may stay for long if process 1 of a container reaps none.
     fn is_alive(&self) -> bool {
-        self.running().next().is_some()
+        self.processes().any(|process| process.runs)
     }
 
-    /// The folders under `/proc` of the processes of the group that run.
-    fn running(&self) -> impl Iterator<Item = PathBuf> {
+    /// The processes of the group, also those that have ended and that nobody waited for yet.
+    fn processes(&self) -> impl Iterator<Item = Process> {
         let group = self.leader.as_raw_nonzero().to_string();
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         processes.filter_map(move |process| {
             let name = process.file_name();
             let is_process = name.as_encoded_bytes().first()?.is_ascii_digit();
             let stat = is_process.then(|| std::fs::read(process.path().join("stat")))?;
-            runs_in_group(&String::from_utf8_lossy(&stat.ok()?), &group).then(|| process.path())
+            let stat = stat.ok()?;
+            let stat = String::from_utf8_lossy(&stat);
+            Some(Process {
+                runs: runs_in_group(&stat, &group)?,
+                folder: process.path(),
+                stat: stat.into_owned(),
+            })
         })
     }
 
-    /// Memory that the processes of the group have to themselves, in KiB.
-    pub fn memory_kib(&self) -> u64 {
+    /// What the processes of the group have and have used, by one pass over `/proc`.
+    pub fn look(&self) -> Look {
         let page = rustix::param::page_size() as u64 / 1024;
-        let pages =
-            |process: PathBuf| own_pages(&std::fs::read_to_string(process.join("statm")).ok()?);
-        self.running().filter_map(pages).sum::<u64>() * page
+        let ticks = rustix::param::clock_ticks_per_second();
+        let mut look = Look::default();
+        for process in self.processes() {
+            let (user, system) = processor_time(&process.stat, ticks).unwrap_or_default();
+            look.processor_time += user + system;
+            if process.runs {
+                let statm = std::fs::read_to_string(process.folder.join("statm"));
+                let pages = statm.ok().and_then(|statm| own_pages(&statm));
+                look.memory_kib += pages.unwrap_or_default() * page;
+            }
+        }
+        look
     }
 
     /// Processor time of the leader and of all that it waited for, in user mode and in the
@@ -138,13 +153,33 @@ impl Drop for Group {
     }
 }
 
-/// Reads `/proc/PID/stat`: number, (name), state, parent, group; `proc_pid_stat(5)`. The
-/// name may hold anything, parentheses too.
-fn runs_in_group(stat: &str, group: &str) -> bool {
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+/// A process of a group.
+struct Process {
+    /// Under `/proc`.
+    folder: PathBuf,
+    /// `/proc/PID/stat`.
+    stat: String,
+    runs: bool,
+}
+
+/// What a look at a group shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Look {
+    /// Used by the processes of the group and by those that they waited for. A process takes its
+    /// time along if its parent ends first, and one that ends during the look can be counted
+    /// twice, or not at all.
+    pub processor_time: Duration,
+    /// What the processes that run have to themselves.
+    pub memory_kib: u64,
+}
+
+/// Whether a process runs, if it is of the group, by `/proc/PID/stat`: number, (name), state,
+/// parent, group; `proc_pid_stat(5)`. The name may hold anything, parentheses too.
+fn runs_in_group(stat: &str, group: &str) -> Option<bool> {
+    let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace();
-    let (state, _parent, own_group) = (fields.next(), fields.next(), fields.next());
-    own_group == Some(group) && !matches!(state, Some("Z" | "X"))
+    let (state, _parent, own_group) = (fields.next()?, fields.next()?, fields.next()?);
+    (own_group == group).then_some(!matches!(state, "Z" | "X"))
 }
 
 #[cfg(test)]
@@ -153,12 +188,15 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::runs("12 (sh) S 1 10 10 0", true)]
-    #[case::odd_name("12 (a) Z 1 10) R 1 10 9", true)]
-    #[case::zombie("12 (sh) Z 1 10 10 0", false)]
-    #[case::other_group("10 (sh) S 10 12 10 0", false)]
-    #[case::gone("", false)]
-    fn only_a_running_process_of_the_group_counts(#[case] stat: &str, #[case] expected: bool) {
+    #[case::runs("12 (sh) S 1 10 10 0", Some(true))]
+    #[case::odd_name("12 (a) Z 1 10) R 1 10 9", Some(true))]
+    #[case::zombie("12 (sh) Z 1 10 10 0", Some(false))]
+    #[case::other_group("10 (sh) S 10 12 10 0", None)]
+    #[case::gone("", None)]
+    fn a_process_of_the_group_runs_or_is_a_zombie(
+        #[case] stat: &str,
+        #[case] expected: Option<bool>,
+    ) {
         assert_eq!(runs_in_group(stat, "10"), expected);
     }
 }

@@ -1,8 +1,15 @@
 //! What children cost: processor time, as the kernel counts it for a child and all that it
-//! waited for, and memory, looked at while they run.
+//! waited for, memory, and the processors that they use over time, looked at while they run.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::group::Group;
+use crate::model::utilization::CpuUtilization;
+
+/// After each look at a group, the pause is at least this many times as long as the look, which
+/// takes longer the more processes the machine has.
+const REST: u32 = 50;
 
 /// What a number of children have cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,28 +24,122 @@ pub struct Usage {
     pub peak_memory_kib: u64,
 }
 
-/// Adds up what the commands that carry it cost. All clones share one sum.
-#[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<Mutex<Usage>>);
+/// Adds up what the commands that carry it cost, and notes when they used processors. All clones
+/// share one sum.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    /// Where the time line begins.
+    begins: Instant,
+    sum: Arc<Mutex<Sum>>,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    usage: Usage,
+    utilization: CpuUtilization,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        Meter::new()
+    }
+}
 
 impl Meter {
-    /// A sum that begins with nothing.
+    /// A sum that begins with nothing, and a time line that begins now.
     #[must_use]
     pub fn new() -> Meter {
-        Meter::default()
+        Meter {
+            begins: Instant::now(),
+            sum: Arc::default(),
+        }
     }
 
     /// The sum so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sum().usage
     }
 
-    pub(super) fn add(&self, one: Usage) {
-        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// When processors were in use so far.
+    #[must_use]
+    pub fn utilization(&self) -> CpuUtilization {
+        self.sum().utilization.clone()
+    }
+
+    fn sum(&self) -> MutexGuard<'_, Sum> {
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, one: Usage) {
+        let sum = &mut self.sum().usage;
         sum.user += one.user;
         sum.system += one.system;
         sum.peak_memory_kib = sum.peak_memory_kib.max(one.peak_memory_kib);
+    }
+
+    /// Notes processor time that was used between two times.
+    fn note(&self, [from, to]: [Instant; 2], used: Duration) {
+        let [from, to] = [from, to].map(|at| at.saturating_duration_since(self.begins));
+        let utilization = &mut self.sum().utilization;
+        utilization.add(from.as_secs_f64(), to.as_secs_f64(), used.as_secs_f64());
+    }
+}
+
+/// Looks at the group of a command while it runs.
+pub(super) struct Watch<'a> {
+    meter: &'a Meter,
+    last_look: Instant,
+    next_look: Instant,
+    /// What the group has used until the last look.
+    processor_time: Duration,
+    peak_memory_kib: u64,
+}
+
+impl<'a> Watch<'a> {
+    /// Of a command that begins now.
+    pub fn new(meter: &'a Meter) -> Watch<'a> {
+        let now = Instant::now();
+        Watch {
+            meter,
+            last_look: now,
+            next_look: now,
+            processor_time: Duration::ZERO,
+            peak_memory_kib: 0,
+        }
+    }
+
+    /// Looks at the group, unless the last look is too near.
+    pub fn tick(&mut self, group: &Group) {
+        let now = Instant::now();
+        if now < self.next_look {
+            return;
+        }
+        let look = group.look();
+        self.next_look = Instant::now() + now.elapsed() * REST;
+        self.peak_memory_kib = self.peak_memory_kib.max(look.memory_kib);
+        self.advance(now, look.processor_time);
+    }
+
+    /// Adds what the command cost to the meter; its processes have ended, and its leader is not
+    /// reaped.
+    pub fn end(mut self, group: &Group) {
+        let (user, system) = group.processor_time().unwrap_or_default();
+        self.advance(Instant::now(), user + system);
+        self.meter.add(Usage {
+            user,
+            system,
+            peak_memory_kib: self.peak_memory_kib,
+        });
+    }
+
+    /// Notes what was used since the last look. A sum that is smaller than an earlier one lacks the
+    /// time of a process that has left the group.
+    fn advance(&mut self, now: Instant, processor_time: Duration) {
+        let used = processor_time.saturating_sub(self.processor_time);
+        self.meter.note([self.last_look, now], used);
+        self.last_look = now;
+        self.processor_time += used;
     }
 }
 
@@ -98,5 +199,27 @@ mod tests {
         let usage = meter.usage();
         assert_eq!((usage.user.as_secs(), usage.system.as_secs()), (2, 4));
         assert_eq!(usage.peak_memory_kib, 7);
+    }
+
+    #[test]
+    fn processor_time_is_noted_when_it_is_used_and_never_twice() {
+        let meter = Meter::new();
+        let at = |millis| meter.begins + Duration::from_millis(millis);
+        let mut watch = Watch::new(&meter);
+        watch.last_look = at(500);
+        for (millis, used) in [
+            (1000, 600),
+            (1250, 1100),
+            (1500, 900),
+            (1750, 1000),
+            (2000, 1350),
+        ] {
+            watch.advance(at(millis), Duration::from_millis(used));
+        }
+        let expected = CpuUtilization {
+            interval_seconds: 0.25,
+            processors: vec![0.0, 0.0, 1.2, 1.2, 2.0, 0.0, 0.0, 1.0],
+        };
+        assert_eq!(meter.utilization().rounded(), expected);
     }
 }

@@ -274,3 +274,33 @@ fn a_log_that_takes_nothing_makes_the_child_fail() {
     );
     assert_eq!(exit.unwrap(), Exit::Code(9));
 }
+
+/// One and a half seconds of work, in the leader itself, in a child that still runs, or in many that
+/// have ended.
+#[rstest]
+#[case::leader("while :; do :; done")]
+#[case::child("sh -c 'while :; do :; done' & wait")]
+#[case::children_that_end(
+    "while :; do sh -c 'i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done'; done"
+)]
+fn a_meter_knows_when_its_commands_use_processors(#[case] busy: &str) {
+    let (meter, start) = (Meter::new(), Instant::now());
+    let idle = sh("sleep 0.75").meter(meter.clone());
+    capture(&idle, None, &Cancel::new()).unwrap();
+    let busy = sh(busy).meter(meter.clone());
+    capture(&busy, soon(1500), &Cancel::new()).unwrap();
+
+    let utilization = meter.utilization();
+    let used = utilization.processor_seconds();
+    // The machine may have little time for it, but it never uses two processors at a time.
+    let most = start.elapsed().as_secs_f64();
+    assert!((0.1..most).contains(&used), "{utilization:?}");
+    // The first intervals are a quarter of a second long.
+    let [idle, busy] = [&utilization.processors[..2], &utilization.processors[3..]];
+    assert!(idle.iter().all(|used| *used < 0.2), "{utilization:?}");
+    let work = busy
+        .iter()
+        .filter(|used| (0.02..1.8).contains(*used))
+        .count();
+    assert!(work >= 4, "{utilization:?}");
+}

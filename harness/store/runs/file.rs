@@ -18,6 +18,7 @@ use crate::model::record::{
     CellRecord, Cost, FORMAT as RECORD_FORMAT, Reproduce, RuleText, RunRecord, StageTime,
 };
 use crate::model::stored::RunHead;
+use crate::model::utilization::CpuUtilization;
 
 /// The format that this klto writes, and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -90,6 +91,8 @@ pub struct Now {
     pub cost: Cost,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageTime>,
+    #[serde(default, skip_serializing_if = "CpuUtilization::is_empty")]
+    pub cpu_utilization: CpuUtilization,
     pub reused: bool,
     pub reproduce: Reproduce,
     pub logs: Vec<String>,
@@ -142,6 +145,7 @@ fn take_now(record: &mut CellRecord) -> Now {
         started: std::mem::take(&mut record.started),
         cost: std::mem::take(&mut record.cost),
         stages: std::mem::take(&mut record.stages),
+        cpu_utilization: std::mem::take(&mut record.cpu_utilization),
         reused: std::mem::take(&mut record.reused),
         reproduce: std::mem::take(&mut record.reproduce),
         logs: std::mem::take(&mut record.logs),
@@ -171,6 +175,7 @@ fn put_back(now: Now, record: &mut CellRecord) {
     record.started = now.started;
     record.cost = now.cost;
     record.stages = now.stages;
+    record.cpu_utilization = now.cpu_utilization;
     record.reused = now.reused;
     record.reproduce = now.reproduce;
     record.logs = now.logs;

@@ -20,6 +20,7 @@ pub(in super::super) fn record(cell: &str) -> CellRecord {
         begins_seconds: 1.5,
         seconds: 60.25,
     }];
+    record.cpu_utilization.processors = vec![0.25, 1.75];
     record.reused = true;
     record.reproduce.build = "/srv/klto/build".to_owned();
     record.logs = vec!["/srv/klto/build.log".to_owned()];
