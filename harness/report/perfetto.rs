@@ -13,6 +13,7 @@ use super::json::pretty;
 use super::test_tree::{Test, leaves, of_cell, of_tree};
 use super::{Reporter, printable};
 use crate::model::record::{CellRecord, Cost, Inspection, Outcome, RuleText, RunRecord};
+use crate::model::utilization::in_hundredths;
 
 /// Writes records as a trace.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +24,8 @@ const PROCESS: u32 = 1;
 /// The thread of the first cell. Perfetto takes one with the number of its process for the main
 /// thread.
 const FIRST_THREAD: usize = 2;
+/// No machine has more.
+const MOST_PROCESSORS: f64 = 1e6;
 const REUSED: &str = "an earlier run built it; it took no time in this one";
 const NEVER_BEGAN: &str = "it did not begin";
 const NO_TIMES: &str = "a build tree has no time line: what is broken is marked at 0";
@@ -40,6 +43,7 @@ impl Reporter for Perfetto {
             line.write(&mut events);
         }
         events.extend(at_work(&lines));
+        events.extend(all_processors(&lines));
         let begin = begins.and_then(DateTime::from_timestamp_micros);
         written(
             events,
@@ -245,6 +249,8 @@ struct Line<'a> {
     thread: usize,
     /// When it was at work in this run, if it was.
     span: Option<Span>,
+    /// How many processors it used from each of these times on.
+    processors: Vec<(u64, f64)>,
 }
 
 impl<'a> Line<'a> {
@@ -255,10 +261,12 @@ impl<'a> Line<'a> {
             let end = begin.saturating_add(micros(record.cost.wall_seconds));
             Span { begin, end }
         });
+        let processors = span.map(|span| processors(record, span));
         Line {
             record,
             thread,
             span,
+            processors: processors.unwrap_or_default(),
         }
     }
 
@@ -281,7 +289,7 @@ impl<'a> Line<'a> {
             ..Event::new(Phase::Complete, name, span.begin).on(number, cat, args)
         };
         let args = of_record(record, None);
-        events.push(slice(name, span, "cell", Some(args)));
+        events.push(slice(name.clone(), span, "cell", Some(args)));
         let stages = self.stages(span);
         for (name, stage) in &stages {
             events.push(slice(printable(name), *stage, "stage", None));
@@ -293,7 +301,12 @@ impl<'a> Line<'a> {
             let end = stage.map_or(span.end, |(_, stage)| stage.end);
             events.extend(broken(test, number, end));
         }
-        events.extend(processors(record, span));
+        let name = match record.cpu_utilization.is_empty() {
+            true => format!("processors in use, average of {name}"),
+            false => format!("processors in use by {name}"),
+        };
+        let steps = self.processors.iter();
+        events.extend(steps.map(|(at, processors)| in_use(name.clone(), *at, *processors)));
     }
 
     /// The stages in the time of the run.
@@ -364,8 +377,9 @@ fn broken(test: &Test, thread: usize, at: u64) -> Option<Event<'static>> {
     })
 }
 
-/// How many processors a cell kept busy on average: what it used at which time is not known.
-fn processors(record: &CellRecord, span: Span) -> Vec<Event<'static>> {
+/// How many processors a cell used from each of these times on: as the record has it, or the average
+/// if an older klto wrote it.
+fn processors(record: &CellRecord, span: Span) -> Vec<(u64, f64)> {
     let Cost {
         wall_seconds,
         user_seconds,
@@ -375,13 +389,53 @@ fn processors(record: &CellRecord, span: Span) -> Vec<Event<'static>> {
     if span.begin == span.end {
         return Vec::new();
     }
-    let name = format!("processors in use, average of {}", printable(&record.cell));
-    let average = (user_seconds + system_seconds) / wall_seconds;
-    let counter = |at, processors| Event {
+    let shown = |processors: f64| processors.clamp(0.0, MOST_PROCESSORS);
+    let utilization = &record.cpu_utilization;
+    if utilization.is_empty() {
+        let average = (user_seconds + system_seconds) / wall_seconds;
+        return vec![(span.begin, shown(average)), (span.end, 0.0)];
+    }
+    let interval = Duration::from_micros(micros(utilization.interval_seconds));
+    let mut steps = Vec::new();
+    let mut now = span.begin;
+    for processors in &utilization.processors {
+        let end = now.saturating_add(micros(utilization.interval_seconds));
+        let end = end.min(span.end);
+        if end > now {
+            // The last interval can end after the cell, which used nothing then.
+            let part = interval.div_duration_f64(Duration::from_micros(end - now));
+            steps.push((now, shown(in_hundredths(processors * part))));
+        }
+        now = end;
+    }
+    steps.push((now, 0.0));
+    steps.dedup_by_key(|(_, processors)| processors.to_bits());
+    steps
+}
+
+/// How many processors all cells used together, each time that this changes.
+fn all_processors(lines: &[Line<'_>]) -> Vec<Event<'static>> {
+    let mut changes: BTreeMap<u64, f64> = BTreeMap::new();
+    for line in lines {
+        let mut before = 0.0;
+        for (at, processors) in &line.processors {
+            *changes.entry(*at).or_default() += processors - before;
+            before = *processors;
+        }
+    }
+    let mut all = 0.0;
+    let counters = changes.into_iter().map(|(at, change)| {
+        all += change;
+        in_use("processors in use, all cells", at, in_hundredths(all))
+    });
+    counters.collect()
+}
+
+fn in_use<'a>(name: impl Into<Cow<'a, str>>, at: u64, processors: f64) -> Event<'a> {
+    Event {
         args: Some(Args::Processors { processors }),
-        ..Event::new(Phase::Counter, name.clone(), at)
-    };
-    vec![counter(span.begin, average), counter(span.end, 0.0)]
+        ..Event::new(Phase::Counter, name, at)
+    }
 }
 
 /// How many cells are at work, each time that this changes.

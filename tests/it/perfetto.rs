@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klto::model::cell::LtoMode;
 use klto::model::record::{CellRecord, RunRecord, StageTime};
+use klto::model::utilization::CpuUtilization;
 use klto::report::{Format, Options};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -52,6 +53,11 @@ fn run() -> RunRecord {
         }
     }
     run.cells[1].reused = true;
+    // The last interval ends 3.5 seconds after the cell. The other cells are of an older klto.
+    run.cells[0].cpu_utilization = CpuUtilization {
+        interval_seconds: 8.0,
+        processors: vec![0.25, 2.0, 2.0, 0.0, 0.5, 0.9],
+    };
     run
 }
 
@@ -200,16 +206,56 @@ fn counters_say_how_much_was_at_work() {
     assert_eq!(counts[..3], [(0, 1), (21 * SECOND, 2), (31_500_000, 3)]);
     assert!(counts.is_sorted());
     assert_eq!(counts.last().map(|(_, cells)| *cells), Some(0));
+}
 
-    let name = "processors in use, average of arm64/tiny/thin/llvm-22";
-    let average = of(&trace, "C", name);
-    let value = |at: usize| average[at]["args"]["processors"].as_f64().unwrap();
-    assert_eq!(average.len(), 2);
-    assert!((value(0) - (44.5 * 1.5 + 8.25) / 44.5).abs() < 1e-9);
-    assert_eq!(
-        (average[1]["ts"].as_u64(), value(1)),
-        (Some(44_500_000), 0.0)
-    );
+/// The values of a counter, and from when on it has each.
+fn processors(trace: &Value, name: &str) -> Vec<(u64, f64)> {
+    let counters = of(trace, "C", name);
+    let value = |event: &&Value| {
+        let processors = event["args"]["processors"].as_f64().unwrap();
+        (event["ts"].as_u64().unwrap(), processors)
+    };
+    counters.iter().map(value).collect()
+}
+
+#[test]
+fn counters_say_how_many_processors_were_in_use() {
+    let mut run = run();
+    let shown = trace(&run);
+    let by_cell = processors(&shown, "processors in use by arm64/tiny/thin/llvm-22");
+    let expected = [
+        (0, 0.25),
+        (8 * SECOND, 2.0),
+        (24 * SECOND, 0.0),
+        (32 * SECOND, 0.5),
+        (40 * SECOND, 1.6),
+        (44_500_000, 0.0),
+    ];
+    assert_eq!(by_cell, expected);
+
+    // Only the average is in the record of an older klto.
+    let name = "processors in use, average of x86_64/tiny/thin-dist/llvm-22";
+    let average = processors(&shown, name);
+    let used = (225.25 * 1.5 + 8.25) / 225.25;
+    let [(21_000_000, of_third), (246_250_000, 0.0)] = average[..] else {
+        panic!("{average:?}");
+    };
+    assert!((of_third - used).abs() < 1e-9);
+
+    let all = processors(&shown, "processors in use, all cells");
+    assert!(all.is_sorted_by_key(|(at, _)| *at));
+    assert_eq!(all[..2], expected[..2]);
+    assert_eq!(all[2], (21 * SECOND, 3.54));
+    assert_eq!(all[3], (24 * SECOND, 1.54));
+    assert_eq!(all.last().map(|(_, processors)| *processors), Some(0.0));
+
+    run.cells[0].reused = true;
+    let reused = trace(&run);
+    let by_cell = processors(&reused, "processors in use by arm64/tiny/thin/llvm-22");
+    assert_eq!(by_cell, []);
+    // The third cell begins the time line.
+    let all = processors(&reused, "processors in use, all cells");
+    assert_eq!(all[0], (0, 1.54));
 }
 
 #[test]
@@ -230,6 +276,13 @@ fn a_cell_of_an_earlier_run_took_no_time() {
     assert!(events(&nothing).iter().all(|event| event["ts"] == 0));
 }
 
+fn used(cell: &mut CellRecord, interval_seconds: f64, processors: &[f64]) {
+    cell.cpu_utilization = CpuUtilization {
+        interval_seconds,
+        processors: processors.to_vec(),
+    };
+}
+
 /// A record can come from a clock that went back, or from a file that somebody edited.
 #[rstest]
 #[case::stages_overlap(|cell: &mut CellRecord| cell.stages[1].begins_seconds = 0.1)]
@@ -237,6 +290,11 @@ fn a_cell_of_an_earlier_run_took_no_time() {
 #[case::stage_after_the_cell(|cell: &mut CellRecord| cell.stages[4].begins_seconds = 1e9)]
 #[case::negative_time(|cell: &mut CellRecord| cell.stages[1].seconds = -7.0)]
 #[case::no_time_at_all(|cell: &mut CellRecord| cell.cost.wall_seconds = 0.0)]
+#[case::no_processors(|cell: &mut CellRecord| used(cell, 8.0, &[-2.0, 1.0]))]
+#[case::too_many_processors(|cell: &mut CellRecord| used(cell, 1e9, &[1e308, 1e308]))]
+#[case::no_interval(|cell: &mut CellRecord| used(cell, 0.0, &[1.0, 2.0]))]
+#[case::negative_interval(|cell: &mut CellRecord| used(cell, -8.0, &[1.0, 2.0]))]
+#[case::endless_interval(|cell: &mut CellRecord| used(cell, 1e300, &[1.0, 2.0]))]
 #[case::no_date(|cell: &mut CellRecord| cell.started = "yesterday".to_owned())]
 #[case::before_1970(|cell: &mut CellRecord| cell.started = "1950-01-01T00:00:00Z".to_owned())]
 fn a_record_of_impossible_times_is_a_valid_time_line(#[case] change: fn(&mut CellRecord)) {
