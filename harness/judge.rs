@@ -13,3 +13,5 @@ pub mod inspect;
 pub mod runs;
 pub mod series;
 pub mod snapshot;
+#[cfg(test)]
+mod test_records;

@@ -11,6 +11,7 @@ use super::{check_place, events, jobs, known_findings, load_matrix, real_kernel}
 use crate::build::process::{Cancel, Command};
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
+use crate::judge::bisect::sought::{Asked, Ends, Sought};
 use crate::model::bisect::{BisectRecord, Ended, FORMAT, StepRecord, VerdictRecord};
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
@@ -19,7 +20,6 @@ use crate::report::bisect::{Told, read_log};
 use crate::run::bisect::command::CommandOracle;
 use crate::run::bisect::kernel::{KernelOracle, build};
 use crate::run::bisect::probe::{ProbeOracle, probe_cells};
-use crate::run::bisect::sought::{Asked, Ends, Sought};
 use crate::run::bisect::{Bisection, Oracle};
 use crate::run::events::{Event, Events};
 use crate::run::key::{CommonKey, own_program};

@@ -5,6 +5,7 @@
 //! in its history has the fault. A commit whose verdict could not be told stays a suspect.
 
 mod graph;
+pub mod sought;
 
 use self::graph::Graph;
 

@@ -6,20 +6,20 @@ pub mod command;
 mod confirm;
 pub mod kernel;
 pub mod probe;
-pub mod sought;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::events::{Event, Events};
 use crate::build::process::Cancel;
+use crate::judge::bisect::sought::Tested;
 use crate::judge::bisect::{Node, Search, Step, Verdict};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, VerdictRecord};
 use crate::model::error::Error;
 use crate::model::finding::counted;
 use crate::source::commit::Commit;
 use crate::source::git::Git;
-use crate::source::history::{InRange, Range, describe};
+use crate::source::history::{Range, describe};
 use crate::source::series::apply::OwnRepository;
 
 /// What a merge weighs, of which most bring nothing of their own, …
@@ -37,9 +37,6 @@ pub trait Oracle {
     /// # Errors
     /// If the user interrupts, or nothing can be tested at all.
     fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error>;
-
-    /// How many seconds a test is expected to take, more than 0; `None` if it takes as long as any.
-    fn seconds(&self, commit: &InRange) -> Option<f64>;
 }
 
 /// How to test.
@@ -49,33 +46,6 @@ pub enum How {
     Usual,
     /// Nothing of an earlier test counts.
     Clean,
-}
-
-/// What a test showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tested {
-    pub verdict: Verdict,
-    /// Why it is that verdict, in a phrase.
-    pub why: String,
-    /// Other findings that the commit has in the cell, as `KEY OBJECT`.
-    pub others: Vec<String>,
-    /// What the result depends on, as a hash; empty if that is not known.
-    pub job: String,
-    pub reused: bool,
-}
-
-impl Tested {
-    /// A commit of which nothing is known but why.
-    #[must_use]
-    pub fn unknown(why: impl Into<String>) -> Tested {
-        Tested {
-            verdict: Verdict::Unknown,
-            why: why.into(),
-            others: Vec::new(),
-            job: String::new(),
-            reused: false,
-        }
-    }
 }
 
 /// A search, whatever tests the commits.
@@ -122,8 +92,16 @@ impl Bisection<'_> {
         let mut search = Search::new(&nodes);
         record.suspects = search.suspects().len();
         for (at, commit) in self.range.commits.iter().enumerate() {
-            if let Some(known) = self.known.get(&commit.id) {
-                search.tell(at, verdict_of(known.verdict));
+            let Some(known) = self.known.get(&commit.id) else {
+                continue;
+            };
+            search.tell(at, verdict_of(known.verdict));
+            // The ends are there already.
+            if record
+                .steps
+                .iter()
+                .all(|step| step.commit.commit != commit.id)
+            {
                 record.steps.push(StepRecord {
                     reused: true,
                     ..known.clone()
@@ -131,8 +109,8 @@ impl Bisection<'_> {
             }
         }
         let ended = loop {
-            let cost = |at: usize| self.oracle.seconds(&self.range.commits[at]).unwrap_or(1.0);
-            match search.next(cost) {
+            // One test takes as long as another.
+            match search.next(|_| 1.0) {
                 Step::Test(at) => {
                     let left = search.suspects().len();
                     let commit = self.commit(&self.range.commits[at].id)?;
@@ -160,7 +138,7 @@ impl Bisection<'_> {
                 }
                 Step::Nobody => {
                     break Ended::Contradiction {
-                        why: self.nobody(record),
+                        why: nobody(record),
                     };
                 }
             }
@@ -171,18 +149,6 @@ impl Bisection<'_> {
             self.confirm(record, &commit)?;
         }
         (self.keep)(record)
-    }
-
-    /// Why no commit of the range can be it.
-    fn nobody(&self, record: &BisectRecord) -> String {
-        match record.paths.as_slice() {
-            [] => "no commit of the range changes a file that a test reads, but the ends differ"
-                .to_owned(),
-            paths => format!(
-                "no commit that changes {} fits the verdicts; search without these paths",
-                paths.join(" ")
-            ),
-        }
     }
 
     /// Tests the ends; says why they do not fit, if they do not.
@@ -239,7 +205,11 @@ impl Bisection<'_> {
     /// Tests a commit, once more if the machine failed.
     fn test(&self, commit: &Commit, how: How) -> Result<StepRecord, Error> {
         let began = Instant::now();
-        let tested = self.oracle.test(commit, how)?;
+        let mut tested = self.oracle.test(commit, how)?;
+        if tested.machine_failed {
+            self.say(&format!("{}; testing it once more", tested.why));
+            tested = self.oracle.test(commit, how)?;
+        }
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -260,6 +230,20 @@ impl Bisection<'_> {
 
     fn say(&self, text: &str) {
         self.events.on(&Event::Note { text });
+    }
+}
+
+/// Why no commit of the range can be it.
+fn nobody(record: &BisectRecord) -> String {
+    match record.paths.as_slice() {
+        [] if record.suspects == 0 => {
+            "no commit of the range changes a file that a test reads, but the ends differ".to_owned()
+        }
+        [] => "the verdicts contradict each other: a good commit has every suspect in its history, or a bad one has none".to_owned(),
+        paths => format!(
+            "no commit that changes {} fits the verdicts; search without these paths",
+            paths.join(" ")
+        ),
     }
 }
 

@@ -15,6 +15,7 @@ use walkdir::WalkDir;
 
 use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
 use crate::support::program::{Ended, finish, klto, within};
+use crate::support::real;
 use crate::support::schema::faults;
 
 /// A file that no probe reads.
@@ -356,6 +357,46 @@ fn a_command_of_the_users_tests_commits_as_git_has_it() {
     assert_eq!(record["finding"], Value::Null);
 }
 
+/// A file that only a whole kernel has: a probe would see nothing.
+#[test]
+fn whole_kernels_are_searched_in_a_tree_that_is_carried() {
+    let late = "drivers/fault";
+    let mut history = History::of(&[(late, "none 1\n"), ("arch/riscv/x.c", "2\n")]);
+    history.add(late, BROKEN);
+    history.add(late, "none 4\n");
+    history.add(UNREAD, "5\n");
+    history.add(late, &format!("{WRONG}\n"));
+    history.add(late, &format!("{WRONG}\nnone 7\n"));
+    history.probed.kernel.matrix("[thin, thin-dist]", "10min");
+    let matrix = history.probed.kernel.matrix_file();
+    let whole = [
+        "--matrix",
+        matrix.to_str().unwrap(),
+        "--cell",
+        "*/thin-dist",
+    ];
+    let (ended, record) = history.found(&whole);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(history.place(&record["ended"]["commit"]), 6);
+    assert_eq!(
+        record["suspects"], 5,
+        "an x86_64 kernel has nothing of riscv"
+    );
+    assert!(
+        checks(&record)
+            .iter()
+            .all(|(_, holds)| *holds == Some(true))
+    );
+    let goals = history.probed.goals();
+    let clean = goals.iter().filter(|goal| *goal == "tinyconfig").count();
+    let built = goals.iter().filter(|goal| *goal == "vmlinux").count();
+    assert_eq!(clean, built, "each configuration is made from nothing");
+
+    let (_, again) = history.found(&whole);
+    assert_eq!(again["ended"], record["ended"]);
+    assert_eq!(history.probed.goals(), [""; 0]);
+}
+
 #[rstest]
 #[case::cannot_be_told("exit 125", 125, "the command exited 125")]
 #[case::ends_the_search("exit 130", 125, "more ends the search")]
@@ -381,12 +422,14 @@ fn only_commits_of_the_paths_are_searched() {
     let (ended, record) = history.found(&["--", NOT_READ_BY_PREPARE]);
     assert_eq!(
         ended.code,
-        Some(0),
-        "the only suspect is found, and is not it"
+        Some(125),
+        "one that the paths allow is found, and is not it"
     );
-    assert_eq!(history.place(&record["ended"]["commit"]), 8);
-    let parent = checks(&record)[1].clone();
-    assert_eq!(parent, ("its parent is good".to_owned(), Some(false)));
+    let why = text(&record["ended"]["why"]);
+    assert!(
+        why.contains("but that its parent is good does not hold"),
+        "{why}"
+    );
 }
 
 /// What git says of the same history when it takes the log.
@@ -484,6 +527,59 @@ fn a_search_that_was_killed_goes_on_where_it_was(#[case] last: &str) {
             .iter()
             .all(|(_, holds)| *holds == Some(true))
     );
+}
+
+/// Around the culprit are another fault, which comes and goes, a row of commits that make cannot
+/// read, and the fault itself, which was mended once.
+#[test]
+fn one_of_a_thousand_commits_over_a_real_kernel_is_found_by_a_dozen_probes() {
+    let Some(kernel) = real::kernel() else { return };
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let repository = folder.path().join("linux.git");
+    let program = Path::new(env!("CARGO_BIN_EXE_klto")).with_file_name("examples");
+    let made = Command::new(program.join("synthetic-history"))
+        .arg(&repository)
+        .arg(kernel)
+        .args(["1000", "v11-flags-by-variable"])
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let ends = String::from_utf8(made.stdout).unwrap();
+    let [good, bad, culprit] = ends.lines().collect::<Vec<_>>()[..] else {
+        panic!("{ends}");
+    };
+    let repository = repository.to_str().unwrap();
+    let ended = real::klto(&[
+        "bisect",
+        "--kernel",
+        repository,
+        "--good",
+        good,
+        "--bad",
+        bad,
+        "--arch",
+        "arm64",
+        "--lto",
+        "thin-dist",
+        "--key",
+        "flags.backend-lacks",
+        "--format",
+        "json",
+    ]);
+    let record: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(record["ended"]["commit"]["commit"], culprit);
+    let holds: Vec<Option<bool>> = checks(&record)
+        .into_iter()
+        .map(|(_, holds)| holds)
+        .collect();
+    assert_eq!(holds, [Some(true); 3]);
+    let ends_and_confirmations = 2 + 2;
+    let tests = record["steps"].as_array().unwrap().len() - ends_and_confirmations;
+    assert!(tests <= 12, "{tests} commits were tested");
 }
 
 /// The text for people, and the mail to the author.

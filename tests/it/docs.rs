@@ -63,7 +63,7 @@ fn the_rules_in_the_docs_are_those_of_the_program() {
 
 #[rstest]
 fn the_schemas_in_the_docs_are_those_of_the_program(
-    #[values("run", "check", "diff", "series")] command: &str,
+    #[values("run", "check", "diff", "series", "bisect", "compare", "history")] command: &str,
 ) {
     let printed = finish(&mut klto(["schema", command])).stdout;
     assert!(

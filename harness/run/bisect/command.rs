@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{How, Oracle, Tested};
+use super::{How, Oracle};
 use crate::build::process::{Cancel, Command, Exit, run_logged};
 use crate::judge::bisect::Verdict;
+use crate::judge::bisect::sought::Tested;
 use crate::model::error::Error;
 use crate::source::commit::Commit;
-use crate::source::history::InRange;
 use crate::source::worktree::Worktree;
 
 /// Runs a command in a worktree of klto's own, at each commit.
@@ -58,10 +58,7 @@ impl Oracle for CommandOracle<'_> {
             others: Vec::new(),
             job: String::new(),
             reused: false,
+            machine_failed: false,
         })
-    }
-
-    fn seconds(&self, _: &InRange) -> Option<f64> {
-        None
     }
 }

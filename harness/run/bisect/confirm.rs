@@ -52,6 +52,19 @@ impl Bisection<'_> {
             }
             (self.keep)(record)?;
         }
+        let broken = record
+            .checks
+            .iter()
+            .find(|check| check.holds == Some(false));
+        if let (Some(Ended::Culprit { .. }), Some(check)) = (&record.ended, broken) {
+            let why = format!(
+                "the search came to {}, but that {} does not hold: {}",
+                commit.short(),
+                check.what,
+                check.seen
+            );
+            record.ended = Some(Ended::Contradiction { why });
+        }
         if let Some(Ended::Culprit { .. }) = record.ended {
             self.revert(record, &commit)?;
             self.take_apart(record, &commit)?;

@@ -3,14 +3,13 @@
 
 use std::path::Path;
 
-use super::sought::Sought;
-use super::{How, Oracle, Tested};
+use super::{How, Oracle};
+use crate::judge::bisect::sought::{Sought, Tested};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::CellRecord;
 use crate::run::whole::drive::Run;
 use crate::source::commit::Commit;
-use crate::source::history::InRange;
 use crate::source::sources::Sources;
 
 /// What no kernel is built from, but for its configuration.
@@ -96,9 +95,5 @@ impl Oracle for KernelOracle<'_> {
             || Tested::unknown("the cell has no record"),
             |record| self.sought.tested(record),
         ))
-    }
-
-    fn seconds(&self, _: &InRange) -> Option<f64> {
-        None
     }
 }

@@ -1,13 +1,12 @@
 //! Tests commits by probing one cell.
 
-use super::sought::Sought;
-use super::{How, Oracle, Tested};
+use super::{How, Oracle};
+use crate::judge::bisect::sought::{Sought, Tested};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::CellRecord;
 use crate::run::probe::drive::Probe;
 use crate::source::commit::Commit;
-use crate::source::history::InRange;
 use crate::source::sources::Sources;
 
 /// Probes commits for a finding.
@@ -60,9 +59,5 @@ impl Oracle for ProbeOracle<'_> {
         };
         let fresh = how == How::Clean || self.probe.fresh;
         Ok(run(fresh)?.unwrap_or_else(|| Tested::unknown("the cell has no record")))
-    }
-
-    fn seconds(&self, _: &InRange) -> Option<f64> {
-        None
     }
 }

@@ -2,12 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use super::Tested;
-use crate::judge::bisect::Verdict;
+use super::Verdict;
 use crate::judge::identity::{Checked, Place, Placed};
 use crate::model::bisect::SoughtFinding;
 use crate::model::finding::key_matches;
 use crate::model::record::{CellRecord, FindingRecord, Outcome};
+
+/// What a test showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tested {
+    pub verdict: Verdict,
+    /// Why it is that verdict, in a phrase.
+    pub why: String,
+    /// Other findings that the commit has in the cell, as `KEY OBJECT`.
+    pub others: Vec<String>,
+    /// What the result depends on, as a hash; empty if that is not known.
+    pub job: String,
+    pub reused: bool,
+    /// It is unknown because of the machine: another test may tell.
+    pub machine_failed: bool,
+}
+
+impl Tested {
+    /// A commit of which nothing is known but why.
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Tested {
+        Tested {
+            verdict: Verdict::Unknown,
+            why: why.into(),
+            others: Vec::new(),
+            job: String::new(),
+            reused: false,
+            machine_failed: false,
+        }
+    }
+}
 
 /// What the user says of the finding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -177,6 +206,7 @@ impl Sought {
             others: others.collect::<BTreeSet<_>>().into_iter().collect(),
             job: record.job.clone(),
             reused: record.reused,
+            machine_failed: verdict == Verdict::Unknown && record.error.is_some(),
         }
     }
 
@@ -216,3 +246,6 @@ impl Sought {
         (Verdict::Unknown, why)
     }
 }
+
+#[cfg(test)]
+mod tests;
