@@ -440,7 +440,7 @@ fn fill(
         .find(|t| !t.is_empty());
     series.toolchain = toolchain.cloned().unwrap_or_default();
     let keys: BTreeSet<&String> = series.findings.iter().map(|f| &f.key).collect();
-    let texts = records().flat_map(|cell| &cell.rules);
+    let texts = records().flat_map(|cell| cell.rules.iter());
     let texts = texts.filter(|(key, _)| keys.contains(key));
     let rules: BTreeMap<String, RuleText> = texts
         .map(|(key, text)| (key.clone(), text.clone()))

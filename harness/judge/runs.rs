@@ -63,7 +63,7 @@ pub fn compare(before: Named<'_>, after: Named<'_>) -> RunComparison {
         .collect();
     let texts = pairs
         .iter()
-        .flat_map(|[before, after]| after.rules.iter().chain(&before.rules));
+        .flat_map(|[before, after]| after.rules.iter().chain(before.rules.iter()));
     let mut rules = BTreeMap::new();
     for (key, text) in texts.filter(|(key, _)| keys.contains(key.as_str())) {
         rules.entry(key.clone()).or_insert_with(|| text.clone());

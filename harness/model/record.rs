@@ -7,6 +7,7 @@
 
 mod measured;
 mod outcome;
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +22,7 @@ use super::sandbox::Enforced;
 use super::utilization::CpuUtilization;
 pub use measured::{Cost, Counts, Growth, MOST_GROWTH, StageTime};
 pub use outcome::{Baseline, Outcome, SkipReason};
+pub use texts::RuleTexts;
 
 /// The version of the format. Counts up when a key changes its meaning or goes; a new key
 /// does not count by itself.
@@ -76,7 +78,7 @@ pub struct CellRecord {
     /// The cell whose finished build tree this one began with.
     pub derived_from: Option<String>,
     /// The texts of the rules whose keys the record names.
-    pub rules: BTreeMap<String, RuleText>,
+    pub rules: RuleTexts,
     /// Whether an earlier klto made it, and nothing that it depends on changed since.
     pub reused: bool,
     pub reproduce: Reproduce,
@@ -366,7 +368,7 @@ impl CellRecord {
             differences: Vec::new(),
             predecessor: None,
             derived_from: None,
-            rules: BTreeMap::new(),
+            rules: RuleTexts::default(),
             reused: false,
             reproduce: Reproduce::default(),
             logs: Vec::new(),

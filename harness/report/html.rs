@@ -242,7 +242,7 @@ fn run_of_tree(
         cell.error.get_or_insert_with(nothing);
     }
     cell.inspection = Some(inspection.clone());
-    cell.rules = rules.clone();
+    cell.rules = rules.clone().into();
     cell.settle();
     RunRecord {
         format: FORMAT,

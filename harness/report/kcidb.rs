@@ -63,7 +63,7 @@ impl Reporter for Kcidb {
     ) -> String {
         let mut submission = Submission::default();
         let mut record = record_of(tree, inspection.clone());
-        rules.clone_into(&mut record.rules);
+        record.rules = rules.clone().into();
         record.settle();
         if let (Outcome::Error(_), Some(why)) = (&record.outcome, &inspection.unfinished) {
             record.outcome = Outcome::Error(format!("the build is not finished, {why}"));

@@ -427,7 +427,6 @@ pub fn apply_allows(allows: &[Allow], record: &mut CellRecord) {
             &kernel,
         );
     }
-    for (key, text) in rules::texts(record.keys()) {
-        record.rules.entry(key).or_insert(text);
-    }
+    let texts = rules::texts(record.keys());
+    record.rules.add(texts);
 }

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let numbers: Vec<usize> = args.iter().skip(1).filter_map(|n| n.parse().ok()).collect();
     let (Some(dir), [runs, cells, changing @ ..]) = (args.first(), &numbers[..]) else {
-        eprintln!("usage: synthetic-store DIR RUNS CELLS [CHANGING]");
+        eprintln!("usage: synthetic-store DIR RUNS CELLS [CHANGING [BUILD_DIR]]");
         return ExitCode::from(2);
     };
     let changing = changing.first().copied().unwrap_or(20);
@@ -147,7 +147,7 @@ fn record(cell: usize, version: usize, run: usize, log: &Path) -> CellRecord {
     .to_vec();
     record.reproduce.commands = vec![format!("make -C \"$KERNEL\" O=\"$O\" ARCH={arch} LLVM=-22")];
     record.logs = vec![log.display().to_string()];
-    record.rules = (0..RULES).map(rule).collect();
+    record.rules.add((0..RULES).map(rule));
     let is_broken = version % BROKEN == BROKEN - 1;
     let findings = (0..usize::from(is_broken) * 3).map(|object| FindingRecord {
         key: format!("family-{}.rule-3", cell % 7),

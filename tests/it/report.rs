@@ -80,7 +80,7 @@ fn run_with_common_findings() -> RunRecord {
     let mut cells = [0, 1, 7].map(|n| run.cells[n].clone());
     let objects: [&[u32]; 3] = [&[1, 2, 3], &[1, 2, 3], &[2, 9]];
     for ((line, cell), objects) in (40..).zip(&mut cells).zip(objects) {
-        cell.rules = rules();
+        cell.rules = rules().into();
         let tree = cell.inspection.as_mut().unwrap();
         tree.findings = objects
             .iter()

@@ -32,16 +32,14 @@ fn cell(name: &str, job: &str, objects: &[&str]) -> CellRecord {
         times_lost: false,
         requested: BTreeMap::new(),
     });
-    record.rules.insert(
-        KEY.to_owned(),
-        RuleText {
-            severity: Severity::Error,
-            invariant: "the back end has the flags".to_owned(),
-            broken: "commands lack a flag".to_owned(),
-            why: "other code".to_owned(),
-            fix: "pass them".to_owned(),
-        },
-    );
+    let text = RuleText {
+        severity: Severity::Error,
+        invariant: "the back end has the flags".to_owned(),
+        broken: "commands lack a flag".to_owned(),
+        why: "other code".to_owned(),
+        fix: "pass them".to_owned(),
+    };
+    record.rules.add([(KEY.to_owned(), text)]);
     record.settle();
     record
 }

@@ -4,9 +4,10 @@
 //! What changes from night to night (times, places, the job's key) stands apart from the record, so
 //! that a cell that did not change has the same record, byte for byte, and need not be read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use super::super::frame::{self, Limits};
 use crate::model::accepted::Unreferenced;
 use crate::model::record::{
-    CellRecord, Cost, FORMAT as RECORD_FORMAT, Reproduce, RuleText, RunRecord, StageTime,
+    CellRecord, Cost, FORMAT as RECORD_FORMAT, Reproduce, RuleText, RuleTexts, RunRecord, StageTime,
 };
 use crate::model::stored::RunHead;
 use crate::model::utilization::CpuUtilization;
@@ -202,15 +203,16 @@ pub struct Body {
 /// If something has no JSON.
 pub fn body(run: &RunRecord, kept: &[Kept]) -> serde_json::Result<Body> {
     let mut rules: BTreeMap<String, RuleText> = BTreeMap::new();
-    for (key, text) in run.cells.iter().flat_map(|cell| &cell.rules) {
+    for (key, text) in run.cells.iter().flat_map(|cell| cell.rules.iter()) {
         rules.entry(key.clone()).or_insert_with(|| text.clone());
     }
     let mut lines = Vec::new();
     for (cell, kept) in run.cells.iter().zip(kept) {
         let mut record = cell.clone();
-        record
-            .rules
-            .retain(|key, text| rules.get(key) != Some(text));
+        let own = cell.rules.iter();
+        let own = own.filter(|(key, text)| rules.get(*key) != Some(text));
+        let own: BTreeMap<_, _> = own.map(|(k, text)| (k.clone(), text.clone())).collect();
+        record.rules = own.into();
         let now = take_now(&mut record);
         let record = serde_json::value::to_raw_value(&record)?;
         let line = Line {
@@ -269,6 +271,9 @@ pub struct Opened {
     text: Vec<u8>,
     lines: Vec<Range<usize>>,
 }
+
+/// The texts of rules, by the keys of the rules.
+type Shared<'a> = Mutex<HashMap<Vec<&'a str>, RuleTexts>>;
 
 /// A cell whose record is not read yet.
 #[derive(Debug)]
@@ -392,11 +397,12 @@ impl Opened {
     /// # Errors
     /// As [`Opened::cells`].
     pub fn read(self) -> Result<StoredRun, BadRun> {
+        let shared = Mutex::default();
         let read = (0..self.len()).into_par_iter().map(|index| {
             let cell = self.cell(index)?;
             let mut record = cell.bare_record()?;
             put_back(cell.now, &mut record);
-            self.add_rules(&mut record);
+            self.add_rules(&mut record, &shared);
             Ok((record, cell.kept))
         });
         let read: Vec<(CellRecord, Kept)> = read.collect::<Result<_, BadRun>>()?;
@@ -417,14 +423,26 @@ impl Opened {
         })
     }
 
-    /// The texts of the rules that a record names.
-    fn add_rules(&self, record: &mut CellRecord) {
-        let keys: Vec<String> = record.keys().into_iter().map(str::to_owned).collect();
-        for key in keys {
-            if let Some(text) = self.rules.get(&key) {
-                record.rules.entry(key).or_insert_with(|| text.clone());
-            }
+    /// The texts of the rules that a record names; records with the same rules share them.
+    fn add_rules<'a>(&'a self, record: &mut CellRecord, shared: &Shared<'a>) {
+        let keys = record.keys();
+        let texts = self.rules.iter();
+        let texts: Vec<(&String, &RuleText)> = texts
+            .filter(|(key, _)| keys.contains(key.as_str()))
+            .collect();
+        let owned = texts
+            .iter()
+            .map(|(k, text)| ((*k).clone(), (*text).clone()));
+        if !record.rules.is_empty() {
+            record.rules.add(owned);
+            return;
         }
+        let names = texts.iter().map(|(key, _)| key.as_str()).collect();
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = shared
+            .entry(names)
+            .or_insert_with(|| owned.collect::<BTreeMap<_, _>>().into());
+        record.rules = made.clone();
     }
 }
 

@@ -1,7 +1,7 @@
 //! One run with every outcome in it, for the reports: also what no honest run holds, such
 //! as names that try to speak to the terminal or to the reader of a format.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use klto::model::accepted::{Predecessor, Unreferenced};
 use klto::model::cell::LtoMode;
@@ -179,7 +179,7 @@ fn cell(name: &str, seconds: f64, findings: Vec<FindingRecord>) -> CellRecord {
             peak_memory_kib: 912_384,
         },
         inspection: Some(inspection(parts[0], lto, findings)),
-        rules: rules(),
+        rules: rules().into(),
         reproduce: Reproduce {
             kernel: "/src/linux stable".to_owned(),
             build: format!("/srv/klto/{name}/build"),
@@ -423,8 +423,9 @@ pub fn run_record() -> RunRecord {
     for cell in &mut cells {
         "0.1.0".clone_into(&mut cell.klto);
         cell.settle();
-        let keys: BTreeSet<String> = cell.keys().into_iter().map(str::to_owned).collect();
-        cell.rules.retain(|key, _| keys.contains(key));
+        let mut texts = rules();
+        texts.retain(|key, _| cell.keys().contains(key.as_str()));
+        cell.rules = texts.into();
     }
     RunRecord {
         format: FORMAT,

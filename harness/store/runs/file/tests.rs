@@ -4,7 +4,10 @@ use rstest::rstest;
 
 use super::*;
 use crate::model::cell::LtoMode;
-use crate::model::record::{ComparisonRecord, Counts, Identity, Inspection, ScenarioRecord};
+use crate::model::finding::Severity;
+use crate::model::record::{
+    ComparisonRecord, Counts, Identity, Inspection, RuleCount, ScenarioRecord,
+};
 
 /// A record in which nothing is at its default that changes from night to night.
 pub(in super::super) fn record(cell: &str) -> CellRecord {
@@ -106,6 +109,60 @@ fn a_run_is_read_back_as_it_was_written() {
     assert_eq!(read.run, run);
     assert_eq!(read.kept, [kept, Kept::default()]);
     assert_eq!(read.head, head);
+}
+
+/// A rule's text, with that advice.
+fn text(fix: &str) -> RuleText {
+    RuleText {
+        severity: Severity::Error,
+        invariant: "the back end has the flags".to_owned(),
+        broken: "commands lack a flag".to_owned(),
+        why: "other code".to_owned(),
+        fix: fix.to_owned(),
+    }
+}
+
+/// A record of a cell in which these rules were checked.
+fn checked(cell: &str, rules: &[&str]) -> CellRecord {
+    let mut record = record(cell);
+    let count = |key: &&str| RuleCount {
+        key: (*key).to_owned(),
+        looked_at: 1,
+        unit: "objects".to_owned(),
+    };
+    record.inspection.as_mut().unwrap().rules = rules.iter().map(count).collect();
+    let texts = rules.iter().map(|key| ((*key).to_owned(), text("fix it")));
+    record.rules.add(texts);
+    record
+}
+
+/// Thousands of cells with texts of their own would take a third of the memory of a page.
+#[test]
+fn cells_with_the_same_rules_share_their_texts() {
+    let run = run(vec![
+        checked("a", &["x.one", "x.two"]),
+        checked("b", &["x.one"]),
+        checked("c", &["x.one", "x.two"]),
+    ]);
+    let read = open(&written(&run)).unwrap().read().unwrap().run;
+    let texts = |n: usize| std::ptr::from_ref(&*read.cells[n].rules);
+    assert_eq!(texts(0), texts(2));
+    assert_ne!(texts(0), texts(1));
+    let keys = |n: usize| read.cells[n].rules.keys().collect::<Vec<_>>();
+    assert_eq!(keys(0), ["x.one", "x.two"]);
+    assert_eq!(keys(1), ["x.one"]);
+    assert_eq!(read, run);
+}
+
+#[test]
+fn a_text_that_differs_from_that_of_the_run_stays_with_its_cell() {
+    let mut other = checked("b", &["x.one", "x.two"]);
+    let own = BTreeMap::from([("x.one".to_owned(), text("another way"))]);
+    other.rules = own.into();
+    other.rules.add([("x.two".to_owned(), text("fix it"))]);
+    let run = run(vec![checked("a", &["x.one", "x.two"]), other]);
+    let read = open(&written(&run)).unwrap().read().unwrap().run;
+    assert_eq!(read, run);
 }
 
 #[test]
