@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -56,11 +57,14 @@ pub trait Reporter {
     ) -> String;
 }
 
+/// The text of a log, perhaps cut, or why it could not be read.
+pub type Log = Result<Arc<str>, Arc<str>>;
+
 /// What the store says of a run besides its record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Around {
-    /// The texts of build logs by cell, perhaps cut.
-    pub logs: BTreeMap<String, String>,
+    /// Build logs by cell.
+    pub logs: BTreeMap<String, Log>,
     /// How the cells did in this run and those before it, the oldest first.
     pub trends: BTreeMap<String, Vec<CellRun>>,
     /// Cells, and rules in them, that were broken in some runs of one job and not in others.

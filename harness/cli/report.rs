@@ -1,6 +1,8 @@
 //! `klto report`: reports on a run that is kept.
 
+use std::collections::HashMap;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use super::args::Report as Args;
 use super::output::{exit, print_report, write_reports};
@@ -10,7 +12,7 @@ use crate::build::process::{Cancel, Command, capture};
 use crate::judge::history::{Known, of_cell};
 use crate::model::error::{Error, Exit};
 use crate::model::stored::Course;
-use crate::report::{Around, Format, Options, html};
+use crate::report::{Around, Format, Log, Options, html, printable};
 use crate::run::events::say;
 use crate::store::runs::RunStore;
 use crate::store::runs::file::StoredRun;
@@ -24,6 +26,8 @@ const EARLIER: usize = 200;
 const FEWEST: usize = 20;
 /// About how many of all cells together.
 const POINTS: usize = 60_000;
+/// Logs that cannot be read and are named; how many more there are is said in one line.
+const NAMED: usize = 3;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let (store, index) = open(args.store.store.as_deref())?;
@@ -58,18 +62,45 @@ fn around(
     let is_page = args.open || formats.contains(&Format::Html);
     let mut around = Around::default();
     if is_page {
-        let cells = run.run.cells.iter().zip(&run.kept);
-        for (cell, kept) in cells.filter(|(cell, _)| html::shows_log(cell, run.head.cells)) {
-            if let Some(Some(log)) = kept.logs.first() {
-                let log = store.objects().log(log)?;
-                around.logs.insert(cell.cell.clone(), log);
-            }
+        for why in add_logs(&mut around, store, run) {
+            say(format_args!("klto: {why}"));
         }
     }
     if is_page || formats.contains(&Format::Junit) {
         add_history(&mut around, index, run)?;
     }
     Ok(around)
+}
+
+/// The logs that the page shows, each read once; also returns what is to be said of those that
+/// cannot be read. The page is of the run, so it is written all the same.
+fn add_logs(around: &mut Around, store: &RunStore, run: &StoredRun) -> Vec<String> {
+    let (objects, folder) = (store.objects(), format!("{}/", store.path().display()));
+    let mut read: HashMap<&str, Log> = HashMap::new();
+    let mut unread = Vec::new();
+    let cells = run.run.cells.iter().zip(&run.kept);
+    for (cell, kept) in cells.filter(|(cell, _)| html::shows_log(cell, run.head.cells)) {
+        let Some(Some(name)) = kept.logs.first() else {
+            continue;
+        };
+        let log = read.entry(name).or_insert_with(|| {
+            objects.log(name).map(Arc::from).map_err(|error| {
+                let why = error.in_one_line();
+                let cell = printable(&cell.cell);
+                unread.push(format!("the log of {cell} could not be read: {why}"));
+                // Where the store is, is nothing for who gets the page.
+                why.replace(&folder, "").into()
+            })
+        });
+        around.logs.insert(cell.cell.clone(), log.clone());
+    }
+    let more = unread.len().saturating_sub(NAMED);
+    unread.truncate(NAMED);
+    unread.extend((more > 0).then(|| match more {
+        1 => "1 more log could not be read".to_owned(),
+        more => format!("{more} more logs could not be read"),
+    }));
+    unread
 }
 
 /// How the cells did until this run, and what of them is flaky.

@@ -34,5 +34,6 @@ mod scenario;
 mod series;
 mod series_mail;
 mod store;
+mod stored_page;
 mod stored_report;
 mod support;

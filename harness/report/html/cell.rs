@@ -14,7 +14,7 @@ use crate::model::record::{
 };
 use crate::model::stored::CellRun;
 use crate::report::text::{duration, reproduce};
-use crate::report::{by_rule, reasons};
+use crate::report::{Log, by_rule, reasons};
 
 /// Findings of a rule in one cell.
 const FINDINGS: usize = 20;
@@ -50,7 +50,7 @@ struct Rows {
 pub struct Shared<'a> {
     /// The numbers of the rules that the page has the texts of.
     pub rules: BTreeMap<&'a str, usize>,
-    pub logs: &'a BTreeMap<String, String>,
+    pub logs: &'a BTreeMap<String, Log>,
     pub trends: &'a BTreeMap<String, Vec<CellRun>>,
     /// Cells that did not pass are open from the start: there are few.
     pub is_open: bool,
@@ -94,6 +94,8 @@ pub struct View<'a> {
     pub history: Option<History<'a>>,
     pub commands: String,
     pub log: Option<Excerpt>,
+    /// Why the log could not be read.
+    pub no_log: Option<&'a str>,
     /// Names and values.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -223,8 +225,10 @@ pub fn view<'a>(
         commands: commands.collect::<Vec<_>>().join("\n"),
         log: log
             .filter(|_| !is_brief)
+            .and_then(|log| log.as_ref().ok())
             .map(|log| excerpt(log, budget))
             .filter(|excerpt| !excerpt.lines.is_empty()),
+        no_log: log.and_then(|log| log.as_ref().err()).map(AsRef::as_ref),
         facts: facts(cell, shared.common),
     }
 }

@@ -35,7 +35,9 @@ pub fn sample() -> Sample {
         }
         furnish(cell, n);
         around.trends.insert(cell.cell.clone(), trend(cell, n));
-        around.logs.insert(cell.cell.clone(), log(n * 700));
+        around
+            .logs
+            .insert(cell.cell.clone(), Ok(log(n * 700).into()));
     }
     Sample { run, around }
 }
@@ -118,8 +120,12 @@ pub fn hostile() -> Sample {
     let names: Vec<String> = sample.run.cells.iter().map(|c| c.cell.clone()).collect();
     let log = format!("  CC  x.o\nx.c:1:1: error: {HOSTILE}\n");
     let mut trends = std::mem::take(&mut sample.around.trends).into_values();
-    for name in names {
-        sample.around.logs.insert(name.clone(), log.clone());
+    for (n, name) in names.into_iter().enumerate() {
+        let log = match n % 2 {
+            0 => Ok(log.as_str().into()),
+            _ => Err(HOSTILE.into()),
+        };
+        sample.around.logs.insert(name.clone(), log);
         let mut trend = trends.next().unwrap_or_default();
         for run in &mut trend {
             HOSTILE.clone_into(&mut run.at.run);
