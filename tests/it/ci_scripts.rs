@@ -1,5 +1,5 @@
 //! The scripts in `ci/` that keep things in the user's cache, as far as they go without a
-//! network: what they print, how they end, and what they leave.
+//! network and without hours of work: what they print, how they end, and what they leave.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -45,6 +45,19 @@ fn cache_with(version: &str) -> TempDir {
 fn an_argument_that_is_no_version_is_a_usage_error(#[case] args: &[&str], #[case] says: &str) {
     let cache = TempDir::new().unwrap();
     let ended = toolchain(args, cache.path(), cache.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
+}
+
+#[rstest]
+#[case::no_number("--store=few", "at least 2, found 'few'")]
+#[case::one_run("--store=1", "at least 2, found '1'")]
+#[case::no_option("--stores", "found '--stores'")]
+fn a_benchmark_that_is_not_known_is_a_usage_error(#[case] option: &str, #[case] says: &str) {
+    let cache = TempDir::new().unwrap();
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/bench"));
+    let ended = finish(command.arg(option).env("KLTO_CACHE", cache.path()));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
     assert!(ended.stderr.contains(says), "{}", ended.stderr);
     assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
