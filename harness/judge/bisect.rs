@@ -47,7 +47,7 @@ pub enum Step {
 pub struct Search {
     graph: Graph,
     verdicts: Vec<Option<Verdict>>,
-    /// The commits that have the whole fault in their history, or are told to have it: what is left
+    /// The commits that have the whole fault in their history, or have it themselves: what is left
     /// of the range.
     region: Vec<bool>,
 }
@@ -114,8 +114,8 @@ impl Search {
             [only] => return Step::Found(*only),
             _ => {}
         }
-        // A commit of another branch tells suspects apart, too, if those between them cannot be
-        // told.
+        // A commit of another branch tells suspects apart, too, if those between them are
+        // inconclusive.
         let best = [true, false]
             .into_iter()
             .find_map(|is_in_region| self.best(&suspects, is_in_region, &cost));
@@ -161,9 +161,9 @@ fn bits(part: u64, whole: u64) -> f64 {
     of(share) + of(1.0 - share)
 }
 
-/// How likely a commit is to be told. What cannot be told is seldom one commit and often a row:
-/// neighbours of those that failed are avoided, farther the more have failed, and most of all what
-/// is between two of them.
+/// How likely a test is to give a verdict. Where it does not, the neighbours of a commit seldom give
+/// one: they are avoided, farther the more tests have failed, and most of all what is between two
+/// commits whose tests failed.
 struct Doubt {
     /// Where commits failed, in the order of the range.
     failed: Vec<usize>,

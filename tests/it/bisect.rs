@@ -366,7 +366,7 @@ fn whole_kernels_are_searched_in_a_tree_that_is_carried() {
     history.add(late, "none 4\n");
     history.add(UNREAD, "5\n");
     history.add(late, &format!("{WRONG}\n"));
-    history.add(late, &format!("{WRONG}\nnone 7\n"));
+    history.add("drivers/net/net.c", "int net_2;\n");
     history.probed.kernel.matrix("[thin, thin-dist]", "10min");
     let matrix = history.probed.kernel.matrix_file();
     let whole = [

@@ -39,7 +39,7 @@ pub struct Bisect {
     #[arg(long = "cell", value_name = "GLOB", requires = "matrix")]
     pub patterns: Vec<String>,
     /// Test commits by this command of the shell instead of a probe. It runs at the top of a
-    /// checkout of each and exits as for 'git bisect run': 0 is good, 125 cannot be told, 1 to
+    /// checkout of each and exits as for 'git bisect run': 0 is good, 125 is inconclusive, 1 to
     /// 127 is bad, and more ends the search.
     #[arg(long, value_name = "COMMAND")]
     pub run: Option<String>,

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use rstest::rstest;
 
-/// A history, who brought the fault, and what cannot be told.
+/// A history, who brought the fault, and which tests give no verdict.
 #[derive(Debug, Clone)]
 struct Case {
     nodes: Vec<Node>,

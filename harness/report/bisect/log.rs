@@ -27,7 +27,7 @@ pub(super) fn write(search: &BisectRecord) -> String {
         );
         out.push_str(&one_line(&line));
     }
-    // Git refuses a commit that is told twice and otherwise.
+    // Git refuses a commit with two verdicts.
     let mut told: Vec<(&str, VerdictRecord)> = Vec::new();
     for step in &search.steps {
         let mark = (step.commit.commit.as_str(), step.verdict);

@@ -44,7 +44,7 @@ impl Oracle for CommandOracle<'_> {
             Exit::Code(code @ 1..=127) => (Verdict::Bad, format!("the command exited {code}")),
             Exit::Code(_) | Exit::Signal(_) => {
                 return Err(Error::Machine(format!(
-                    "the command failed at {}: {exit}; its output is in {}\n  as for 'git bisect run', 0 is good, 125 cannot be told, 1 to 127 is bad, and more ends the search",
+                    "the command failed at {}: {exit}; its output is in {}\n  as for 'git bisect run', 0 is good, 125 is inconclusive, 1 to 127 is bad, and more ends the search",
                     commit.short(),
                     self.log.display()
                 )));

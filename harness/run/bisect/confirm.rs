@@ -28,9 +28,13 @@ impl Bisection<'_> {
         let commit = self.commit(&culprit.commit)?;
         let parents = self.git.run(["rev-parse", &format!("{}^@", commit.id())])?;
         let parents = parents.text();
+        let parents: Vec<&str> = match record.first_parent {
+            true => parents.lines().take(1).collect(),
+            false => parents.lines().collect(),
+        };
         let mut wanted = vec![(commit.id(), VerdictRecord::Bad, "the commit".to_owned())];
-        for (number, parent) in (1..).zip(parents.lines()) {
-            let what = match parents.lines().count() {
+        for (number, parent) in (1..).zip(parents.iter().copied()) {
+            let what = match parents.len() {
                 1 => "its parent".to_owned(),
                 _ => format!("its parent {number}"),
             };

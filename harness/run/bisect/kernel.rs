@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use super::{How, Oracle};
+use crate::judge::bisect::Verdict;
 use crate::judge::bisect::sought::{Sought, Tested};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
+use crate::model::finding::BUILD_FAILED;
 use crate::model::record::CellRecord;
 use crate::run::whole::drive::Run;
 use crate::source::commit::Commit;
@@ -45,6 +47,23 @@ pub fn build(run: &Run<'_>, commit: &Commit) -> Result<Vec<CellRecord>, Error> {
 }
 
 impl KernelOracle<'_> {
+    /// Builds the cell: what its record says, and whether make came to its end.
+    fn build(&self, run: &Run<'_>, commit: &Commit) -> Result<(Tested, bool), Error> {
+        let records = match build(run, commit) {
+            // What is no kernel has no verdict.
+            Err(error @ Error::Usage(_)) => {
+                return Ok((Tested::unknown(error.in_one_line()), false));
+            }
+            records => records?,
+        };
+        let name = &self.sought.finding.cell;
+        let record = records.iter().find(|record| record.cell == *name);
+        Ok(record.map_or_else(
+            || (Tested::unknown("the cell has no record"), false),
+            |record| (self.sought.tested(record), record.is_finished()),
+        ))
+    }
+
     /// The cell that is built.
     fn cell(&self) -> Option<&Cell> {
         let name = &self.sought.finding.cell;
@@ -74,26 +93,22 @@ impl Oracle for KernelOracle<'_> {
     }
 
     fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error> {
-        let run = match how {
-            How::Usual => Run {
+        if how == How::Usual {
+            let carried = Run {
                 carried: Some(self.carried),
                 ..*self.run
-            },
-            How::Clean => Run {
-                fresh: true,
-                ..*self.run
-            },
+            };
+            let (tested, is_finished) = self.build(&carried, commit)?;
+            // A build that failed left objects of the commit before it.
+            let is_own = is_finished || self.sought.finding.key == BUILD_FAILED.key;
+            if tested.verdict != Verdict::Bad || is_own {
+                return Ok(tested);
+            }
+        }
+        let clean = Run {
+            fresh: true,
+            ..*self.run
         };
-        let records = match build(&run, commit) {
-            // What is no kernel cannot be told.
-            Err(error @ Error::Usage(_)) => return Ok(Tested::unknown(error.in_one_line())),
-            records => records?,
-        };
-        let name = &self.sought.finding.cell;
-        let record = records.iter().find(|record| record.cell == *name);
-        Ok(record.map_or_else(
-            || Tested::unknown("the cell has no record"),
-            |record| self.sought.tested(record),
-        ))
+        Ok(self.build(&clean, commit)?.0)
     }
 }

@@ -52,7 +52,7 @@ impl Oracle for ProbeOracle<'_> {
             };
             match probe_cells(&probe, cells, commit) {
                 Ok(records) => Ok(records.first().map(|record| self.sought.tested(record))),
-                // What is no kernel cannot be told.
+                // What is no kernel has no verdict.
                 Err(error @ Error::Usage(_)) => Ok(Some(Tested::unknown(error.in_one_line()))),
                 Err(error) => Err(error),
             }
