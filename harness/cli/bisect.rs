@@ -1,10 +1,13 @@
 //! `klto bisect`: the commit that brought a fault.
 
+mod points;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-use super::args::{Bisect as Args, Known};
+use self::points::{Points, replay, told_verdicts};
+use super::args::{Bisect as Args, Known, ProbeCells};
 use super::output::{print, write_report};
 use super::probe::{cells, kernel_command, with_cells, with_sandbox, work_dir};
 use super::{check_place, events, jobs, known_findings, load_matrix, real_kernel};
@@ -16,7 +19,6 @@ use crate::model::bisect::{BisectRecord, Ended, FORMAT, StepRecord, VerdictRecor
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::CellRecord;
-use crate::report::bisect::{Told, read_log};
 use crate::run::bisect::command::CommandOracle;
 use crate::run::bisect::kernel::{KernelOracle, build};
 use crate::run::bisect::probe::{ProbeOracle, probe_cells};
@@ -28,7 +30,7 @@ use crate::run::rules;
 use crate::run::whole::drive::Run;
 use crate::source::commit::Commit;
 use crate::source::git::Git;
-use crate::source::history::{Range, Wanted, describe, merge_base};
+use crate::source::history::{Range, Wanted, describe};
 use crate::source::series::apply::OwnRepository;
 use crate::source::worktree::Worktree;
 use crate::store::bisect::BisectDir;
@@ -99,122 +101,6 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     })
 }
 
-/// Between which commits, and what of them.
-struct Points {
-    good: Vec<Commit>,
-    bad: Commit,
-    first_parent: bool,
-    paths: Vec<String>,
-    notes: Vec<String>,
-}
-
-impl Points {
-    /// From the arguments and the log.
-    fn find(args: &Args, told: &Told, git: &Git) -> Result<Points, Error> {
-        let of_log = |verdict| {
-            let marks = told
-                .marks
-                .iter()
-                .filter(move |mark| mark.verdict == verdict);
-            marks.map(|mark| mark.rev.clone())
-        };
-        let bad = args
-            .bad
-            .clone()
-            .or_else(|| of_log(VerdictRecord::Bad).next());
-        let mut good = args.good.clone();
-        if good.is_empty() {
-            good.extend(of_log(VerdictRecord::Good).next());
-        }
-        let (Some(bad), false) = (bad, good.is_empty()) else {
-            return Err(Error::Usage(
-                "the log to replay has no good commit, or no bad one\n  name both with --good and --bad"
-                    .to_owned(),
-            ));
-        };
-        let bad = Commit::find(git, &bad)?;
-        let good = good.iter().map(|rev| Commit::find(git, rev));
-        let mut points = Points {
-            good: good.collect::<Result<_, _>>()?,
-            bad,
-            first_parent: args.first_parent || told.first_parent,
-            paths: match args.paths.as_slice() {
-                [] => told.paths.clone(),
-                paths => paths.to_vec(),
-            },
-            notes: Vec::new(),
-        };
-        points.add_merge_bases(git)?;
-        Ok(points)
-    }
-
-    /// A good commit that the bad one does not have in its history says nothing of what both have:
-    /// their merge base must be good, too.
-    fn add_merge_bases(&mut self, git: &Git) -> Result<(), Error> {
-        let dir = git.dir().display();
-        for good in self.good.clone() {
-            let (name, bad) = (good.rev().to_owned(), self.bad.rev());
-            if good.id() == self.bad.id() {
-                return Err(Error::Usage(format!(
-                    "{name} and {bad} are the same commit\n  name a commit without the fault and one with it"
-                )));
-            }
-            let Some(base) = merge_base(git, &good, &self.bad)? else {
-                return Err(Error::Usage(format!(
-                    "{dir}: {name} and {bad} have no commit in common\n  name commits of one history; if the clone is shallow, get the whole history with: git -C {dir} fetch --unshallow"
-                )));
-            };
-            if base.id() == self.bad.id() {
-                return Err(Error::Usage(format!(
-                    "{dir}: the bad commit, {bad}, is in the history of the good one, {name}\n  klto searches for what brought a fault; to search for what mended it, exchange --good and --bad and read good as bad"
-                )));
-            }
-            if base.id() != good.id() && self.good.iter().all(|known| known.id() != base.id()) {
-                self.notes.push(format!(
-                    "{name} is not in the history of {bad}; their merge base, {}, is tested as a good end, too",
-                    base.short()
-                ));
-                self.good.push(base);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn replay(file: &Path) -> Result<Told, Error> {
-    let bytes = std::fs::read(file).map_err(|e| {
-        Error::Usage(format!(
-            "cannot read {}: {e}\n  name a file that 'git bisect log' or --format log wrote",
-            file.display()
-        ))
-    })?;
-    read_log(&String::from_utf8_lossy(&bytes)).map_err(|why| {
-        Error::Usage(format!(
-            "{}: not a log of a bisect: {why}\n  name a file that 'git bisect log' or --format log wrote",
-            file.display()
-        ))
-    })
-}
-
-/// The verdicts of a log, by the numbers of the commits; the last on each counts.
-fn told_verdicts(told: &Told, git: &Git) -> Result<BTreeMap<String, StepRecord>, Error> {
-    let mut verdicts = BTreeMap::new();
-    for mark in &told.marks {
-        let commit = Commit::find(git, &mark.rev)?;
-        let step = StepRecord {
-            commit: describe(git, commit.id())?,
-            verdict: mark.verdict,
-            why: format!("line {} of the log says so", mark.line),
-            others: Vec::new(),
-            job: String::new(),
-            seconds: 0.0,
-            reused: true,
-        };
-        verdicts.insert(commit.id().to_owned(), step);
-    }
-    Ok(verdicts)
-}
-
 /// What is known before anything is tested.
 fn begin(args: &Args, git: &Git, kernel: &Path, ends: &Points) -> Result<BisectRecord, Error> {
     let good = ends.good.iter().map(|commit| describe(git, commit.id()));
@@ -272,7 +158,7 @@ impl Prepared<'_> {
             timeout: self.args.cells.timeout,
             cancel: self.cancel,
         };
-        let searched = self.search(record, &oracle, &[command.to_owned()]);
+        let searched = self.search(record, &oracle, &oracle, &[command.to_owned()]);
         worktree.remove()?;
         searched
     }
@@ -284,20 +170,7 @@ impl Prepared<'_> {
         let sandbox = Sandbox::find(args.sandbox, self.cancel)?;
         let command = with_cells(kernel_command(self.kernel), &args.cells);
         let command = with_sandbox(command, args.sandbox);
-        let probe = Probe {
-            work: self.work,
-            kernel: self.kernel,
-            mutations: &[],
-            allows: &allows,
-            command: &command,
-            jobs: jobs(args.place.jobs, 2),
-            fresh: args.jobs_options.fresh,
-            fail_fast: args.jobs_options.fail_fast,
-            sandbox: sandbox.as_ref(),
-            caches: Caches::Own,
-            events: self.events,
-            cancel: self.cancel,
-        };
+        let probe = self.probe(&command, &allows, sandbox.as_ref());
         let test = |commit: &Commit| probe_cells(&probe, &all, commit);
         let Some(sought) = self.sought(&mut record, &test)? else {
             return Ok(record);
@@ -318,7 +191,7 @@ impl Prepared<'_> {
             sought,
             arches: arch_folders()?,
         };
-        self.search(record, &oracle, &of_oracle)
+        self.search(record, &oracle, &oracle, &of_oracle)
     }
 
     fn by_kernel(&self, mut record: BisectRecord, file: &Path) -> Result<BisectRecord, Error> {
@@ -373,7 +246,82 @@ impl Prepared<'_> {
             sought,
             carried: &carried,
         };
-        self.search(record, &oracle, &of_oracle)
+        self.search_by_probe_first(record, cell, &oracle, &of_oracle)
+    }
+
+    /// Searches by the probe if that sees the same rule broken, which takes seconds and not minutes, and
+    /// makes sure of the commit by whole kernels. If these say otherwise, they search themselves.
+    fn search_by_probe_first(
+        &self,
+        record: BisectRecord,
+        cell: &Cell,
+        kernels: &KernelOracle<'_>,
+        of_oracle: &[String],
+    ) -> Result<BisectRecord, Error> {
+        let by_kernels = |record| self.search(record, kernels, kernels, of_oracle);
+        let (Some(llvm), None) = (cell.make.get("LLVM"), &kernels.sought.finding.step) else {
+            return by_kernels(record);
+        };
+        let wanted = ProbeCells {
+            arch: vec![cell.arch.name.clone()],
+            toolchain: llvm.clone(),
+            scenario: Vec::new(),
+            timeout: cell.timeout,
+        };
+        let cells = cells(&wanted, &[cell.lto], &[])?;
+        let command = with_cells(kernel_command(self.kernel), &wanted);
+        let probe = self.probe(&command, kernels.run.allows, kernels.run.sandbox);
+        let asked = Asked {
+            key: Some(kernels.sought.finding.key.clone()),
+            object: None,
+        };
+        let ends = self.ends_of(&|commit| probe_cells(&probe, &cells, commit), &asked)?;
+        let (Ok((sought, _)), [cell]) = (ends.choose(), cells.as_slice()) else {
+            return by_kernels(record);
+        };
+        let mut probed = record.clone();
+        probed.notes.push(format!(
+            "the probe sees the same rule broken, for {}: it tested the commits, and whole kernels made sure of the one that it found",
+            sought.finding.object
+        ));
+        let oracle = ProbeOracle {
+            probe: &probe,
+            cell: cell.clone(),
+            sought,
+            arches: arch_folders()?,
+        };
+        let of_both = [of_oracle, &["by the probe first".to_owned()]].concat();
+        let probed = self.search(probed, &oracle, kernels, &of_both)?;
+        match probed.ended {
+            Some(Ended::Culprit { .. }) => Ok(probed),
+            Some(
+                Ended::Among { .. } | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. },
+            )
+            | None => by_kernels(record),
+        }
+    }
+
+    /// A probe of the user's kernel.
+    fn probe<'p>(
+        &'p self,
+        command: &'p Command,
+        allows: &'p [Allow],
+        sandbox: Option<&'p Sandbox>,
+    ) -> Probe<'p> {
+        Probe {
+            work: self.work,
+            kernel: self.kernel,
+            mutations: &[],
+            allows,
+            command,
+            jobs: jobs(self.args.place.jobs, 2),
+            fresh: self.args.jobs_options.fresh,
+            fail_fast: self.args.jobs_options.fail_fast,
+            sandbox,
+            caches: Caches::Own,
+            events: self.events,
+            cancel: self.cancel,
+        }
     }
 
     /// The findings that do not count.
@@ -393,16 +341,9 @@ impl Prepared<'_> {
         record: &mut BisectRecord,
         test: &dyn Fn(&Commit) -> Result<Vec<CellRecord>, Error>,
     ) -> Result<Option<Sought>, Error> {
-        let asked = self
-            .args
-            .key
-            .as_deref()
-            .map(Asked::parse)
-            .unwrap_or_default();
-        let test = |commit: &Commit| test(&Commit::find(self.own.git(), commit.id())?);
-        let good = self.ends.good.iter().map(test);
-        let good = good.collect::<Result<Vec<_>, _>>()?;
-        let ends = Ends::of(test(&self.ends.bad)?, good, &asked);
+        let asked = self.args.key.as_deref();
+        let asked = asked.map(Asked::parse).unwrap_or_default();
+        let ends = self.ends_of(test, &asked)?;
         Ok(match ends.choose() {
             Ok((sought, others)) => {
                 record.rules = rules::texts([sought.finding.key.as_str()]);
@@ -415,6 +356,18 @@ impl Prepared<'_> {
                 None
             }
         })
+    }
+
+    /// What a test of the ends shows.
+    fn ends_of(
+        &self,
+        test: &dyn Fn(&Commit) -> Result<Vec<CellRecord>, Error>,
+        asked: &Asked,
+    ) -> Result<Ends, Error> {
+        let test = |commit: &Commit| test(&Commit::find(self.own.git(), commit.id())?);
+        let good = self.ends.good.iter().map(test);
+        let good = good.collect::<Result<Vec<_>, _>>()?;
+        Ok(Ends::of(test(&self.ends.bad)?, good, asked))
     }
 
     /// What tests the commits, and for what.
@@ -438,6 +391,7 @@ impl Prepared<'_> {
         &self,
         mut record: BisectRecord,
         oracle: &dyn Oracle,
+        confirms: &dyn Oracle,
         of_oracle: &[String],
     ) -> Result<BisectRecord, Error> {
         let key = self.key(of_oracle);
@@ -464,6 +418,7 @@ impl Prepared<'_> {
             bad: &self.ends.bad,
             range: self.range,
             oracle,
+            confirms,
             known: &known,
             keep: &|record| self.kept.save(&key, record),
             events: self.events,
@@ -488,7 +443,9 @@ impl Prepared<'_> {
         for (commit, step) in &self.told {
             add(&format!("{commit} {:?}", step.verdict));
         }
-        of_oracle.iter().for_each(|part| add(part));
+        for part in of_oracle {
+            add(part);
+        }
         hasher.finalize().to_hex()[..32].to_owned()
     }
 }

@@ -58,7 +58,10 @@ pub struct Bisection<'a> {
     pub good: &'a [Commit],
     pub bad: &'a Commit,
     pub range: &'a Range,
+    /// Tests the ends and what is between them.
     pub oracle: &'a dyn Oracle,
+    /// Makes sure of the commit that was found.
+    pub confirms: &'a dyn Oracle,
     /// By the number of a commit: verdicts that are not asked for again.
     pub known: &'a BTreeMap<String, StepRecord>,
     /// Keeps the record after each step.
@@ -119,7 +122,7 @@ impl Bisection<'_> {
                         counted(left, "commits"),
                         commit.short()
                     ));
-                    let step = self.test(&commit, How::Usual)?;
+                    let step = self.test(self.oracle, &commit, How::Usual)?;
                     search.tell(at, verdict_of(step.verdict));
                     record.steps.push(step);
                     (self.keep)(record)?;
@@ -164,7 +167,7 @@ impl Bisection<'_> {
                         expected.name(),
                         commit.short()
                     ));
-                    self.test(&self.commit(commit.id())?, How::Usual)?
+                    self.test(self.oracle, &self.commit(commit.id())?, How::Usual)?
                 }
             };
             let (seen, why) = (step.verdict, step.why.clone());
@@ -203,12 +206,12 @@ impl Bisection<'_> {
     }
 
     /// Tests a commit, once more if the machine failed.
-    fn test(&self, commit: &Commit, how: How) -> Result<StepRecord, Error> {
+    fn test(&self, oracle: &dyn Oracle, commit: &Commit, how: How) -> Result<StepRecord, Error> {
         let began = Instant::now();
-        let mut tested = self.oracle.test(commit, how)?;
+        let mut tested = oracle.test(commit, how)?;
         if tested.machine_failed {
             self.say(&format!("{}; testing it once more", tested.why));
-            tested = self.oracle.test(commit, how)?;
+            tested = oracle.test(commit, how)?;
         }
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);

@@ -129,7 +129,7 @@ fn changed(git: &Git, listed: &str) -> Result<BTreeMap<String, Vec<String>>, Err
                 let path = String::from_utf8_lossy(fields.next().unwrap_or_default());
                 files.entry(of.clone()).or_default().push(path.into_owned());
             }
-            Some(_) => of = String::from_utf8_lossy(field).trim().to_owned(),
+            Some(_) => String::from_utf8_lossy(field).trim().clone_into(&mut of),
             None => {}
         }
     }

@@ -397,6 +397,27 @@ fn whole_kernels_are_searched_in_a_tree_that_is_carried() {
     assert_eq!(history.probed.goals(), [""; 0]);
 }
 
+/// Five are built: both ends, the commit, its parent, and the bad end without it.
+#[test]
+fn the_probe_goes_first_where_it_sees_the_rule_broken_and_kernels_make_sure() {
+    let history = ten();
+    history.probed.kernel.matrix("[thin-dist]", "10min");
+    let matrix = history.probed.kernel.matrix_file();
+    let (ended, record) = history.found(&["--matrix", matrix.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(history.place(&record["ended"]["commit"]), 6);
+    assert!(
+        checks(&record)
+            .iter()
+            .all(|(_, holds)| *holds == Some(true))
+    );
+    let notes = record["notes"].to_string();
+    assert!(notes.contains("whole kernels made sure"), "{notes}");
+    let goals = history.probed.goals();
+    let built = goals.iter().filter(|goal| *goal == "vmlinux").count();
+    assert_eq!(built, 5);
+}
+
 #[rstest]
 #[case::cannot_be_told("exit 125", 125, "the command exited 125")]
 #[case::ends_the_search("exit 130", 125, "more ends the search")]

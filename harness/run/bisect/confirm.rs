@@ -44,7 +44,7 @@ impl Bisection<'_> {
             self.say(&format!(
                 "testing {what} again, with nothing of earlier tests"
             ));
-            let step = self.test(&self.commit(id)?, How::Clean)?;
+            let step = self.test(self.confirms, &self.commit(id)?, How::Clean)?;
             record.checks.push(CheckRecord {
                 what: format!("{what} is {}", expected.name()),
                 holds: holds(step.verdict, expected),
@@ -87,7 +87,7 @@ impl Bisection<'_> {
             },
             Ok(without) => {
                 self.say("testing the bad end without the commit");
-                let step = self.test(&without, How::Usual)?;
+                let step = self.test(self.confirms, &without, How::Usual)?;
                 CheckRecord {
                     what,
                     holds: holds(step.verdict, VerdictRecord::Good),
@@ -150,7 +150,7 @@ impl Bisection<'_> {
                         dropped.len(),
                         pieces.len()
                     ));
-                    self.test(&commit, How::Usual)?.verdict == VerdictRecord::Bad
+                    self.test(self.oracle, &commit, How::Usual)?.verdict == VerdictRecord::Bad
                 }
             };
             known.insert(kept.to_vec(), is_bad);
