@@ -15,7 +15,7 @@ use crate::build::process::{Cancel, Command};
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
 use crate::judge::bisect::sought::{Asked, Ends, Sought};
-use crate::model::bisect::{BisectRecord, Ended, FORMAT, StepRecord, VerdictRecord};
+use crate::model::bisect::{BisectRecord, CheckOf, Ended, FORMAT, StepRecord, VerdictRecord};
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::CellRecord;
@@ -63,6 +63,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     })?;
     let kept = BisectDir::of(work.path());
     let own = OwnRepository::open(&user, &kept.path().join("repositories"))?;
+    own.start(ends.bad.id())?;
     let range = Range::list(
         own.git(),
         Wanted {
@@ -158,9 +159,12 @@ impl Prepared<'_> {
             timeout: self.args.cells.timeout,
             cancel: self.cancel,
         };
+        // A worktree that cannot be removed is no reason to lose what was found.
         let searched = self.search(record, &oracle, &oracle, &[command.to_owned()]);
-        worktree.remove()?;
-        searched
+        let removed = worktree.remove();
+        let searched = searched?;
+        removed?;
+        Ok(searched)
     }
 
     fn by_probe(&self, mut record: BisectRecord) -> Result<BisectRecord, Error> {
@@ -268,14 +272,21 @@ impl Prepared<'_> {
             scenario: Vec::new(),
             timeout: cell.timeout,
         };
-        let cells = cells(&wanted, &[cell.lto], &[])?;
+        let Ok(cells) = cells(&wanted, &[cell.lto], &[]) else {
+            return by_kernels(record);
+        };
         let command = with_cells(kernel_command(self.kernel), &wanted);
         let probe = self.probe(&command, kernels.run.allows, kernels.run.sandbox);
         let asked = Asked {
             key: Some(kernels.sought.finding.key.clone()),
             object: None,
         };
-        let ends = self.ends_of(&|commit| probe_cells(&probe, &cells, commit), &asked)?;
+        let ends = self.ends_of(&|commit| probe_cells(&probe, &cells, commit), &asked);
+        let ends = match ends {
+            Ok(ends) => ends,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(_) => return by_kernels(record),
+        };
         let (Ok((sought, _)), [cell]) = (ends.choose(), cells.as_slice()) else {
             return by_kernels(record);
         };
@@ -293,7 +304,8 @@ impl Prepared<'_> {
         let of_both = [of_oracle, &["by the probe first".to_owned()]].concat();
         let probed = self.search(probed, &oracle, kernels, &of_both)?;
         match probed.ended {
-            Some(Ended::Culprit { .. }) => Ok(probed),
+            Some(Ended::Culprit { .. }) if is_sure(&probed) => Ok(probed),
+            Some(Ended::Culprit { .. }) => by_kernels(record),
             Some(
                 Ended::Among { .. } | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. },
             )
@@ -400,7 +412,7 @@ impl Prepared<'_> {
             false => self.kept.load(&key)?,
         };
         if let Some(mut kept) = kept.clone()
-            && let Some(Ended::Culprit { .. }) = kept.ended
+            && let Some(Ended::Culprit { .. } | Ended::Contradiction { .. }) = kept.ended
         {
             kept.steps.iter_mut().for_each(|step| step.reused = true);
             return Ok(kept);
@@ -409,7 +421,8 @@ impl Prepared<'_> {
         // What could not be told may be told this time.
         let steps = kept.into_iter().flat_map(|kept| kept.steps);
         for step in steps.filter(|step| step.verdict != VerdictRecord::Unknown) {
-            known.insert(step.commit.commit.clone(), step);
+            // The first is that of the search; what follows makes sure.
+            known.entry(step.commit.commit.clone()).or_insert(step);
         }
         let bisection = Bisection {
             git: self.own.git(),
@@ -448,4 +461,11 @@ impl Prepared<'_> {
         }
         hasher.finalize().to_hex()[..32].to_owned()
     }
+}
+
+/// Whether the commit that was found is bad, and its parents are good.
+fn is_sure(record: &BisectRecord) -> bool {
+    let checks = record.checks.iter();
+    let mut of_commits = checks.filter(|check| check.of != CheckOf::Revert);
+    of_commits.all(|check| check.holds == Some(true))
 }

@@ -20,6 +20,10 @@ use crate::store::runs::index::Index;
 
 /// What opens a file as the user's desktop does.
 const OPENER: &str = "xdg-open";
+/// A browser goes on when klto ends, and its processes with it. So the command begins a group of its own
+/// and says so before the shell ends: klto ends what is left of the shell's.
+const DETACHED: &str =
+    r#"{ setsid sh -c 'echo; exec "$@" >/dev/null 2>&1' sh "$@" & } | { read -r begun; }"#;
 /// How many earlier runs of a cell are looked at.
 const EARLIER: usize = 200;
 /// How many in a run of thousands of cells.
@@ -143,8 +147,9 @@ fn show(run: &StoredRun, around: &Around) -> Result<(), Error> {
         )));
     }
     say(format_args!("klto: opening {}", page.display()));
-    // A browser goes on when klto ends, and its processes with it.
-    let opener = Command::new("setsid").args(["--fork", OPENER]).arg(&page);
+    let opener = Command::new("sh")
+        .args(["-c", DETACHED, "sh", OPENER])
+        .arg(&page);
     capture(&opener, None, &Cancel::new())?;
     Ok(())
 }

@@ -141,12 +141,25 @@ pub enum Ended {
 /// A test that makes sure of the commit that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckRecord {
+    pub of: CheckOf,
     /// What was tested, in a phrase.
     pub what: String,
     /// Whether it was as it must be; `None` if it could not be told.
     pub holds: Option<bool>,
     /// What was seen, in a phrase.
     pub seen: String,
+}
+
+/// What a check tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckOf {
+    /// The commit that was found.
+    Culprit,
+    /// A parent of it.
+    Parent,
+    /// The bad end without it.
+    Revert,
 }
 
 /// A part of a commit that brings the fault.

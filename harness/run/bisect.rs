@@ -94,24 +94,37 @@ impl Bisection<'_> {
         let nodes = self.nodes();
         let mut search = Search::new(&nodes);
         record.suspects = search.suspects().len();
+        self.take_known(record, &mut search);
+        (self.keep)(record)?;
+        let ended = self.search(record, &mut search)?;
+        record.ended = Some(match ended {
+            Ended::Culprit { commit } => {
+                self.say(&format!("found {}; making sure of it", commit.commit));
+                self.confirm(record, commit)?
+            }
+            ended => ended,
+        });
+        (self.keep)(record)
+    }
+
+    /// Takes the verdicts that are known.
+    fn take_known(&self, record: &mut BisectRecord, search: &mut Search) {
         for (at, commit) in self.range.commits.iter().enumerate() {
             let Some(known) = self.known.get(&commit.id) else {
                 continue;
             };
             search.tell(at, verdict_of(known.verdict));
             // The ends are there already.
-            if record
-                .steps
-                .iter()
-                .all(|step| step.commit.commit != commit.id)
-            {
-                record.steps.push(StepRecord {
-                    reused: true,
-                    ..known.clone()
-                });
+            let is_there = |step: &StepRecord| step.commit.commit == commit.id;
+            if !record.steps.iter().any(is_there) {
+                record.steps.push(known_step(known));
             }
         }
-        let ended = loop {
+    }
+
+    /// Tests what tells most, until the search ends.
+    fn search(&self, record: &mut BisectRecord, search: &mut Search) -> Result<Ended, Error> {
+        loop {
             // One test takes as long as another.
             match search.next(|_| 1.0) {
                 Step::Test(at) => {
@@ -129,29 +142,21 @@ impl Bisection<'_> {
                 }
                 Step::Found(at) => {
                     let commit = self.describe(&self.range.commits[at].id)?;
-                    break Ended::Culprit { commit };
+                    return Ok(Ended::Culprit { commit });
                 }
                 Step::Among(all) => {
-                    let commits = all
-                        .iter()
-                        .map(|at| self.describe(&self.range.commits[*at].id));
-                    break Ended::Among {
-                        commits: commits.collect::<Result<_, _>>()?,
-                    };
+                    let ids = all.iter().map(|at| &self.range.commits[*at].id);
+                    return Ok(Ended::Among {
+                        commits: ids.map(|id| self.describe(id)).collect::<Result<_, _>>()?,
+                    });
                 }
                 Step::Nobody => {
-                    break Ended::Contradiction {
+                    return Ok(Ended::Contradiction {
                         why: nobody(record),
-                    };
+                    });
                 }
             }
-        };
-        record.ended = Some(ended);
-        if let Some(Ended::Culprit { commit }) = &record.ended {
-            let commit = commit.clone();
-            self.confirm(record, &commit)?;
         }
-        (self.keep)(record)
     }
 
     /// Tests the ends; says why they do not fit, if they do not.
@@ -159,8 +164,9 @@ impl Bisection<'_> {
         let ends = [(self.bad, VerdictRecord::Bad)].into_iter();
         let ends = ends.chain(self.good.iter().map(|good| (good, VerdictRecord::Good)));
         for (commit, expected) in ends {
-            let step = match self.known.get(commit.id()) {
-                Some(known) => known.clone(),
+            let known = self.known.get(commit.id());
+            let step = match known {
+                Some(known) => known_step(known),
                 None => {
                     self.say(&format!(
                         "testing the {} end, {}",
@@ -172,7 +178,9 @@ impl Bisection<'_> {
             };
             let (seen, why) = (step.verdict, step.why.clone());
             record.steps.push(step);
-            (self.keep)(record)?;
+            if known.is_none() {
+                (self.keep)(record)?;
+            }
             if seen != expected {
                 return Ok(Some(does_not_fit(commit, expected, seen, &why)));
             }
@@ -210,7 +218,8 @@ impl Bisection<'_> {
         let began = Instant::now();
         let mut tested = oracle.test(commit, how)?;
         if tested.machine_failed {
-            self.say(&format!("{}; testing it once more", tested.why));
+            let why = tested.why.escape_debug();
+            self.say(&format!("{why}; testing it once more"));
             tested = oracle.test(commit, how)?;
         }
         if self.cancel.is_cancelled() {
@@ -233,6 +242,13 @@ impl Bisection<'_> {
 
     fn say(&self, text: &str) {
         self.events.on(&Event::Note { text });
+    }
+}
+
+fn known_step(known: &StepRecord) -> StepRecord {
+    StepRecord {
+        reused: true,
+        ..known.clone()
     }
 }
 

@@ -60,7 +60,7 @@ impl Commit {
     /// [`Error::Usage`] if it names none or more than one thing, or something else.
     pub fn find(git: &Git, rev: &str) -> Result<Commit, Error> {
         let usage = |what: &str| Err(Error::Usage(format!("{}: {what}", git.dir().display())));
-        if rev.is_empty() || rev.starts_with('-') || rev.contains(['\0', '\n']) {
+        if rev.is_empty() || rev.starts_with('-') || rev.contains(char::is_control) {
             return usage(&format!(
                 "'{}' cannot name a commit\n  give a branch, a tag or a commit's number",
                 rev.escape_debug()

@@ -11,7 +11,7 @@ use crate::model::error::Error;
 /// change what it says. They are set in a hook and in `git rebase --exec`. What contains the
 /// user's settings (`GIT_CONFIG_GLOBAL`, `GIT_CONFIG_COUNT`) stays, for it can say which
 /// repositories are safe.
-const FOREIGN: &[&str] = &[
+pub const FOREIGN: &[&str] = &[
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
     "GIT_CONFIG",

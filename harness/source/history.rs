@@ -154,16 +154,28 @@ pub fn describe(git: &Git, id: &str) -> Result<CommitRecord, Error> {
     })
 }
 
-/// A commit that all of `one` and `other` have in their histories, the nearest; `None` if there is
-/// none.
+/// The nearest commits that `one` and `other` both have in their histories.
 ///
 /// # Errors
 /// If git fails.
-pub fn merge_base(git: &Git, one: &Commit, other: &Commit) -> Result<Option<Commit>, Error> {
-    let answer = git.ask(["merge-base", one.id(), other.id()])?;
-    match answer.is_success {
-        true => Commit::find(git, &answer.text()).map(Some),
-        false => Ok(None),
+pub fn merge_bases(git: &Git, one: &Commit, other: &Commit) -> Result<Vec<Commit>, Error> {
+    let answer = git.ask(["merge-base", "--all", one.id(), other.id()])?;
+    match (answer.is_success, answer.stderr.is_empty()) {
+        (true, _) => answer
+            .text()
+            .lines()
+            .map(|id| Commit::find(git, id))
+            .collect(),
+        // It says nothing where there is none.
+        (false, true) => Ok(Vec::new()),
+        (false, false) => Err(Error::Machine(format!(
+            "{}: git cannot find what {} and {} have in common: {}\n  check the repository with: git -C {} fsck",
+            git.dir().display(),
+            one.short(),
+            other.short(),
+            answer.complaint(),
+            git.dir().display()
+        ))),
     }
 }
 

@@ -33,15 +33,16 @@ pub struct Bisect {
     #[arg(long, value_name = "MODE", value_delimiter = ',', default_values = ["none", "thin", "thin-dist"])]
     pub lto: Vec<LtoMode>,
     /// Test commits by building whole kernels, of a cell of this matrix (YAML), instead of a probe.
-    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "arch", "lto", "toolchain", "scenario"])]
     pub matrix: Option<PathBuf>,
     /// Only cells of the matrix whose name matches, as in 'klto run'. Repeatable.
     #[arg(long = "cell", value_name = "GLOB", requires = "matrix")]
     pub patterns: Vec<String>,
     /// Test commits by this command of the shell instead of a probe. It runs at the top of a
     /// checkout of each and exits as for 'git bisect run': 0 is good, 125 is inconclusive, 1 to
-    /// 127 is bad, and more ends the search.
-    #[arg(long, value_name = "COMMAND")]
+    /// 127 is bad, and more ends the search. A command that takes longer than --timeout is
+    /// inconclusive.
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["arch", "lto", "toolchain", "scenario"])]
     pub run: Option<String>,
     /// Of a merge, follow only the first parent.
     #[arg(long)]

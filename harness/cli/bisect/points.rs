@@ -9,7 +9,7 @@ use crate::model::error::Error;
 use crate::report::bisect::{Told, read_log};
 use crate::source::commit::Commit;
 use crate::source::git::Git;
-use crate::source::history::{describe, merge_base};
+use crate::source::history::{describe, merge_bases};
 
 /// Between which commits, and what of them.
 pub struct Points {
@@ -65,23 +65,27 @@ impl Points {
     fn add_merge_bases(&mut self, git: &Git) -> Result<(), Error> {
         let dir = git.dir().display();
         for good in self.good.clone() {
-            let (name, bad) = (good.rev().to_owned(), self.bad.rev());
+            let (name, bad) = (good.rev().to_owned(), self.bad.rev().to_owned());
             if good.id() == self.bad.id() {
                 return Err(Error::Usage(format!(
                     "{name} and {bad} are the same commit\n  name a commit without the fault and one with it"
                 )));
             }
-            let Some(base) = merge_base(git, &good, &self.bad)? else {
+            let bases = merge_bases(git, &good, &self.bad)?;
+            if bases.is_empty() {
                 return Err(Error::Usage(format!(
                     "{dir}: {name} and {bad} have no commit in common\n  name commits of one history; if the clone is shallow, get the whole history with: git -C {dir} fetch --unshallow"
                 )));
-            };
-            if base.id() == self.bad.id() {
-                return Err(Error::Usage(format!(
-                    "{dir}: the bad commit, {bad}, is in the history of the good one, {name}\n  klto searches for what brought a fault; to search for what mended it, exchange --good and --bad and read good as bad"
-                )));
             }
-            if base.id() != good.id() && self.good.iter().all(|known| known.id() != base.id()) {
+            for base in bases {
+                if base.id() == self.bad.id() {
+                    return Err(Error::Usage(format!(
+                        "{dir}: the bad commit, {bad}, is in the history of the good one, {name}\n  klto searches for what brought a fault; to search for what mended it, exchange --good and --bad and read good as bad"
+                    )));
+                }
+                if base.id() == good.id() || self.good.iter().any(|known| known.id() == base.id()) {
+                    continue;
+                }
                 self.notes.push(format!(
                     "{name} is not in the history of {bad}; their merge base, {}, is tested as a good end, too",
                     base.short()

@@ -144,17 +144,13 @@ pub struct Candidate {
     pub is_old: bool,
 }
 
-/// The findings of the bad end that were asked for, each in the first cell that has it: those that
-/// the good ends do not have come first. `good` has the records of each good end.
+/// The findings of the bad end that were asked for, each in the first cell in which it is new, or else
+/// in the first that has it: those that the good ends do not have come first. `good` has the records of each good end.
 fn candidates(bad: &[CellRecord], good: &[Vec<CellRecord>], asked: &Asked) -> Vec<Candidate> {
-    let mut seen = BTreeSet::new();
-    let mut candidates = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
     for record in bad {
         for placed in Placed::all(record).filter(|placed| counts(*placed) && asked.is_of(*placed)) {
             let sought = Sought::of(record, placed);
-            if !seen.insert(sought.finding.id.clone()) {
-                continue;
-            }
             let verdicts: Vec<Verdict> = good
                 .iter()
                 .map(|records| {
@@ -170,6 +166,8 @@ fn candidates(bad: &[CellRecord], good: &[Vec<CellRecord>], asked: &Asked) -> Ve
         }
     }
     candidates.sort_by_key(|candidate| !candidate.is_new);
+    let mut seen = BTreeSet::new();
+    candidates.retain(|candidate| seen.insert(candidate.sought.finding.id.clone()));
     candidates
 }
 

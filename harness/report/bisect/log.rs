@@ -28,18 +28,17 @@ pub(super) fn write(search: &BisectRecord) -> String {
         out.push_str(&one_line(&line));
     }
     // Git refuses a commit with two verdicts.
-    let mut told: Vec<(&str, VerdictRecord)> = Vec::new();
+    let mut told: Vec<&str> = Vec::new();
     for step in &search.steps {
-        let mark = (step.commit.commit.as_str(), step.verdict);
         out.push_str(&one_line(&format!(
             "# klto: {}: {}",
             step.verdict.name(),
             step.why
         )));
-        if told.contains(&mark) {
+        if told.contains(&step.commit.commit.as_str()) {
             continue;
         }
-        told.push(mark);
+        told.push(&step.commit.commit);
         let term = match step.verdict {
             VerdictRecord::Good => "good",
             VerdictRecord::Bad => "bad",
@@ -101,7 +100,12 @@ pub struct Told {
 pub fn read(text: &str) -> Result<Told, String> {
     let mut told = Told::default();
     let (mut good, mut bad) = ("good".to_owned(), "bad".to_owned());
+    // The numbers of the commits that the next command names, by the comments before it.
+    let mut named: Vec<String> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
+        if let Some(id) = commented(line) {
+            named.push(id.to_owned());
+        }
         let Some(rest) = ["git bisect ", "git-bisect "]
             .iter()
             .find_map(|command| line.strip_prefix(command))
@@ -115,12 +119,19 @@ pub fn read(text: &str) -> Result<Told, String> {
         let Some((command, words)) = words.split_first() else {
             continue;
         };
+        let named = std::mem::take(&mut named);
         match command.as_str() {
             "start" => {
                 let mut revs = Vec::new();
                 let mut words = words.iter();
                 while let Some(word) = words.next() {
-                    match word.split_once('=').unwrap_or((word, "")) {
+                    let is_term = word.starts_with("--term-") && !word.contains('=');
+                    let value = if is_term {
+                        words.next().map_or("", |value| value)
+                    } else {
+                        ""
+                    };
+                    match word.split_once('=').unwrap_or((word, value)) {
                         ("--", _) => told.paths = words.by_ref().cloned().collect(),
                         ("--first-parent", _) => told.first_parent = true,
                         ("--no-checkout", _) => {}
@@ -131,6 +142,10 @@ pub fn read(text: &str) -> Result<Told, String> {
                         }
                         (_, _) => revs.push(word.clone()),
                     }
+                }
+                // A name, such as HEAD, is by now that of another commit.
+                if named.len() == revs.len() {
+                    revs = named;
                 }
                 // The first is bad, the others are good.
                 let verdicts = std::iter::once(VerdictRecord::Bad);
@@ -168,6 +183,14 @@ pub fn read(text: &str) -> Result<Told, String> {
         true => Err("no line begins with 'git bisect' and names a commit".to_owned()),
         false => Ok(told),
     }
+}
+
+/// The number in a comment such as `# bad: [NUMBER] SUBJECT`.
+fn commented(line: &str) -> Option<&str> {
+    let (term, rest) = line.strip_prefix("# ")?.split_once(": [")?;
+    let (id, _) = rest.split_once(']')?;
+    let is_id = id.len() >= 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    (is_id && !term.contains(' ')).then_some(id)
 }
 
 #[cfg(test)]
@@ -217,6 +240,24 @@ mod tests {
         let expected = [
             mark(VerdictRecord::Bad, "1", 2),
             mark(VerdictRecord::Good, "2", 3),
+        ];
+        assert_eq!(told.marks, expected);
+    }
+
+    /// What it was when the bisect began, the comments say.
+    #[test]
+    fn a_name_that_moves_is_not_taken_for_what_it_was() {
+        let (bad, good) = ("a".repeat(40), "b".repeat(40));
+        let text = format!(
+            "# bad: [{bad}] subject\n# good: [{good}] subject\n\
+             git bisect start '--term-old' 'broken' '--term-new' 'fixed' 'HEAD' 'HEAD~1'\n\
+             # fixed: [{bad}] subject\ngit bisect fixed x\n"
+        );
+        let told = read(&text).unwrap();
+        let expected = [
+            mark(VerdictRecord::Bad, &bad, 3),
+            mark(VerdictRecord::Good, &good, 3),
+            mark(VerdictRecord::Bad, "x", 5),
         ];
         assert_eq!(told.marks, expected);
     }

@@ -21,7 +21,7 @@ pub(super) fn mail(search: &BisectRecord) -> String {
     };
     let _ = writeln!(out, "Subject: {subject}");
     if let Some(commit) = culprit {
-        let _ = writeln!(out, "To: {}", printable(&commit.author));
+        let _ = writeln!(out, "To: {}", mailbox(&printable(&commit.author)));
     }
     out.push_str(HEADERS);
     wrap(&mut out, "", &sentence(&summary(search)));
@@ -41,6 +41,17 @@ pub(super) fn mail(search: &BisectRecord) -> String {
     }
     out.push_str(LAST_LINE);
     out
+}
+
+/// `NAME <MAIL>` as one recipient, whatever is in the name.
+fn mailbox(author: &str) -> String {
+    match author.rsplit_once(" <") {
+        Some((name, mail)) => {
+            let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("\"{name}\" <{mail}")
+        }
+        None => author.to_owned(),
+    }
 }
 
 fn write_fault(out: &mut String, search: &BisectRecord) {
@@ -77,7 +88,7 @@ fn write_culprit(out: &mut String, search: &BisectRecord, commit: &CommitRecord)
         );
     }
     if let Some(hunks) = &search.hunks {
-        out.push_str("\nPlaces that bring it, none of which can be left out:\n\n");
+        out.push_str("\nPlaces that bring it, without any of which it does not show:\n\n");
         for hunk in hunks {
             let (file, text) = (printable(&hunk.file), printable(&hunk.text));
             let _ = writeln!(out, "    {file}:{}: {text}", hunk.line);

@@ -136,7 +136,7 @@ fn write_culprit(out: &mut String, search: &BisectRecord, commit: &CommitRecord)
         let _ = writeln!(out, "  {what}: {style}{word}{style:#} ({seen})");
     }
     if let Some(hunks) = &search.hunks {
-        out.push_str("  places that bring it, none of which can be left out:\n");
+        out.push_str("  places that bring it, without any of which it does not show:\n");
         for hunk in hunks {
             let (file, text) = (printable(&hunk.file), printable(&hunk.text));
             let _ = writeln!(out, "    {file}:{}: {text}", hunk.line);

@@ -10,6 +10,7 @@ use crate::judge::bisect::Verdict;
 use crate::judge::bisect::sought::Tested;
 use crate::model::error::Error;
 use crate::source::commit::Commit;
+use crate::source::git::FOREIGN;
 use crate::source::worktree::Worktree;
 
 /// Runs a command in a worktree of klto's own, at each commit.
@@ -34,6 +35,10 @@ impl Oracle for CommandOracle<'_> {
         let command = Command::new("sh")
             .args(["-c", &self.command])
             .cwd(self.worktree.dir());
+        // What leads git elsewhere, as in a hook, would lead it to the user's repository.
+        let command = FOREIGN
+            .iter()
+            .fold(command, |command, name| command.env_remove(*name));
         let deadline = Instant::now().checked_add(self.timeout);
         let exit = run_logged(&command, &self.log, deadline, self.cancel, &mut |_| {
             ControlFlow::Continue(())
@@ -56,7 +61,7 @@ impl Oracle for CommandOracle<'_> {
             verdict,
             why,
             others: Vec::new(),
-            job: String::new(),
+            job: commit.tree().to_owned(),
             reused: false,
             machine_failed: false,
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Bisection, How};
 use crate::model::bisect::{
-    BisectRecord, CheckRecord, CommitRecord, Ended, HunkRecord, StepRecord, VerdictRecord,
+    BisectRecord, CheckOf, CheckRecord, CommitRecord, Ended, HunkRecord, StepRecord, VerdictRecord,
 };
 use crate::model::error::Error;
 use crate::source::commit::{Commit, SHORT};
@@ -14,17 +14,19 @@ use crate::source::series::hunk::Piece;
 
 /// A commit with more parts is not taken apart.
 const MOST_PIECES: usize = 64;
+/// Tests that take one apart.
+const MOST_TESTS: usize = 64;
 
 impl Bisection<'_> {
-    /// Adds to the record what makes sure of the commit, or that nothing can be sure.
+    /// Adds to the record what makes sure of the commit; how the search ends by that.
     ///
     /// # Errors
     /// As [`Bisection::run`].
     pub(super) fn confirm(
         &self,
         record: &mut BisectRecord,
-        culprit: &CommitRecord,
-    ) -> Result<(), Error> {
+        culprit: CommitRecord,
+    ) -> Result<Ended, Error> {
         let commit = self.commit(&culprit.commit)?;
         let parents = self.git.run(["rev-parse", &format!("{}^@", commit.id())])?;
         let parents = parents.text();
@@ -32,55 +34,71 @@ impl Bisection<'_> {
             true => parents.lines().take(1).collect(),
             false => parents.lines().collect(),
         };
-        let mut wanted = vec![(commit.id(), VerdictRecord::Bad, "the commit".to_owned())];
+        if parents.is_empty() && self.is_shallow()? {
+            let why = format!(
+                "the clone is shallow and ends at {}; get the whole history with: git fetch --unshallow",
+                commit.short()
+            );
+            return Ok(Ended::Contradiction { why });
+        }
+        let mut wanted = vec![(commit.id(), CheckOf::Culprit, "the commit".to_owned())];
         for (number, parent) in (1..).zip(parents.iter().copied()) {
             let what = match parents.len() {
                 1 => "its parent".to_owned(),
                 _ => format!("its parent {number}"),
             };
-            wanted.push((parent, VerdictRecord::Good, what));
+            wanted.push((parent, CheckOf::Parent, what));
         }
-        for (id, expected, what) in wanted {
+        for (id, of, what) in wanted {
             self.say(&format!(
                 "testing {what} again, with nothing of earlier tests"
             ));
+            let expected = match of {
+                CheckOf::Culprit => VerdictRecord::Bad,
+                CheckOf::Parent | CheckOf::Revert => VerdictRecord::Good,
+            };
             let step = self.test(self.confirms, &self.commit(id)?, How::Clean)?;
-            record.checks.push(CheckRecord {
+            let check = CheckRecord {
+                of,
                 what: format!("{what} is {}", expected.name()),
                 holds: holds(step.verdict, expected),
                 seen: step.why.clone(),
-            });
+            };
             record.steps.push(step);
-            if let Some(why) = flaky(&record.steps, id, &what) {
-                record.ended = Some(Ended::Contradiction { why });
-            }
+            record.checks.push(check.clone());
             (self.keep)(record)?;
+            if let Some(why) = flaky(&record.steps, id, &what) {
+                return Ok(Ended::Contradiction { why });
+            }
+            if check.holds == Some(false) {
+                let why = format!(
+                    "the search came to {}, but that {} does not hold: {}",
+                    commit.short(),
+                    check.what,
+                    check.seen
+                );
+                return Ok(Ended::Contradiction { why });
+            }
         }
-        let broken = record
-            .checks
-            .iter()
-            .find(|check| check.holds == Some(false));
-        if let (Some(Ended::Culprit { .. }), Some(check)) = (&record.ended, broken) {
-            let why = format!(
-                "the search came to {}, but that {} does not hold: {}",
-                commit.short(),
-                check.what,
-                check.seen
-            );
-            record.ended = Some(Ended::Contradiction { why });
+        self.revert(record, &commit)?;
+        if let [parent] = parents[..] {
+            self.take_apart(record, &commit, parent)?;
         }
-        if let Some(Ended::Culprit { .. }) = record.ended {
-            self.revert(record, &commit)?;
-            self.take_apart(record, &commit)?;
-        }
-        Ok(())
+        Ok(Ended::Culprit { commit: culprit })
+    }
+
+    fn is_shallow(&self) -> Result<bool, Error> {
+        let answer = self.git.run(["rev-parse", "--is-shallow-repository"])?;
+        Ok(answer.text() == "true")
     }
 
     /// Tests the bad end without the commit.
     fn revert(&self, record: &mut BisectRecord, culprit: &Commit) -> Result<(), Error> {
         let what = "the bad end without the commit is good".to_owned();
+        let of = CheckOf::Revert;
         let check = match self.own.revert(culprit.id(), self.bad.id())? {
             Err(why) => CheckRecord {
+                of,
                 what,
                 holds: None,
                 seen: format!("it cannot be reverted there: {why}"),
@@ -89,6 +107,7 @@ impl Bisection<'_> {
                 self.say("testing the bad end without the commit");
                 let step = self.test(self.confirms, &without, How::Usual)?;
                 CheckRecord {
+                    of,
                     what,
                     holds: holds(step.verdict, VerdictRecord::Good),
                     seen: step.why,
@@ -106,14 +125,12 @@ impl Bisection<'_> {
     }
 
     /// Finds the parts of the commit without any of which the fault is not there.
-    fn take_apart(&self, record: &mut BisectRecord, culprit: &Commit) -> Result<(), Error> {
-        let parents = self
-            .git
-            .run(["rev-parse", &format!("{}^@", culprit.id())])?;
-        let parents = parents.text();
-        let [parent] = parents.lines().collect::<Vec<_>>()[..] else {
-            return Ok(());
-        };
+    fn take_apart(
+        &self,
+        record: &mut BisectRecord,
+        culprit: &Commit,
+        parent: &str,
+    ) -> Result<(), Error> {
         let pieces = match pieces_between(self.git, parent, culprit.id())? {
             Ok(pieces) => pieces,
             Err(refused) => {
@@ -127,6 +144,9 @@ impl Bisection<'_> {
             .into_iter()
             .filter(|piece| self.oracle.reads(&piece.path))
             .collect();
+        if pieces.is_empty() {
+            return Ok(());
+        }
         if pieces.len() > MOST_PIECES {
             record.notes.push(format!(
                 "the commit was not taken apart: it changes {} places, and klto takes at most {MOST_PIECES} apart",
@@ -135,9 +155,14 @@ impl Bisection<'_> {
             return Ok(());
         }
         let mut known: BTreeMap<Vec<usize>, bool> = BTreeMap::new();
+        let mut is_cut = false;
         let mut is_bad = |kept: &[usize]| {
             if let Some(known) = known.get(kept) {
                 return Ok::<_, Error>(*known);
+            }
+            if known.len() == MOST_TESTS {
+                is_cut = true;
+                return Ok(false);
             }
             let dropped = (0..pieces.len()).filter(|at| !kept.contains(at));
             let dropped: Vec<&Piece> = dropped.map(|at| &pieces[at]).collect();
@@ -161,6 +186,11 @@ impl Bisection<'_> {
             return Ok(());
         }
         let needed = smallest(all, &mut is_bad)?;
+        if is_cut {
+            record.notes.push(format!(
+                "the commit was taken apart by {MOST_TESTS} tests; fewer places may bring the fault"
+            ));
+        }
         record.hunks = Some(needed.iter().map(|at| hunk(&pieces[*at])).collect());
         (self.keep)(record)
     }
@@ -229,7 +259,9 @@ fn flaky(steps: &[StepRecord], id: &str, what: &str) -> Option<String> {
     let told = of.filter(|step| step.verdict != VerdictRecord::Unknown);
     let told: Vec<&StepRecord> = told.collect();
     let last = told.last()?;
-    let same: Vec<&&StepRecord> = told.iter().filter(|step| step.job == last.job).collect();
+    // What a log says depends on nothing that is known.
+    let is_same = |step: &&&StepRecord| step.job == last.job && !step.job.is_empty();
+    let same: Vec<&&StepRecord> = told.iter().filter(is_same).collect();
     let bad = same
         .iter()
         .filter(|step| step.verdict == VerdictRecord::Bad);
@@ -238,7 +270,7 @@ fn flaky(steps: &[StepRecord], id: &str, what: &str) -> Option<String> {
     let id = id.get(..SHORT).unwrap_or(id);
     (!is_steady).then(|| {
         format!(
-            "{what}, {id}, was bad in {bad} of {} tests of the same sources; the fault comes and goes",
+            "{what}, {id}, was bad in {bad} of {} tests of the same sources; --fresh tests everything again",
             same.len()
         )
     })

@@ -4,11 +4,8 @@
 use std::path::Path;
 
 use super::{How, Oracle};
-use crate::judge::bisect::Verdict;
 use crate::judge::bisect::sought::{Sought, Tested};
-use crate::model::cell::Cell;
 use crate::model::error::Error;
-use crate::model::finding::BUILD_FAILED;
 use crate::model::record::CellRecord;
 use crate::run::whole::drive::Run;
 use crate::source::commit::Commit;
@@ -63,33 +60,11 @@ impl KernelOracle<'_> {
             |record| (self.sought.tested(record), record.is_finished()),
         ))
     }
-
-    /// The cell that is built.
-    fn cell(&self) -> Option<&Cell> {
-        let name = &self.sought.finding.cell;
-        self.run.cells.iter().find(|cell| cell.name() == *name)
-    }
 }
 
 impl Oracle for KernelOracle<'_> {
-    /// Of the files of other architectures, only the configuration is read.
     fn reads(&self, path: &str) -> bool {
-        if path.contains("Kconfig") {
-            return true;
-        }
-        if NOT_BUILT.iter().any(|folder| path.starts_with(folder)) {
-            return false;
-        }
-        let Some(cell) = self.cell() else {
-            return true;
-        };
-        match path
-            .strip_prefix("arch/")
-            .and_then(|below| below.split_once('/'))
-        {
-            Some((arch, _)) => arch == cell.arch.src,
-            None => true,
-        }
+        path.contains("Kconfig") || !NOT_BUILT.iter().any(|place| path.starts_with(place))
     }
 
     fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error> {
@@ -99,9 +74,8 @@ impl Oracle for KernelOracle<'_> {
                 ..*self.run
             };
             let (tested, is_finished) = self.build(&carried, commit)?;
-            // A build that failed left objects of the commit before it.
-            let is_own = is_finished || self.sought.finding.key == BUILD_FAILED.key;
-            if tested.verdict != Verdict::Bad || is_own {
+            // What the commits before left can make a build fail, and is there after one that failed.
+            if is_finished || tested.machine_failed {
                 return Ok(tested);
             }
         }

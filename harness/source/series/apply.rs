@@ -227,19 +227,28 @@ impl OwnRepository {
     /// # Errors
     /// If git is missing, killed or interrupted.
     pub fn without(&self, commit: &str, piece: &Piece) -> Result<Option<Commit>, Error> {
-        self.without_all(commit, &[piece])
+        self.take_out(commit, &[piece], &[])
     }
 
-    /// The same without several pieces.
+    /// The same without several pieces, which have no context.
     ///
     /// # Errors
     /// As [`OwnRepository::without`].
     pub fn without_all(&self, commit: &str, pieces: &[&Piece]) -> Result<Option<Commit>, Error> {
+        self.take_out(commit, pieces, &["--unidiff-zero"])
+    }
+
+    fn take_out(
+        &self,
+        commit: &str,
+        pieces: &[&Piece],
+        options: &[&str],
+    ) -> Result<Option<Commit>, Error> {
         self.git.run(["read-tree", commit])?;
         // From the end of each file, so that the lines before it stay where they are.
         for piece in pieces.iter().rev() {
             let args = ["apply", "--cached", "--reverse", "--whitespace=nowarn"];
-            let apply = self.git.command(args);
+            let apply = self.git.command(args).args(options.iter().copied());
             let applied = self.git.finish(&apply.input(piece.patch.as_bytes()))?;
             if !applied.is_success {
                 return Ok(None);
@@ -265,7 +274,15 @@ impl OwnRepository {
             "--full-index",
             "--no-renames",
         ];
-        let of = [format!("{commit}^1"), commit.to_owned()];
+        let parent = format!("{commit}^1");
+        if !self
+            .git
+            .ask(["rev-parse", "--verify", "--quiet", &parent])?
+            .is_success
+        {
+            return Ok(Err("it has no parent".to_owned()));
+        }
+        let of = [parent, commit.to_owned()];
         let diff = self
             .git
             .run(args.into_iter().chain(of.iter().map(String::as_str)))?;

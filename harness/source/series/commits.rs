@@ -156,7 +156,8 @@ impl Commits {
             Some(before) => &self.patches[before].commit,
             None => &self.base.commit,
         };
-        pieces_between(&self.git, before, &patch.commit)
+        let changes = changes_between(&self.git, before, &patch.commit)?;
+        Ok(changes.map(|changes| changes.iter().flat_map(hunk::pieces).collect()))
     }
 
     /// The commits: the base, then one for each patch.
@@ -170,8 +171,8 @@ impl Commits {
     }
 }
 
-/// The places in which a commit differs from another, in order; or why that cannot be cut into
-/// places.
+/// The places in which a commit differs from another, in order, to be taken out together; or why
+/// that cannot be cut into places.
 ///
 /// # Errors
 /// If git fails.
@@ -180,10 +181,21 @@ pub fn pieces_between(
     before: &str,
     after: &str,
 ) -> Result<Result<Vec<Piece>, Refused>, Error> {
+    let changes = changes_between(git, before, after)?.map(|changes| {
+        let pieces = changes.iter().flat_map(hunk::pieces_without_context);
+        pieces.collect()
+    });
+    Ok(changes)
+}
+
+fn changes_between(
+    git: &Git,
+    before: &str,
+    after: &str,
+) -> Result<Result<Vec<FileChange>, Refused>, Error> {
     let args = ["diff-tree", "-p", "--unified=3", "--no-renames"];
     let diff = git.run(args.into_iter().chain([before, after]))?.stdout;
-    let changes = form::changes(&diff);
-    Ok(changes.map(|changes| changes.iter().flat_map(hunk::pieces).collect()))
+    Ok(form::changes(&diff))
 }
 
 /// What `git patch-id --stable` tells of a patch; empty if it has no change.

@@ -27,8 +27,21 @@ pub struct Piece {
 /// The pieces of what a patch does to one file, in order.
 #[must_use]
 pub fn pieces(change: &FileChange) -> Vec<Piece> {
+    pieces_with(change, CONTEXT)
+}
+
+/// The same, with no lines around them: git finds the place of a piece by its number if pieces are
+/// taken out from the end of a file to its beginning, and what was around it may be gone by then.
+#[must_use]
+pub fn pieces_without_context(change: &FileChange) -> Vec<Piece> {
+    pieces_with(change, 0)
+}
+
+fn pieces_with(change: &FileChange, context: usize) -> Vec<Piece> {
     let hunks = change.hunks.iter();
-    hunks.flat_map(|hunk| of_hunk(change, hunk)).collect()
+    hunks
+        .flat_map(|hunk| of_hunk(change, hunk, context))
+        .collect()
 }
 
 /// A line of a hunk, with what marks its end of file where it has no line end.
@@ -47,7 +60,7 @@ impl Line<'_> {
     }
 }
 
-fn of_hunk(change: &FileChange, hunk: &Hunk) -> Vec<Piece> {
+fn of_hunk(change: &FileChange, hunk: &Hunk, context: usize) -> Vec<Piece> {
     let mut lines: Vec<Line<'_>> = Vec::new();
     for line in hunk.text.split_inclusive('\n').skip(1) {
         match line.as_bytes().first() {
@@ -70,7 +83,7 @@ fn of_hunk(change: &FileChange, hunk: &Hunk) -> Vec<Piece> {
         }
     }
     let runs = runs(&lines).into_iter();
-    runs.map(|(from, to)| piece(change, hunk, &lines, (from, to)))
+    runs.map(|run| piece(change, hunk, &lines, run, context))
         .collect()
 }
 
@@ -128,6 +141,7 @@ fn piece(
     hunk: &Hunk,
     lines: &[Line<'_>],
     (from, to): (usize, usize),
+    context: usize,
 ) -> Piece {
     let path = &change.path;
     // As the file is after the patch: lines that other pieces remove are not there.
@@ -138,8 +152,8 @@ fn piece(
     let own = &lines[from..to];
     let added = own.iter().filter(|line| line.sign == b'+').count();
     let removed = own.len() - added;
-    let before = &before[before.len().saturating_sub(CONTEXT)..];
-    let after = &after[..after.len().min(CONTEXT)];
+    let before = &before[before.len().saturating_sub(context)..];
+    let after = &after[..after.len().min(context)];
     let around = before.len() + after.len();
     // A part of a new file is a change of it.
     let is_whole = lines.len() == own.len();
@@ -157,7 +171,9 @@ fn piece(
     };
     let (old, new) = (name(is_new, 'a'), name(is_removed, 'b'));
     let start = |count: usize| match count {
-        0 => 0,
+        0 if is_new || is_removed => 0,
+        // The line before.
+        0 => line - 1,
         _ => line - before.len(),
     };
     let (old_count, new_count) = (around + removed, around + added);
@@ -167,8 +183,8 @@ fn piece(
         start(new_count)
     ));
     let own_lines = own.iter().map(|line| (line.sign, line));
-    let context = |lines| std::iter::zip(std::iter::repeat(b' '), lines);
-    for (sign, line) in context(before).chain(own_lines).chain(context(after)) {
+    let unchanged = |lines| std::iter::zip(std::iter::repeat(b' '), lines);
+    for (sign, line) in unchanged(before).chain(own_lines).chain(unchanged(after)) {
         patch.push(char::from(sign));
         patch.push_str(line.text.trim_end_matches('\n'));
         patch.push('\n');
