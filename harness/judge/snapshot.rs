@@ -72,10 +72,7 @@ pub fn in_bands(facts: &Facts, snapshot: &Snapshot) -> Snapshot {
         ("toolchain", toolchain_text(facts, band)),
         ("triples", triples_text(facts, band)),
         ("flags", flags_text(facts, band)),
-        (
-            "image",
-            image_text(facts, |bytes| format!("{} KiB", band(bytes.div_ceil(1024)))),
-        ),
+        ("image", image_text(facts, band_of_size)),
     ]);
     snapshot
 }
@@ -295,6 +292,10 @@ fn symbols_text(facts: &Facts) -> String {
     lines.join("\n")
 }
 
+fn band_of_size(bytes: usize) -> String {
+    format!("{} KiB", band(bytes.div_ceil(1024)))
+}
+
 /// How much memory the linked kernel takes; empty if there is none.
 fn image_text(facts: &Facts, size: fn(usize) -> String) -> String {
     facts.vmlinux.as_ref().map_or_else(String::new, |vmlinux| {
@@ -409,6 +410,15 @@ mod tests {
         let mut settings = insta::Settings::new();
         settings.set_snapshot_path(folder.path());
         settings.bind(|| insta::assert_snapshot!("facet", "line 1\nline 2"));
+    }
+
+    #[rstest]
+    #[case(0, "0 KiB")]
+    #[case(1, "1 KiB")]
+    #[case(4_750_291, "4096 to 5119 KiB")]
+    #[case(4_760_019, "4096 to 5119 KiB")]
+    fn sizes_that_differ_little_have_one_band(#[case] bytes: usize, #[case] expected: &str) {
+        assert_eq!(band_of_size(bytes), expected);
     }
 
     #[test]

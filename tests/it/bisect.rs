@@ -641,7 +641,10 @@ fn the_reports_name_the_commit_and_how_sure_that_is() {
         .search(&[&ends[..], &["--format", "mail"]].concat())
         .stdout;
     let (head, body) = mail.split_once("\n\n").unwrap();
-    assert!(head.contains("To: \"A Developer\" <dev@example.org>"), "{head}");
+    assert!(
+        head.contains("To: \"A Developer\" <dev@example.org>"),
+        "{head}"
+    );
     assert!(head.contains("Subject: [REGRESSION] step 6"), "{head}");
     let long = body
         .lines()

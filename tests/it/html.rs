@@ -501,6 +501,7 @@ fn the_page_of_two_runs_has_what_changed_and_runs_nothing_of_a_tree() {
         eval("document.querySelector('.verdict').className"),
         eval("[...document.querySelectorAll('h2')].map(e => e.id)"),
         eval("document.querySelectorAll('.found > li').length > 10"),
+        eval("[...document.querySelectorAll('pre.commands')].every(e => e.textContent.trim().includes('\\n') && !e.textContent.includes('\\\\n'))"),
         eval(OVERFLOW),
         eval("String(window.pwned)"),
     ]);
@@ -510,6 +511,7 @@ fn the_page_of_two_runs_has_what_changed_and_runs_nothing_of_a_tree() {
     let expected = [
         json!("verdict fail"),
         ids,
+        json!(true),
         json!(true),
         json!(0),
         json!("undefined"),

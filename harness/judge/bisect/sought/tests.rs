@@ -100,3 +100,16 @@ fn what_is_new_comes_first_and_the_others_are_counted() {
     let others: Vec<&str> = others.iter().map(|other| other.object.as_str()).collect();
     assert_eq!(others, ["b.o"]);
 }
+
+/// Another cell has it at both ends.
+#[test]
+fn a_finding_that_is_new_in_one_cell_is_searched_for_in_that() {
+    let other = |findings| record("arm64/probe/thin/llvm-22", findings);
+    let it = || vec![finding(KEY, OBJECT, "lacks -O2")];
+    let bad = vec![other(it()), record(CELL, it())];
+    let good = vec![other(it()), record(CELL, Vec::new())];
+    let ends = Ends::of(bad, vec![good], &Asked::default());
+    let (sought, others) = ends.choose().unwrap();
+    assert_eq!(sought.finding.cell, CELL);
+    assert_eq!(others, []);
+}
