@@ -619,6 +619,26 @@ fn one_of_a_thousand_commits_over_a_real_kernel_is_found_by_a_dozen_probes() {
     assert!(tests <= 12, "{tests} commits were tested");
 }
 
+/// What a command said is kept by nobody else: at its fourth call this one ends the search.
+#[test]
+fn a_command_is_not_asked_again_about_what_it_said_before() {
+    let history = ten();
+    let calls = history.probed.kernel.dir().join("calls");
+    let script = format!(
+        "echo >>'{0}'; [ $(wc -l <'{0}') != 4 ] || exit 200; ! grep -q {WRONG} {EARLY}",
+        calls.display()
+    );
+    let ends = ["--good", &history.commits[0], "--bad", "main"];
+    let run = [&ends[..], &["--run", &script]].concat();
+    assert_eq!(history.search(&run).code, Some(125));
+    let (ended, record) = history.found(&["--run", &script]);
+    assert_eq!(ended.code, Some(0));
+    let steps = record["steps"].as_array().unwrap();
+    let reused: Vec<bool> = steps.iter().map(|step| step["reused"] == true).collect();
+    assert_eq!(reused[..4], [true, true, true, false]);
+    assert_sure(&record);
+}
+
 /// The text for people, and the mail to the author.
 #[test]
 fn the_reports_name_the_commit_and_how_sure_that_is() {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use rstest::rstest;
 use walkdir::WalkDir;
 
 use super::*;
+use crate::source::series::commits::pieces_between;
 use crate::source::series::form;
 use crate::source::test_repository::{Repository, open};
 
@@ -176,4 +178,51 @@ fn a_range_is_commits_in_a_row() {
     repository.git(&["merge", "--quiet", "-m", "m", "main"]);
     let error = commits(&base, "HEAD").unwrap_err().to_string();
     assert!(error.contains("has a merge"), "{error}");
+}
+
+/// What is taken out may be next to what stays, and be all that a line was.
+#[rstest]
+#[case::neighbours("a\nb\nc\nd\n", "a2\nb\nc2\nd\n")]
+#[case::removed_lines("a\nb\nc\nd\ne\n", "b\nd\n")]
+#[case::added_around("b\n", "a\nb\nc\n")]
+#[case::the_same_line_again("x\nx\nx\nx\n", "x\ny\nx\ny\nx\nx\n")]
+#[case::without_an_end("a\nb\nc", "a\nb2\nc2")]
+#[case::paragraphs("a\n", "a\n1\n\n2\n3\n\n4\n5\n\n6\n7\n8\n")]
+#[case::emptied("a\nb\n", "")]
+fn any_places_of_a_commit_can_be_taken_out(#[case] before: &str, #[case] after: &str) {
+    let repository = Repository::new();
+    repository.write("init/a.c", before);
+    let parent = repository.commit("before");
+    repository.write("init/a.c", after);
+    repository.write("init/new.c", "int new;\n");
+    let commit = repository.commit("after");
+    let own = own(&repository);
+    let pieces = pieces_between(own.git(), &parent, &commit)
+        .unwrap()
+        .unwrap();
+    let tree = |rev: &str| {
+        own.git()
+            .run(["rev-parse", &format!("{rev}^{{tree}}")])
+            .unwrap()
+            .text()
+    };
+    let all: Vec<&Piece> = pieces.iter().collect();
+    let without = own.without_all(&commit, &all).unwrap().unwrap();
+    assert_eq!(tree(without.id()), tree(&parent));
+    // Each can stay while all others go, whatever is around it.
+    for kept in 0..all.len() {
+        let mut others = all.clone();
+        others.remove(kept);
+        let without = own.without_all(&commit, &others).unwrap();
+        assert!(without.is_some(), "{kept} of {}", all.len());
+    }
+}
+
+#[test]
+fn a_commit_without_a_parent_is_not_reverted() {
+    let repository = Repository::new();
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    let own = own(&repository);
+    let said = own.revert(&first, &first).unwrap().unwrap_err();
+    assert_eq!(said, "it has no parent");
 }
