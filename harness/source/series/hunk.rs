@@ -172,8 +172,8 @@ fn piece(
     let (old, new) = (name(is_new, 'a'), name(is_removed, 'b'));
     let start = |count: usize| match count {
         0 if is_new || is_removed => 0,
-        // The line before.
-        0 => line - 1,
+        // Applied in reverse, git begins here to look for the piece.
+        0 => line,
         _ => line - before.len(),
     };
     let (old_count, new_count) = (around + removed, around + added);

@@ -218,6 +218,34 @@ fn any_places_of_a_commit_can_be_taken_out(#[case] before: &str, #[case] after: 
     }
 }
 
+/// The second line is between two that are the same.
+#[rstest]
+#[case::the_first(0, "x\ny\n")]
+#[case::the_last(1, "y\nx\n")]
+fn of_places_with_the_same_text_the_right_one_is_taken_out(
+    #[case] place: usize,
+    #[case] expected: &str,
+) {
+    let repository = Repository::new();
+    repository.write("init/a.c", "x\n");
+    let parent = repository.commit("before");
+    repository.write("init/a.c", "y\nx\ny\n");
+    let commit = repository.commit("after");
+    let own = own(&repository);
+    let pieces = pieces_between(own.git(), &parent, &commit)
+        .unwrap()
+        .unwrap();
+    let without = own
+        .without_all(&commit, &[&pieces[place]])
+        .unwrap()
+        .unwrap();
+    let file = format!("{}:init/a.c", without.id());
+    assert_eq!(
+        own.git().run(["show", &file]).unwrap().stdout,
+        expected.as_bytes()
+    );
+}
+
 #[test]
 fn a_commit_without_a_parent_is_not_reverted() {
     let repository = Repository::new();
