@@ -305,9 +305,11 @@ impl Prepared<'_> {
         let probed = self.search(probed, &oracle, kernels, &of_both)?;
         match probed.ended {
             Some(Ended::Culprit { .. }) if is_sure(&probed) => Ok(probed),
-            Some(Ended::Culprit { .. }) => by_kernels(record),
             Some(
-                Ended::Among { .. } | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. },
+                Ended::Culprit { .. }
+                | Ended::Among { .. }
+                | Ended::EndsDoNotFit { .. }
+                | Ended::Contradiction { .. },
             )
             | None => by_kernels(record),
         }
