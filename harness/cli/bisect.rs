@@ -15,7 +15,7 @@ use crate::build::process::{Cancel, Command};
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
 use crate::judge::bisect::sought::{Asked, Ends, Sought};
-use crate::model::bisect::{BisectRecord, CheckOf, Ended, FORMAT, StepRecord, VerdictRecord};
+use crate::model::bisect::{BisectRecord, CheckOf, Ended, FORMAT, StepRecord, Verdict};
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::CellRecord;
@@ -159,8 +159,8 @@ impl Prepared<'_> {
             timeout: self.args.cells.timeout,
             cancel: self.cancel,
         };
-        // A worktree that cannot be removed is no reason to lose what was found.
         let searched = self.search(record, &oracle, &oracle, &[command.to_owned()]);
+        // What stopped the search is said before what keeps a worktree.
         let removed = worktree.remove();
         let searched = searched?;
         removed?;
@@ -381,7 +381,7 @@ impl Prepared<'_> {
         let test = |commit: &Commit| test(&Commit::find(self.own.git(), commit.id())?);
         let good = self.ends.good.iter().map(test);
         let good = good.collect::<Result<Vec<_>, _>>()?;
-        Ok(Ends::of(test(&self.ends.bad)?, good, asked))
+        Ok(Ends::of(test(&self.ends.bad)?, &good, asked))
     }
 
     /// What tests the commits, and for what.
@@ -422,12 +422,11 @@ impl Prepared<'_> {
         let mut known = self.told.clone();
         // What could not be told may be told this time.
         let steps = kept.into_iter().flat_map(|kept| kept.steps);
-        for step in steps.filter(|step| step.verdict != VerdictRecord::Unknown) {
+        for step in steps.filter(|step| step.verdict != Verdict::Unknown) {
             // The first is that of the search; what follows makes sure.
             known.entry(step.commit.commit.clone()).or_insert(step);
         }
         let bisection = Bisection {
-            git: self.own.git(),
             own: &self.own,
             good: &self.ends.good,
             bad: &self.ends.bad,

@@ -8,15 +8,7 @@ mod graph;
 pub mod sought;
 
 use self::graph::Graph;
-
-/// Whether a commit has the fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Good,
-    Bad,
-    /// It could not be told.
-    Unknown,
-}
+use crate::model::bisect::Verdict;
 
 /// A commit of the range, by its place in it: parents come before their children.
 #[derive(Debug, Clone, Default)]

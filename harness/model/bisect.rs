@@ -87,14 +87,14 @@ pub struct SoughtFinding {
 /// Whether a commit has the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum VerdictRecord {
+pub enum Verdict {
     Good,
     Bad,
     /// It could not be told.
     Unknown,
 }
 
-impl VerdictRecord {
+impl Verdict {
     /// `good`, `bad` or `unknown`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -110,7 +110,7 @@ impl VerdictRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
     pub commit: CommitRecord,
-    pub verdict: VerdictRecord,
+    pub verdict: Verdict,
     /// Why it is that verdict, in a phrase.
     pub why: String,
     /// Other findings that the commit has in the cell, as `KEY OBJECT`.

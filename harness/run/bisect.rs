@@ -13,12 +13,11 @@ use std::time::Instant;
 use super::events::{Event, Events};
 use crate::build::process::Cancel;
 use crate::judge::bisect::sought::Tested;
-use crate::judge::bisect::{Node, Search, Step, Verdict};
-use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, VerdictRecord};
+use crate::judge::bisect::{Node, Search, Step};
+use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, Verdict};
 use crate::model::error::Error;
 use crate::model::finding::counted;
 use crate::source::commit::Commit;
-use crate::source::git::Git;
 use crate::source::history::{Range, describe};
 use crate::source::series::apply::OwnRepository;
 
@@ -51,9 +50,7 @@ pub enum How {
 /// A search, whatever tests the commits.
 #[derive(Clone, Copy)]
 pub struct Bisection<'a> {
-    /// That of klto's own, which has all commits of the user's.
-    pub git: &'a Git,
-    /// The same, for commits that nobody made.
+    /// The repository of klto's own, which has all commits of the user's, and some that nobody made.
     pub own: &'a OwnRepository,
     pub good: &'a [Commit],
     pub bad: &'a Commit,
@@ -113,7 +110,7 @@ impl Bisection<'_> {
             let Some(known) = self.known.get(&commit.id) else {
                 continue;
             };
-            search.tell(at, verdict_of(known.verdict));
+            search.tell(at, known.verdict);
             // The ends are there already.
             let is_there = |step: &StepRecord| step.commit.commit == commit.id;
             if !record.steps.iter().any(is_there) {
@@ -136,7 +133,7 @@ impl Bisection<'_> {
                         commit.short()
                     ));
                     let step = self.test(self.oracle, &commit, How::Usual)?;
-                    search.tell(at, verdict_of(step.verdict));
+                    search.tell(at, step.verdict);
                     record.steps.push(step);
                     (self.keep)(record)?;
                 }
@@ -161,8 +158,8 @@ impl Bisection<'_> {
 
     /// Tests the ends; says why they do not fit, if they do not.
     fn test_ends(&self, record: &mut BisectRecord) -> Result<Option<String>, Error> {
-        let ends = [(self.bad, VerdictRecord::Bad)].into_iter();
-        let ends = ends.chain(self.good.iter().map(|good| (good, VerdictRecord::Good)));
+        let ends = [(self.bad, Verdict::Bad)].into_iter();
+        let ends = ends.chain(self.good.iter().map(|good| (good, Verdict::Good)));
         for (commit, expected) in ends {
             let known = self.known.get(commit.id());
             let step = match known {
@@ -206,11 +203,11 @@ impl Bisection<'_> {
     }
 
     fn commit(&self, id: &str) -> Result<Commit, Error> {
-        Commit::find(self.git, id)
+        Commit::find(self.own.git(), id)
     }
 
     fn describe(&self, id: &str) -> Result<CommitRecord, Error> {
-        describe(self.git, id)
+        describe(self.own.git(), id)
     }
 
     /// Tests a commit, once more if the machine failed.
@@ -226,12 +223,8 @@ impl Bisection<'_> {
             return Err(Error::Cancelled);
         }
         Ok(StepRecord {
-            commit: describe(commit.git(), commit.id())?,
-            verdict: match tested.verdict {
-                Verdict::Good => VerdictRecord::Good,
-                Verdict::Bad => VerdictRecord::Bad,
-                Verdict::Unknown => VerdictRecord::Unknown,
-            },
+            commit: self.describe(commit.id())?,
+            verdict: tested.verdict,
             why: tested.why,
             others: tested.others,
             job: tested.job,
@@ -266,26 +259,13 @@ fn nobody(record: &BisectRecord) -> String {
     }
 }
 
-fn verdict_of(record: VerdictRecord) -> Verdict {
-    match record {
-        VerdictRecord::Good => Verdict::Good,
-        VerdictRecord::Bad => Verdict::Bad,
-        VerdictRecord::Unknown => Verdict::Unknown,
-    }
-}
-
-fn does_not_fit(
-    commit: &Commit,
-    expected: VerdictRecord,
-    seen: VerdictRecord,
-    why: &str,
-) -> String {
+fn does_not_fit(commit: &Commit, expected: Verdict, seen: Verdict, why: &str) -> String {
     let (expected, rev) = (expected.name(), commit.rev());
     match seen {
-        VerdictRecord::Unknown => {
+        Verdict::Unknown => {
             format!("whether the {expected} end, {rev}, has the fault could not be told: {why}")
         }
-        VerdictRecord::Good | VerdictRecord::Bad => {
+        Verdict::Good | Verdict::Bad => {
             format!("the {expected} end, {rev}, is {}: {why}", seen.name())
         }
     }

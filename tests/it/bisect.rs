@@ -2,17 +2,16 @@
 //! fault is found among others, other faults are not taken for it, and nothing of the user's
 //! changes.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
-use walkdir::WalkDir;
 
+use crate::support::git::files;
 use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
 use crate::support::program::{Ended, finish, klto, within};
 use crate::support::real;
@@ -126,15 +125,6 @@ fn assert_sure(record: &Value) {
         checks(record),
         expected.map(|what| (what.to_owned(), Some(true)))
     );
-}
-
-/// Every file below a folder, with its content.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let entries = WalkDir::new(dir).into_iter().map(Result::unwrap);
-    let files = entries.filter(|entry| entry.file_type().is_file());
-    files
-        .map(|entry| (entry.path().to_owned(), fs::read(entry.path()).unwrap()))
-        .collect()
 }
 
 /// Ten commits, of which the sixth brings the fault.

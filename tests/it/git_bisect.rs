@@ -9,6 +9,7 @@ use std::process::Command;
 use rstest::rstest;
 
 use crate::support::fake_kernel::FakeKernel;
+use crate::support::git::git_in;
 use crate::support::program::{Ended, finish};
 
 /// A kernel under git, a commit for each fault; good where that is empty.
@@ -53,24 +54,11 @@ impl History {
         let folders = [klto.to_owned()].into_iter();
         let folders = folders.chain(std::env::split_paths(&own));
         let folders = folders.chain([self.kernel.tools()]);
-        let mut command = Command::new("git");
+        let mut command = git_in(&self.kernel.source());
         command
-            .current_dir(self.kernel.source())
             .env("PATH", std::env::join_paths(folders).unwrap())
             .env("HOME", self.kernel.dir())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
             .env_remove("KLTO_KERNEL");
-        for who in ["AUTHOR", "COMMITTER"] {
-            command
-                .env(format!("GIT_{who}_NAME"), "A Developer")
-                .env(format!("GIT_{who}_EMAIL"), "dev@example.org")
-                .env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
-        }
-        // Set where the tests run in a hook, or in `git rebase --exec`.
-        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-            command.env_remove(variable);
-        }
         command
     }
 

@@ -1,7 +1,6 @@
 //! `klto series` from the outside, over a history of the fake kernel: what each patch makes
 //! worse, from a mail or a range, and nothing of the user's changes.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -10,9 +9,9 @@ use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
-use walkdir::WalkDir;
 
 use crate::support::b4::b4;
+use crate::support::git::files;
 use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
 use crate::support::program::{Ended, finish, klto, within};
 use crate::support::schema::faults;
@@ -642,15 +641,6 @@ fn a_patch_that_does_not_apply_is_inconclusive_and_told_where() {
     ] {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
     }
-}
-
-/// Every file below a folder, with its content.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let entries = WalkDir::new(dir).into_iter().map(Result::unwrap);
-    let files = entries.filter(|entry| entry.file_type().is_file());
-    files
-        .map(|entry| (entry.path().to_owned(), fs::read(entry.path()).unwrap()))
-        .collect()
 }
 
 #[rstest]

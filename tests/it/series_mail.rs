@@ -17,6 +17,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 
 use crate::support::b4::b4;
+use crate::support::git::git;
 use crate::support::program::finish;
 
 /// A repository whose commits are sent.
@@ -38,24 +39,7 @@ impl Repository {
     }
 
     fn git(&self, args: &[&str]) -> String {
-        let mut command = Command::new("git");
-        command
-            .args(args)
-            .current_dir(self.dir.path())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
-        for who in ["AUTHOR", "COMMITTER"] {
-            command
-                .env(format!("GIT_{who}_NAME"), "A Developer")
-                .env(format!("GIT_{who}_EMAIL"), "dev@example.org")
-                .env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
-        }
-        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-            command.env_remove(name);
-        }
-        let ended = finish(&mut command);
-        assert_eq!(ended.code, Some(0), "git {args:?}");
-        ended.stdout
+        git(self.dir.path(), args)
     }
 
     /// Sends `count` commits. The message of patch n has the id `TAG-n@example.org`, the cover

@@ -3,6 +3,7 @@
 pub mod b4;
 pub mod fake_kernel;
 pub mod foreign;
+pub mod git;
 pub mod kept;
 pub mod ktap;
 pub mod page;

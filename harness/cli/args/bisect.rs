@@ -23,7 +23,7 @@ pub struct Bisect {
     /// A commit with the fault.
     #[arg(long, value_name = "REF", required_unless_present = "replay")]
     pub bad: Option<String>,
-    /// Search for a finding of this rule, and of this object: 'flags.missing:init/main.o'
+    /// Search for a finding of this rule, and of this object: 'flags.backend-lacks:init/main.o'
     /// [default: the first that the bad commit has and the good one does not].
     #[arg(long, value_name = "KEY[:OBJECT]", conflicts_with = "run")]
     pub key: Option<String>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::super::args::Bisect as Args;
-use crate::model::bisect::{StepRecord, VerdictRecord};
+use crate::model::bisect::{StepRecord, Verdict};
 use crate::model::error::Error;
 use crate::report::bisect::{Told, read_log};
 use crate::source::commit::Commit;
@@ -30,13 +30,10 @@ impl Points {
                 .filter(move |mark| mark.verdict == verdict);
             marks.map(|mark| mark.rev.clone())
         };
-        let bad = args
-            .bad
-            .clone()
-            .or_else(|| of_log(VerdictRecord::Bad).next());
+        let bad = args.bad.clone().or_else(|| of_log(Verdict::Bad).next());
         let mut good = args.good.clone();
         if good.is_empty() {
-            good.extend(of_log(VerdictRecord::Good).next());
+            good.extend(of_log(Verdict::Good).next());
         }
         let (Some(bad), false) = (bad, good.is_empty()) else {
             return Err(Error::Usage(

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Verdict;
 use crate::judge::identity::{Checked, Place, Placed};
-use crate::model::bisect::SoughtFinding;
+use crate::model::bisect::{SoughtFinding, Verdict};
 use crate::model::finding::key_matches;
 use crate::model::record::{CellRecord, FindingRecord, Outcome};
 
@@ -77,23 +76,20 @@ pub struct Sought {
     place: Place,
 }
 
-/// The records of the cells at the ends, and what may be searched for.
+/// The records of the cells at the bad end, and what may be searched for.
 #[derive(Debug)]
 pub struct Ends {
-    pub bad: Vec<CellRecord>,
-    /// Of each good end.
-    pub good: Vec<Vec<CellRecord>>,
-    pub candidates: Vec<Candidate>,
+    bad: Vec<CellRecord>,
+    candidates: Vec<Candidate>,
 }
 
 impl Ends {
-    /// Of the records of the ends.
+    /// Of the records of the bad end, and of those of each good end.
     #[must_use]
-    pub fn of(bad: Vec<CellRecord>, good: Vec<Vec<CellRecord>>, asked: &Asked) -> Ends {
+    pub fn of(bad: Vec<CellRecord>, good: &[Vec<CellRecord>], asked: &Asked) -> Ends {
         Ends {
-            candidates: candidates(&bad, &good, asked),
+            candidates: candidates(&bad, good, asked),
             bad,
-            good,
         }
     }
 

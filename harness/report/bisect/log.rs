@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::named;
-use crate::model::bisect::{BisectRecord, CommitRecord, Ended, VerdictRecord};
+use crate::model::bisect::{BisectRecord, CommitRecord, Ended, Verdict};
 use crate::report::printable;
 
 /// Writes the log.
@@ -40,9 +40,9 @@ pub(super) fn write(search: &BisectRecord) -> String {
         }
         told.push(&step.commit.commit);
         let term = match step.verdict {
-            VerdictRecord::Good => "good",
-            VerdictRecord::Bad => "bad",
-            VerdictRecord::Unknown => "skip",
+            Verdict::Good => "good",
+            Verdict::Bad => "bad",
+            Verdict::Unknown => "skip",
         };
         out.push_str(&comment(term, &step.commit));
         let _ = writeln!(out, "git bisect {term} {}", step.commit.commit);
@@ -78,7 +78,7 @@ fn one_line(text: &str) -> String {
 /// What a log says of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    pub verdict: VerdictRecord,
+    pub verdict: Verdict,
     /// As the log names it.
     pub rev: String,
     /// Its line, from 1.
@@ -148,8 +148,8 @@ pub fn read(text: &str) -> Result<Told, String> {
                     revs = named;
                 }
                 // The first is bad, the others are good.
-                let verdicts = std::iter::once(VerdictRecord::Bad);
-                let verdicts = verdicts.chain(std::iter::repeat(VerdictRecord::Good));
+                let verdicts = std::iter::once(Verdict::Bad);
+                let verdicts = verdicts.chain(std::iter::repeat(Verdict::Good));
                 for (rev, verdict) in revs.into_iter().zip(verdicts) {
                     told.marks.push(Mark {
                         verdict,
@@ -161,11 +161,11 @@ pub fn read(text: &str) -> Result<Told, String> {
             "terms" => {}
             command => {
                 let verdict = match command {
-                    "skip" => VerdictRecord::Unknown,
-                    "new" => VerdictRecord::Bad,
-                    "old" => VerdictRecord::Good,
-                    command if command == bad => VerdictRecord::Bad,
-                    command if command == good => VerdictRecord::Good,
+                    "skip" => Verdict::Unknown,
+                    "new" => Verdict::Bad,
+                    "old" => Verdict::Good,
+                    command if command == bad => Verdict::Bad,
+                    command if command == good => Verdict::Good,
                     _ => return wrong("expected start, good, bad, skip, old, new or terms"),
                 };
                 if words.is_empty() {
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    fn mark(verdict: VerdictRecord, rev: &str, line: usize) -> Mark {
+    fn mark(verdict: Verdict, rev: &str, line: usize) -> Mark {
         Mark {
             verdict,
             rev: rev.to_owned(),
@@ -219,12 +219,12 @@ mod tests {
             told,
             Told {
                 marks: vec![
-                    mark(VerdictRecord::Bad, "v2", 1),
-                    mark(VerdictRecord::Good, "v1", 1),
-                    mark(VerdictRecord::Good, "v0", 1),
-                    mark(VerdictRecord::Good, "1111", 4),
-                    mark(VerdictRecord::Unknown, "2222", 5),
-                    mark(VerdictRecord::Unknown, "3333", 5),
+                    mark(Verdict::Bad, "v2", 1),
+                    mark(Verdict::Good, "v1", 1),
+                    mark(Verdict::Good, "v0", 1),
+                    mark(Verdict::Good, "1111", 4),
+                    mark(Verdict::Unknown, "2222", 5),
+                    mark(Verdict::Unknown, "3333", 5),
                 ],
                 first_parent: true,
                 paths: vec!["a b".to_owned(), "c".to_owned()],
@@ -237,10 +237,7 @@ mod tests {
         let text = "git bisect start '--term-old=fast' '--term-new=slow'\n\
                     git bisect slow 1\ngit bisect fast 2\n";
         let told = read(text).unwrap();
-        let expected = [
-            mark(VerdictRecord::Bad, "1", 2),
-            mark(VerdictRecord::Good, "2", 3),
-        ];
+        let expected = [mark(Verdict::Bad, "1", 2), mark(Verdict::Good, "2", 3)];
         assert_eq!(told.marks, expected);
     }
 
@@ -255,9 +252,9 @@ mod tests {
         );
         let told = read(&text).unwrap();
         let expected = [
-            mark(VerdictRecord::Bad, &bad, 3),
-            mark(VerdictRecord::Good, &good, 3),
-            mark(VerdictRecord::Bad, "x", 5),
+            mark(Verdict::Bad, &bad, 3),
+            mark(Verdict::Good, &good, 3),
+            mark(Verdict::Bad, "x", 5),
         ];
         assert_eq!(told.marks, expected);
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{named, searched, short, summary};
-use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, VerdictRecord};
+use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, Verdict};
 use crate::report::printable;
 use crate::report::text::{BOLD, GREEN, RED, YELLOW};
 
@@ -85,9 +85,9 @@ fn write_sought(out: &mut String, search: &BisectRecord) {
 
 fn write_step(out: &mut String, step: &StepRecord) {
     let style = match step.verdict {
-        VerdictRecord::Good => GREEN,
-        VerdictRecord::Bad => RED,
-        VerdictRecord::Unknown => YELLOW,
+        Verdict::Good => GREEN,
+        Verdict::Bad => RED,
+        Verdict::Unknown => YELLOW,
     };
     let how = match step.reused {
         true => ", known".to_owned(),
@@ -100,7 +100,7 @@ fn write_step(out: &mut String, step: &StepRecord) {
         short(&step.commit),
         printable(&step.commit.subject)
     );
-    if step.verdict == VerdictRecord::Unknown {
+    if step.verdict == Verdict::Unknown {
         let _ = writeln!(out, "          {}", printable(&step.why));
     }
     if !step.others.is_empty() {

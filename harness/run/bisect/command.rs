@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::{How, Oracle};
 use crate::build::process::{Cancel, Command, Exit, run_logged};
-use crate::judge::bisect::Verdict;
 use crate::judge::bisect::sought::Tested;
+use crate::model::bisect::Verdict;
 use crate::model::error::Error;
 use crate::source::commit::Commit;
 use crate::source::git::FOREIGN;

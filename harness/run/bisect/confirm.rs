@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Bisection, How};
 use crate::model::bisect::{
-    BisectRecord, CheckOf, CheckRecord, CommitRecord, Ended, HunkRecord, StepRecord, VerdictRecord,
+    BisectRecord, CheckOf, CheckRecord, CommitRecord, Ended, HunkRecord, StepRecord, Verdict,
 };
 use crate::model::error::Error;
 use crate::source::commit::{Commit, SHORT};
@@ -28,7 +28,10 @@ impl Bisection<'_> {
         culprit: CommitRecord,
     ) -> Result<Ended, Error> {
         let commit = self.commit(&culprit.commit)?;
-        let parents = self.git.run(["rev-parse", &format!("{}^@", commit.id())])?;
+        let parents = self
+            .own
+            .git()
+            .run(["rev-parse", &format!("{}^@", commit.id())])?;
         let parents = parents.text();
         let parents: Vec<&str> = match record.first_parent {
             true => parents.lines().take(1).collect(),
@@ -54,8 +57,8 @@ impl Bisection<'_> {
                 "testing {what} again, with nothing of earlier tests"
             ));
             let expected = match of {
-                CheckOf::Culprit => VerdictRecord::Bad,
-                CheckOf::Parent | CheckOf::Revert => VerdictRecord::Good,
+                CheckOf::Culprit => Verdict::Bad,
+                CheckOf::Parent | CheckOf::Revert => Verdict::Good,
             };
             let step = self.test(self.confirms, &self.commit(id)?, How::Clean)?;
             let check = CheckRecord {
@@ -88,7 +91,10 @@ impl Bisection<'_> {
     }
 
     fn is_shallow(&self) -> Result<bool, Error> {
-        let answer = self.git.run(["rev-parse", "--is-shallow-repository"])?;
+        let answer = self
+            .own
+            .git()
+            .run(["rev-parse", "--is-shallow-repository"])?;
         Ok(answer.text() == "true")
     }
 
@@ -109,7 +115,7 @@ impl Bisection<'_> {
                 CheckRecord {
                     of,
                     what,
-                    holds: holds(step.verdict, VerdictRecord::Good),
+                    holds: holds(step.verdict, Verdict::Good),
                     seen: step.why,
                 }
             }
@@ -131,7 +137,7 @@ impl Bisection<'_> {
         culprit: &Commit,
         parent: &str,
     ) -> Result<(), Error> {
-        let pieces = match pieces_between(self.git, parent, culprit.id())? {
+        let pieces = match pieces_between(self.own.git(), parent, culprit.id())? {
             Ok(pieces) => pieces,
             Err(refused) => {
                 record
@@ -175,7 +181,7 @@ impl Bisection<'_> {
                         dropped.len(),
                         pieces.len()
                     ));
-                    self.test(self.oracle, &commit, How::Usual)?.verdict == VerdictRecord::Bad
+                    self.test(self.oracle, &commit, How::Usual)?.verdict == Verdict::Bad
                 }
             };
             known.insert(kept.to_vec(), is_bad);
@@ -245,10 +251,10 @@ fn hunk(piece: &Piece) -> HunkRecord {
     }
 }
 
-fn holds(seen: VerdictRecord, expected: VerdictRecord) -> Option<bool> {
+fn holds(seen: Verdict, expected: Verdict) -> Option<bool> {
     match seen {
-        VerdictRecord::Unknown => None,
-        VerdictRecord::Good | VerdictRecord::Bad => Some(seen == expected),
+        Verdict::Unknown => None,
+        Verdict::Good | Verdict::Bad => Some(seen == expected),
     }
 }
 
@@ -256,15 +262,13 @@ fn holds(seen: VerdictRecord, expected: VerdictRecord) -> Option<bool> {
 /// often it was bad.
 fn flaky(steps: &[StepRecord], id: &str, what: &str) -> Option<String> {
     let of = steps.iter().filter(|step| step.commit.commit == id);
-    let told = of.filter(|step| step.verdict != VerdictRecord::Unknown);
+    let told = of.filter(|step| step.verdict != Verdict::Unknown);
     let told: Vec<&StepRecord> = told.collect();
     let last = told.last()?;
     // What a log says depends on nothing that is known.
     let is_same = |step: &&&StepRecord| step.job == last.job && !step.job.is_empty();
     let same: Vec<&&StepRecord> = told.iter().filter(is_same).collect();
-    let bad = same
-        .iter()
-        .filter(|step| step.verdict == VerdictRecord::Bad);
+    let bad = same.iter().filter(|step| step.verdict == Verdict::Bad);
     let bad = bad.count();
     let is_steady = bad == 0 || bad == same.len();
     let id = id.get(..SHORT).unwrap_or(id);

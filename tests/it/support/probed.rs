@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::fake_kernel::FakeKernel;
+use crate::support::git::git;
 use crate::support::program::{Ended, finish, klto, within};
 
 /// What makes everything from nothing.
@@ -76,24 +77,7 @@ impl Probed {
 
     /// Runs git in the sources, whatever the user has configured, and returns what it printed.
     pub fn git(&self, args: &[&str]) -> String {
-        let mut command = Command::new("git");
-        command
-            .args(args)
-            .current_dir(self.kernel.source())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
-        for who in ["AUTHOR", "COMMITTER"] {
-            command
-                .env(format!("GIT_{who}_NAME"), "A Developer")
-                .env(format!("GIT_{who}_EMAIL"), "dev@example.org")
-                .env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
-        }
-        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-            command.env_remove(variable);
-        }
-        let ended = finish(&mut command);
-        assert_eq!(ended.code, Some(0));
-        ended.stdout
+        git(&self.kernel.source(), args)
     }
 
     /// The environment's search path, and the fake toolchain after it.

@@ -12,7 +12,7 @@ fn ends(bad: char, good: char, asked: &str) -> Result<Sought, String> {
         "" => Asked::default(),
         asked => Asked::parse(asked),
     };
-    let ends = Ends::of(vec![state(bad)], vec![vec![state(good)]], &asked);
+    let ends = Ends::of(vec![state(bad)], &[vec![state(good)]], &asked);
     ends.choose().map(|(sought, _)| sought)
 }
 
@@ -92,7 +92,7 @@ fn what_is_new_comes_first_and_the_others_are_counted() {
     let bad = record(CELL, [&[old.clone()][..], &new].concat());
     let ends = Ends::of(
         vec![bad],
-        vec![vec![record(CELL, vec![old])]],
+        &[vec![record(CELL, vec![old])]],
         &Asked::default(),
     );
     let (sought, others) = ends.choose().unwrap();
@@ -108,7 +108,7 @@ fn a_finding_that_is_new_in_one_cell_is_searched_for_in_that() {
     let it = || vec![finding(KEY, OBJECT, "lacks -O2")];
     let bad = vec![other(it()), record(CELL, it())];
     let good = vec![other(it()), record(CELL, Vec::new())];
-    let ends = Ends::of(bad, vec![good], &Asked::default());
+    let ends = Ends::of(bad, &[good], &Asked::default());
     let (sought, others) = ends.choose().unwrap();
     assert_eq!(sought.finding.cell, CELL);
     assert_eq!(others, []);
