@@ -50,6 +50,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         snapshots: snapshots.as_ref(),
         jobs: jobs(args.jobs, 1),
         ccache: args.ccache,
+        caches: None,
         reuse_trees: !args.no_reuse,
         fresh: args.jobs_options.fresh,
         fail_fast: args.jobs_options.fail_fast,

@@ -100,6 +100,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             snapshots: None,
             jobs: jobs(args.place.jobs, 1),
             ccache: false,
+            caches: None,
             reuse_trees: true,
             fresh: args.jobs_options.fresh,
             fail_fast: args.jobs_options.fail_fast,

@@ -4,6 +4,7 @@
 //! It assumes what `git bisect` assumes: one commit brought the fault, and whatever has that commit
 //! in its history has the fault. A commit whose verdict could not be told stays a suspect.
 
+pub mod cost;
 mod graph;
 pub mod sought;
 

@@ -122,6 +122,9 @@ pub struct StepRecord {
     pub seconds: f64,
     /// The result of an earlier test was used.
     pub reused: bool,
+    /// Nothing of an earlier test was used: it made sure of a commit that was found.
+    #[serde(default)]
+    pub is_clean: bool,
 }
 
 /// How a search ended.

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::events::{Event, Events};
 use crate::build::process::Cancel;
+use crate::judge::bisect::cost::{Seconds, shares};
 use crate::judge::bisect::sought::Tested;
 use crate::judge::bisect::{Node, Search, Step};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, Verdict};
@@ -31,20 +32,83 @@ pub trait Oracle {
     /// Whether the verdict can depend on a file, by its path from the top of the tree.
     fn reads(&self, path: &str) -> bool;
 
-    /// Tests a commit. What the machine does wrong is [`Verdict::Unknown`].
+    /// Tests a commit; what an earlier test left may be used. What the machine does wrong is
+    /// [`Verdict::Unknown`].
     ///
     /// # Errors
     /// If the user interrupts, or nothing can be tested at all.
-    fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error>;
+    fn test(&self, commit: &Commit) -> Result<Tested, Error>;
+
+    /// What an earlier run found out about a commit, if there was one.
+    ///
+    /// # Errors
+    /// If what it left cannot be read.
+    fn kept(&self, _id: &str) -> Result<Option<Tested>, Error> {
+        Ok(None)
+    }
+
+    /// What part of everything that a test makes, from 0 to 1, is made again after a change of this
+    /// file.
+    fn share(&self, path: &str) -> f64;
+
+    /// Of how many commits, those tested last, the build trees are there.
+    fn trees(&self) -> usize;
 }
 
-/// How to test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    /// What an earlier test left may be used.
-    Usual,
-    /// Nothing of an earlier test counts.
-    Clean,
+/// Makes sure of the commit that was found.
+pub trait Confirms {
+    /// Tests commits; nothing of an earlier test counts. The first is the one that was found, the others
+    /// are its parents. `on` takes what happens.
+    ///
+    /// # Errors
+    /// As [`Oracle::test`], and those of `on`.
+    fn test_clean(
+        &self,
+        commits: &[Commit],
+        on: &mut dyn FnMut(Clean) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+}
+
+/// What happens in [`Confirms::test_clean`], with the place of the commit.
+#[derive(Debug)]
+pub enum Clean {
+    Begins(usize),
+    Done {
+        at: usize,
+        tested: Tested,
+        seconds: f64,
+    },
+}
+
+/// Tests commits one after the other.
+///
+/// # Errors
+/// Those of `test` and `on`.
+pub fn test_each(
+    commits: &[Commit],
+    on: &mut dyn FnMut(Clean) -> Result<(), Error>,
+    test: impl Fn(&Commit) -> Result<Tested, Error>,
+) -> Result<(), Error> {
+    for (at, commit) in commits.iter().enumerate() {
+        on(Clean::Begins(at))?;
+        let began = Instant::now();
+        let tested = test(commit)?;
+        let seconds = began.elapsed().as_secs_f64();
+        on(Clean::Done {
+            at,
+            tested,
+            seconds,
+        })?;
+    }
+    Ok(())
+}
+
+/// What is known before the search, by the number of a commit: it is not tested again.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub steps: BTreeMap<String, StepRecord>,
+    /// What an interrupted search did to make sure of the commit that it found.
+    pub clean: BTreeMap<String, StepRecord>,
 }
 
 /// A search, whatever tests the commits.
@@ -57,10 +121,8 @@ pub struct Bisection<'a> {
     pub range: &'a Range,
     /// Tests the ends and what is between them.
     pub oracle: &'a dyn Oracle,
-    /// Makes sure of the commit that was found.
-    pub confirms: &'a dyn Oracle,
-    /// By the number of a commit: verdicts that are not asked for again.
-    pub known: &'a BTreeMap<String, StepRecord>,
+    pub confirms: &'a dyn Confirms,
+    pub known: &'a Known,
     /// Keeps the record after each step.
     pub keep: &'a dyn Fn(&BisectRecord) -> Result<(), Error>,
     pub events: &'a dyn Events,
@@ -91,7 +153,7 @@ impl Bisection<'_> {
         let nodes = self.nodes();
         let mut search = Search::new(&nodes);
         record.suspects = search.suspects().len();
-        self.take_known(record, &mut search);
+        self.take_known(record, &mut search)?;
         (self.keep)(record)?;
         let ended = self.search(record, &mut search)?;
         record.ended = Some(match ended {
@@ -105,25 +167,30 @@ impl Bisection<'_> {
     }
 
     /// Takes the verdicts that are known.
-    fn take_known(&self, record: &mut BisectRecord, search: &mut Search) {
+    fn take_known(&self, record: &mut BisectRecord, search: &mut Search) -> Result<(), Error> {
         for (at, commit) in self.range.commits.iter().enumerate() {
-            let Some(known) = self.known.get(&commit.id) else {
-                continue;
+            let known = match self.known.steps.get(&commit.id) {
+                Some(known) => known_step(known),
+                None => match self.oracle.kept(&commit.id)? {
+                    Some(kept) => self.step(&commit.id, kept, 0.0)?,
+                    None => continue,
+                },
             };
             search.tell(at, known.verdict);
             // The ends are there already.
             let is_there = |step: &StepRecord| step.commit.commit == commit.id;
             if !record.steps.iter().any(is_there) {
-                record.steps.push(known_step(known));
+                record.steps.push(known);
             }
         }
+        Ok(())
     }
 
     /// Tests what tells most, until the search ends.
     fn search(&self, record: &mut BisectRecord, search: &mut Search) -> Result<Ended, Error> {
         loop {
-            // One test takes as long as another.
-            match search.next(|_| 1.0) {
+            let costs = self.costs(record);
+            match search.next(|at| costs[at]) {
                 Step::Test(at) => {
                     let left = search.suspects().len();
                     let commit = self.commit(&self.range.commits[at].id)?;
@@ -132,7 +199,7 @@ impl Bisection<'_> {
                         counted(left, "commits"),
                         commit.short()
                     ));
-                    let step = self.test(self.oracle, &commit, How::Usual)?;
+                    let step = self.test(&commit)?;
                     search.tell(at, step.verdict);
                     record.steps.push(step);
                     (self.keep)(record)?;
@@ -161,7 +228,7 @@ impl Bisection<'_> {
         let ends = [(self.bad, Verdict::Bad)].into_iter();
         let ends = ends.chain(self.good.iter().map(|good| (good, Verdict::Good)));
         for (commit, expected) in ends {
-            let known = self.known.get(commit.id());
+            let known = self.known.steps.get(commit.id());
             let step = match known {
                 Some(known) => known_step(known),
                 None => {
@@ -170,7 +237,7 @@ impl Bisection<'_> {
                         expected.name(),
                         commit.short()
                     ));
-                    self.test(self.oracle, &self.commit(commit.id())?, How::Usual)?
+                    self.test(&self.commit(commit.id())?)?
                 }
             };
             let (seen, why) = (step.verdict, step.why.clone());
@@ -210,26 +277,57 @@ impl Bisection<'_> {
         describe(self.own.git(), id)
     }
 
+    /// The seconds that a test of each commit is expected to take.
+    fn costs(&self, record: &BisectRecord) -> Vec<f64> {
+        let places: BTreeMap<&str, usize> = (0..)
+            .zip(&self.range.commits)
+            .map(|(at, commit)| (commit.id.as_str(), at))
+            .collect();
+        let tested = record.steps.iter().filter(|step| !step.reused);
+        let built = tested.map(|step| places.get(step.commit.commit.as_str()).copied());
+        let built: Vec<Option<usize>> = built.rev().take(self.oracle.trees()).collect();
+        let files = self.range.commits.iter();
+        let files: Vec<&[String]> = files.map(|commit| commit.files.as_slice()).collect();
+        let earlier = self.known.steps.values();
+        let took = record.steps.iter().chain(earlier);
+        let took = took.filter(|step| !step.reused).map(|step| step.seconds);
+        let seconds = Seconds::of(took);
+        let shares = shares(&files, &built, |path| self.oracle.share(path));
+        shares
+            .into_iter()
+            .map(|share| seconds.for_share(share))
+            .collect()
+    }
+
     /// Tests a commit, once more if the machine failed.
-    fn test(&self, oracle: &dyn Oracle, commit: &Commit, how: How) -> Result<StepRecord, Error> {
+    fn test(&self, commit: &Commit) -> Result<StepRecord, Error> {
         let began = Instant::now();
-        let mut tested = oracle.test(commit, how)?;
+        let mut tested = self.oracle.test(commit)?;
         if tested.machine_failed {
-            let why = tested.why.escape_debug();
-            self.say(&format!("{why}; testing it once more"));
-            tested = oracle.test(commit, how)?;
+            self.say_once_more(&tested);
+            tested = self.oracle.test(commit)?;
         }
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
+        self.step(commit.id(), tested, began.elapsed().as_secs_f64())
+    }
+
+    fn say_once_more(&self, tested: &Tested) {
+        let why = tested.why.escape_debug();
+        self.say(&format!("{why}; testing it once more"));
+    }
+
+    fn step(&self, id: &str, tested: Tested, seconds: f64) -> Result<StepRecord, Error> {
         Ok(StepRecord {
-            commit: self.describe(commit.id())?,
+            commit: self.describe(id)?,
             verdict: tested.verdict,
             why: tested.why,
             others: tested.others,
             job: tested.job,
-            seconds: began.elapsed().as_secs_f64(),
+            seconds,
             reused: tested.reused,
+            is_clean: false,
         })
     }
 

@@ -38,7 +38,7 @@ const UNTRUSTED: &str = "untrusted";
 const KEPT_UNTRUSTED: usize = 5;
 /// How many prepared trees are kept for one cell, those used last: more than most series have
 /// states, so that the next series on the same base finds what was prepared for that.
-const KEPT: usize = 8;
+pub const KEPT: usize = 8;
 /// Where the records lie in a work directory.
 const RECORDS: &str = "records";
 /// For how many states of the sources records are kept.

@@ -39,6 +39,11 @@ fn folder(work: &Path, revision: &str, cell: &Cell) -> PathBuf {
     work.join("cells").join(revision).join(cell.name())
 }
 
+/// Where the record of a cell is, of a carried tree.
+fn carried_record(carried: &Path, revision: &str, cell: &Cell) -> RecordDir {
+    RecordDir::new(carried.join(revision).join(cell.name()))
+}
+
 impl Layout for WholeKernel<'_> {
     fn place(&self, cell: &Cell) -> Place {
         let own = folder(self.work, self.revision, cell);
@@ -48,7 +53,7 @@ impl Layout for WholeKernel<'_> {
                 folder: own,
             },
             Some(carried) => Place {
-                record: RecordDir::new(carried.join(self.revision).join(cell.name())),
+                record: carried_record(carried, self.revision, cell),
                 folder: carried.join("tree").join(cell.name()),
             },
         }

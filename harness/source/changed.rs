@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::commit::Commit;
 use super::sources::{Origin, Sources};
 use super::worktree::Worktree;
 use crate::build::dir_state::mirror_sources;
@@ -21,6 +22,17 @@ impl Sources {
     pub fn is_copied(&self, mutations: &[Mutation], needs_own_copy: bool) -> bool {
         let is_commit = matches!(self.origin(), Origin::Commit(_));
         is_commit || needs_own_copy || !mutations.is_empty()
+    }
+
+    /// The folder that [`Sources::prepare`] returns where nothing is changed.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn folder(&self, work: &Path) -> Result<PathBuf, Error> {
+        Ok(match self.origin() {
+            Origin::Directory(dir) => dir.clone(),
+            Origin::Commit(commit) => worktree(commit, work)?.dir().to_owned(),
+        })
     }
 
     /// Returns a folder with the sources, with the mutations applied. It is the user's own
@@ -48,7 +60,7 @@ impl Sources {
                 copy
             }
             Origin::Commit(commit) => {
-                let worktree = Worktree::open(commit.git(), &work.join(WORKTREES))?;
+                let worktree = worktree(commit, work)?;
                 worktree.check_out(commit)?;
                 worktree.dir().to_owned()
             }
@@ -72,6 +84,10 @@ impl Sources {
         }
         Ok(())
     }
+}
+
+fn worktree(commit: &Commit, work: &Path) -> Result<Worktree, Error> {
+    Worktree::open(commit.git(), &work.join(WORKTREES))
 }
 
 /// Whether a file is there and, all links followed, in the folder.

@@ -451,6 +451,15 @@ pub fn is_read(path: &str, arches: &[&str]) -> bool {
     find::is_wanted_of_commit(path, arches)
 }
 
+/// Whether `make prepare` may read a file of the copy.
+#[must_use]
+pub fn is_read_by_prepare(path: &str) -> bool {
+    match Part::of(path) {
+        Part::Early => true,
+        Part::Late => false,
+    }
+}
+
 /// Removes a file, and folders that are then empty: a makefile would see them.
 fn remove_with_folders(part: &Path, path: &Path) -> Result<(), Error> {
     remove_file(&part.join(path))?;

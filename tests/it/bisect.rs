@@ -412,21 +412,45 @@ fn whole_kernels_are_searched_in_a_tree_that_is_carried() {
     assert_eq!(history.probed.goals(), [""; 0]);
 }
 
-/// Five are built: both ends, the commit, its parent, and the bad end without it.
+/// Without a key, kernels of the ends say what to search for; the commit and its parent are built either
+/// way.
 #[test]
 fn the_probe_goes_first_where_it_sees_the_rule_broken_and_kernels_make_sure() {
     let history = ten();
     history.probed.kernel.matrix("[thin-dist]", "10min");
     let matrix = history.probed.kernel.matrix_file();
-    let (ended, record) = history.found(&["--matrix", matrix.to_str().unwrap()]);
-    assert_eq!(ended.code, Some(0));
-    assert_eq!(history.place(&record["ended"]["commit"]), 6);
-    assert_sure(&record);
-    let notes = record["notes"].to_string();
-    assert!(notes.contains("whole kernels made sure"), "{notes}");
+    let whole = ["--matrix", matrix.to_str().unwrap()];
+    let (_, without_key) = history.found(&whole);
+    let key = text(&without_key["finding"]["key"]);
+    assert_eq!(kernels_built(&history), 4);
+    let (_, with_key) = history.found(&[&whole[..], &["--key", key]].concat());
+    assert_eq!(kernels_built(&history), 2);
+    for record in [without_key, with_key] {
+        assert_eq!(history.place(&record["ended"]["commit"]), 6);
+        assert_sure(&record);
+        let notes = record["notes"].to_string();
+        assert!(notes.contains("whole kernels made sure"), "{notes}");
+        let cell = text(&record["finding"]["cell"]);
+        assert!(!cell.contains("/probe/"), "the finding of a kernel: {cell}");
+        let clean = record["steps"].as_array().unwrap().iter();
+        let clean = clean.filter(|step| step["is_clean"] == true).count();
+        assert_eq!(clean, 2);
+    }
+    let kept = history.probed.kernel.work().join("bisect");
+    let names = std::fs::read_dir(kept).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    let is_clean = |name: &&std::ffi::OsString| name.to_string_lossy().starts_with("clean-");
+    assert_eq!(
+        names.iter().find(is_clean),
+        None,
+        "builds that nobody needs"
+    );
+}
+
+/// How many kernels were built since the last call.
+fn kernels_built(history: &History) -> usize {
     let goals = history.probed.goals();
-    let built = goals.iter().filter(|goal| *goal == "vmlinux").count();
-    assert_eq!(built, 5);
+    goals.iter().filter(|goal| *goal == "vmlinux").count()
 }
 
 #[rstest]

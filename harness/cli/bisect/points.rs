@@ -123,6 +123,7 @@ pub fn told_verdicts(told: &Told, git: &Git) -> Result<BTreeMap<String, StepReco
             job: String::new(),
             seconds: 0.0,
             reused: true,
+            is_clean: false,
         };
         verdicts.insert(commit.id().to_owned(), step);
     }

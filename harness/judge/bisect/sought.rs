@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::judge::identity::{Checked, Place, Placed};
+use crate::judge::identity::{Checked, Part, Place, Placed};
 use crate::model::bisect::{SoughtFinding, Verdict};
 use crate::model::finding::key_matches;
 use crate::model::record::{CellRecord, FindingRecord, Outcome};
@@ -185,6 +185,12 @@ impl Sought {
             },
             place: placed.place(),
         }
+    }
+
+    /// The part of a record that would have it.
+    #[must_use]
+    pub fn part(&self) -> &Part {
+        &self.place.part
     }
 
     /// What a record says of the finding.

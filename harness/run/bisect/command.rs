@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{How, Oracle};
+use super::{Clean, Confirms, Oracle, test_each};
 use crate::build::process::{Cancel, Command, Exit, run_logged};
 use crate::judge::bisect::sought::Tested;
 use crate::model::bisect::Verdict;
@@ -30,7 +30,7 @@ impl Oracle for CommandOracle<'_> {
         true
     }
 
-    fn test(&self, commit: &Commit, _: How) -> Result<Tested, Error> {
+    fn test(&self, commit: &Commit) -> Result<Tested, Error> {
         self.worktree.check_out(commit)?;
         let command = Command::new("sh")
             .args(["-c", &self.command])
@@ -65,5 +65,24 @@ impl Oracle for CommandOracle<'_> {
             reused: false,
             machine_failed: false,
         })
+    }
+
+    /// What a command builds is not known.
+    fn share(&self, _: &str) -> f64 {
+        0.0
+    }
+
+    fn trees(&self) -> usize {
+        0
+    }
+}
+
+impl Confirms for CommandOracle<'_> {
+    fn test_clean(
+        &self,
+        commits: &[Commit],
+        on: &mut dyn FnMut(Clean) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        test_each(commits, on, |commit| self.test(commit))
     }
 }

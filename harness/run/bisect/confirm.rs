@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Bisection, How};
+use super::{Bisection, Clean, known_step};
 use crate::model::bisect::{
     BisectRecord, CheckOf, CheckRecord, CommitRecord, Ended, HunkRecord, StepRecord, Verdict,
 };
@@ -16,6 +16,13 @@ use crate::source::series::hunk::Piece;
 const MOST_PIECES: usize = 64;
 /// Tests that take one apart.
 const MOST_TESTS: usize = 64;
+
+/// A commit to make sure of.
+struct Wanted {
+    commit: Commit,
+    of: CheckOf,
+    what: String,
+}
 
 impl Bisection<'_> {
     /// Adds to the record what makes sure of the commit; how the search ends by that.
@@ -44,33 +51,49 @@ impl Bisection<'_> {
             );
             return Ok(Ended::Contradiction { why });
         }
-        let mut wanted = vec![(commit.id(), CheckOf::Culprit, "the commit".to_owned())];
+        let mut wanted = vec![Wanted {
+            commit: commit.clone(),
+            of: CheckOf::Culprit,
+            what: "the commit".to_owned(),
+        }];
         for (number, parent) in (1..).zip(parents.iter().copied()) {
             let what = match parents.len() {
                 1 => "its parent".to_owned(),
                 _ => format!("its parent {number}"),
             };
-            wanted.push((parent, CheckOf::Parent, what));
+            wanted.push(Wanted {
+                commit: self.commit(parent)?,
+                of: CheckOf::Parent,
+                what,
+            });
         }
-        for (id, of, what) in wanted {
-            self.say(&format!(
-                "testing {what} again, with nothing of earlier tests"
-            ));
+        self.test_clean(record, &wanted)?;
+        for Wanted {
+            commit: tested,
+            of,
+            what,
+        } in wanted
+        {
+            let clean = record.steps.iter().rev();
+            let mut clean = clean.filter(|step| step.is_clean);
+            let Some(step) = clean
+                .find(|step| step.commit.commit == tested.id())
+                .cloned()
+            else {
+                continue;
+            };
             let expected = match of {
                 CheckOf::Culprit => Verdict::Bad,
                 CheckOf::Parent | CheckOf::Revert => Verdict::Good,
             };
-            let step = self.test(self.confirms, &self.commit(id)?, How::Clean)?;
             let check = CheckRecord {
                 of,
                 what: format!("{what} is {}", expected.name()),
                 holds: holds(step.verdict, expected),
-                seen: step.why.clone(),
+                seen: step.why,
             };
-            record.steps.push(step);
             record.checks.push(check.clone());
-            (self.keep)(record)?;
-            if let Some(why) = flaky(&record.steps, id, &what) {
+            if let Some(why) = flaky(&record.steps, tested.id(), &what) {
                 return Ok(Ended::Contradiction { why });
             }
             if check.holds == Some(false) {
@@ -83,11 +106,60 @@ impl Bisection<'_> {
                 return Ok(Ended::Contradiction { why });
             }
         }
+        (self.keep)(record)?;
         self.revert(record, &commit)?;
         if let [parent] = parents[..] {
             self.take_apart(record, &commit, parent)?;
         }
         Ok(Ended::Culprit { commit: culprit })
+    }
+
+    /// Tests the commit that was found and its parents, with nothing of earlier tests, each once more if
+    /// the machine failed.
+    fn test_clean(&self, record: &mut BisectRecord, wanted: &[Wanted]) -> Result<(), Error> {
+        let (known, mut left): (Vec<&Wanted>, Vec<&Wanted>) = wanted
+            .iter()
+            .partition(|wanted| self.known.clean.contains_key(wanted.commit.id()));
+        let known = known.into_iter();
+        let known = known.filter_map(|wanted| self.known.clean.get(wanted.commit.id()));
+        record.steps.extend(known.map(known_step));
+        for may_fail in [true, false] {
+            let commits: Vec<Commit> = left.iter().map(|wanted| wanted.commit.clone()).collect();
+            let mut failed = Vec::new();
+            self.confirms
+                .test_clean(&commits, &mut |clean| match clean {
+                    Clean::Begins(at) => {
+                        let what = &left[at].what;
+                        self.say(&format!(
+                            "testing {what} again, with nothing of earlier tests"
+                        ));
+                        Ok(())
+                    }
+                    Clean::Done { .. } if self.cancel.is_cancelled() => Err(Error::Cancelled),
+                    Clean::Done { at, tested, .. } if may_fail && tested.machine_failed => {
+                        self.say_once_more(&tested);
+                        failed.push(left[at]);
+                        Ok(())
+                    }
+                    Clean::Done {
+                        at,
+                        tested,
+                        seconds,
+                    } => {
+                        let step = self.step(commits[at].id(), tested, seconds)?;
+                        record.steps.push(StepRecord {
+                            is_clean: true,
+                            ..step
+                        });
+                        (self.keep)(record)
+                    }
+                })?;
+            if failed.is_empty() {
+                break;
+            }
+            left = failed;
+        }
+        Ok(())
     }
 
     fn is_shallow(&self) -> Result<bool, Error> {
@@ -111,7 +183,7 @@ impl Bisection<'_> {
             },
             Ok(without) => {
                 self.say("testing the bad end without the commit");
-                let step = self.test(self.confirms, &without, How::Usual)?;
+                let step = self.test(&without)?;
                 CheckRecord {
                     of,
                     what,
@@ -181,7 +253,7 @@ impl Bisection<'_> {
                         dropped.len(),
                         pieces.len()
                     ));
-                    self.test(self.oracle, &commit, How::Usual)?.verdict == Verdict::Bad
+                    self.test(&commit)?.verdict == Verdict::Bad
                 }
             };
             known.insert(kept.to_vec(), is_bad);

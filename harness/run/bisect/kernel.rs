@@ -1,15 +1,23 @@
 //! Tests commits by building a whole kernel. The build tree is carried from commit to commit, so
 //! that make makes only what differs; a clean test has a tree of its own.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Instant;
 
-use super::{How, Oracle};
-use crate::judge::bisect::sought::{Sought, Tested};
+use super::{Clean, Confirms, Oracle};
+use crate::build::doctor;
+use crate::judge::bisect::sought::{Asked, Ends, Sought, Tested};
+use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::CellRecord;
+use crate::run::key::{CommonKey, own_program};
 use crate::run::whole::drive::Run;
-use crate::source::commit::Commit;
+use crate::source::commit::{Commit, SHORT};
+use crate::source::git::Git;
 use crate::source::sources::Sources;
+use crate::store::work_dir::WorkDir;
 
 /// What no kernel is built from, but for its configuration.
 const NOT_BUILT: [&str; 5] = [
@@ -23,11 +31,32 @@ const NOT_BUILT: [&str; 5] = [
 /// Builds commits for a finding.
 #[derive(Debug)]
 pub struct KernelOracle<'a> {
-    /// Builds the one cell that shows it.
+    /// Builds the cell that shows it, and what that is compared with.
     pub run: &'a Run<'a>,
+    pub cell: &'a Cell,
     pub sought: Sought,
+    /// The repository of the commits.
+    pub git: &'a Git,
     /// The folder of the carried tree.
     pub carried: &'a Path,
+    /// The short numbers of the commits that were built in it.
+    pub built: BTreeSet<String>,
+}
+
+/// Builds the commit that was found, and its parents, in trees of their own. What they have in common
+/// is compiled once, through a ccache that begins empty: so the verdicts differ only by what the commit
+/// changes. An object that ccache gives by mistake makes them more alike, and names nobody.
+#[derive(Debug)]
+pub struct CleanKernels<'a> {
+    /// Builds the cell that shows the finding, and what that is compared with.
+    pub run: &'a Run<'a>,
+    pub cell: &'a Cell,
+    /// A folder for the builds; those of an interrupted search are used again.
+    pub place: &'a Path,
+    /// Which finding to look for, if that is not known yet: one that the commit has and its parents do
+    /// not.
+    pub asked: &'a Asked,
+    pub sought: OnceCell<Sought>,
 }
 
 /// Builds the cells of a commit, in trees that are carried or in trees of their own.
@@ -43,22 +72,48 @@ pub fn build(run: &Run<'_>, commit: &Commit) -> Result<Vec<CellRecord>, Error> {
     }
 }
 
+/// Builds a cell; or why the commit has no verdict.
+fn build_cell(
+    run: &Run<'_>,
+    cell: &Cell,
+    commit: &Commit,
+) -> Result<Result<CellRecord, Tested>, Error> {
+    Ok(match build(run, commit) {
+        // What is no kernel has no verdict.
+        Err(error @ Error::Usage(_)) => Err(Tested::unknown(error.in_one_line())),
+        records => {
+            let name = cell.name();
+            let record = records?.into_iter().find(|record| record.cell == name);
+            record.ok_or_else(|| Tested::unknown("the cell has no record"))
+        }
+    })
+}
+
+/// What the record says, under a key that does not depend on where the kernel was built.
+fn tested(sought: &Sought, record: &CellRecord, cell: &Cell, of: &Commit) -> Result<Tested, Error> {
+    let key = CommonKey::new(&own_program()?, of.tree(), &[]);
+    Ok(Tested {
+        job: key.of(cell, &[]),
+        ..sought.tested(record)
+    })
+}
+
+/// The short numbers of the commits that were built in a carried tree.
+#[must_use]
+pub fn built_in(carried: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(carried).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter_map(|name| Some(name.rsplit_once("-g")?.1.to_owned()))
+        .collect()
+}
+
 impl KernelOracle<'_> {
-    /// Builds the cell: what its record says, and whether make came to its end.
-    fn build(&self, run: &Run<'_>, commit: &Commit) -> Result<(Tested, bool), Error> {
-        let records = match build(run, commit) {
-            // What is no kernel has no verdict.
-            Err(error @ Error::Usage(_)) => {
-                return Ok((Tested::unknown(error.in_one_line()), false));
-            }
-            records => records?,
-        };
-        let name = &self.sought.finding.cell;
-        let record = records.iter().find(|record| record.cell == *name);
-        Ok(record.map_or_else(
-            || (Tested::unknown("the cell has no record"), false),
-            |record| (self.sought.tested(record), record.is_finished()),
-        ))
+    fn carried(&self) -> Run<'_> {
+        Run {
+            carried: Some(self.carried),
+            ..*self.run
+        }
     }
 }
 
@@ -67,22 +122,145 @@ impl Oracle for KernelOracle<'_> {
         path.contains("Kconfig") || !NOT_BUILT.iter().any(|place| path.starts_with(place))
     }
 
-    fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error> {
-        if how == How::Usual {
-            let carried = Run {
-                carried: Some(self.carried),
-                ..*self.run
-            };
-            let (tested, is_finished) = self.build(&carried, commit)?;
-            // What the commits before left can make a build fail, and is there after one that failed.
-            if is_finished || tested.machine_failed {
-                return Ok(tested);
-            }
+    fn test(&self, commit: &Commit) -> Result<Tested, Error> {
+        let carried = match build_cell(&self.carried(), self.cell, commit)? {
+            Ok(record) => record,
+            Err(unknown) => return Ok(unknown),
+        };
+        let seen = tested(&self.sought, &carried, self.cell, commit)?;
+        // What the commits before left can make a build fail, and is there after one that failed.
+        if carried.is_finished() || seen.machine_failed {
+            return Ok(seen);
         }
         let clean = Run {
             fresh: true,
             ..*self.run
         };
-        Ok(self.build(&clean, commit)?.0)
+        match build_cell(&clean, self.cell, commit)? {
+            Ok(record) => tested(&self.sought, &record, self.cell, commit),
+            Err(unknown) => Ok(unknown),
+        }
+    }
+
+    fn kept(&self, id: &str) -> Result<Option<Tested>, Error> {
+        if !self.built.contains(id.get(..SHORT).unwrap_or(id)) {
+            return Ok(None);
+        }
+        let commit = Commit::find(self.git, id)?;
+        let kept = self.carried().kept(&commit, self.cell)?;
+        let kept = kept.filter(CellRecord::is_finished);
+        let kept = kept.map(|record| tested(&self.sought, &record, self.cell, &commit));
+        Ok(kept.transpose()?.map(|tested| Tested {
+            reused: true,
+            ..tested
+        }))
+    }
+
+    fn share(&self, path: &str) -> f64 {
+        share(path)
+    }
+
+    fn trees(&self) -> usize {
+        1
+    }
+}
+
+/// What part of a kernel is built again after a change of a file, from 0 to 1: an estimate, for nothing
+/// but the order of tests depends on it.
+fn share(path: &str) -> f64 {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_makefile = matches!(name, "Makefile" | "Kbuild") || name.starts_with("Kconfig");
+    if path.starts_with("scripts/") || !path.contains('/') || is_makefile {
+        // The command of every object can differ.
+        return 1.0;
+    }
+    match path.rsplit('.').next() {
+        // Some headers are in nearly every object, others in few.
+        Some("h") if path.contains("include/") => 0.5,
+        Some("h") => 0.02,
+        Some("c" | "S" | "rs") => 0.002,
+        Some(_) | None => 0.0,
+    }
+}
+
+impl Confirms for CleanKernels<'_> {
+    fn test_clean(
+        &self,
+        commits: &[Commit],
+        on: &mut dyn FnMut(Clean) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let work = WorkDir::open(self.place)?;
+        let caches = self.place.join("caches");
+        let run = Run {
+            work: &work,
+            carried: None,
+            ccache: doctor::is_installed("ccache"),
+            caches: Some(&caches),
+            ..*self.run
+        };
+        let (mut built, mut seconds) = (Vec::new(), Vec::new());
+        for (at, commit) in commits.iter().enumerate() {
+            on(Clean::Begins(at))?;
+            let began = Instant::now();
+            let record = build_cell(&run, self.cell, commit)?;
+            built.push(record);
+            seconds.push(began.elapsed().as_secs_f64());
+        }
+        let sought = match self.sought.get() {
+            Some(sought) => Ok(sought),
+            None => self
+                .choose(&built)
+                .map(|sought| self.sought.get_or_init(|| sought)),
+        };
+        for (at, (commit, built)) in std::iter::zip(commits, built).enumerate() {
+            let tested = match (&sought, built) {
+                (Err(why), _) => Tested::unknown(why.clone()),
+                (Ok(_), Err(unknown)) => unknown,
+                (Ok(sought), Ok(record)) => tested(sought, &record, self.cell, commit)?,
+            };
+            on(Clean::Done {
+                at,
+                tested,
+                seconds: seconds[at],
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl CleanKernels<'_> {
+    /// The finding that the commit has and its parents do not.
+    fn choose(&self, built: &[Result<CellRecord, Tested>]) -> Result<Sought, String> {
+        let records = built.iter().map(|built| match built {
+            Ok(record) => vec![record.clone()],
+            Err(_) => Vec::new(),
+        });
+        let mut records = records.collect::<Vec<_>>().into_iter();
+        let culprit = records.next().unwrap_or_default();
+        let parents: Vec<Vec<CellRecord>> = records.collect();
+        let (sought, _) = Ends::of(culprit, &parents, self.asked).choose()?;
+        Ok(sought)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_header_repeats_more_than_one_of_a_c_file_and_less_than_one_of_a_makefile() {
+        let of = |paths: &[&str]| paths.iter().map(|path| share(path)).collect::<Vec<_>>();
+        let order = of(&[
+            "Documentation/x.rst",
+            "kernel/fork.c",
+            "kernel/sched/sched.h",
+            "include/linux/fs.h",
+            "scripts/Makefile.lib",
+        ]);
+        assert!(order.is_sorted(), "{order:?}");
+        assert_eq!(
+            of(&["Makefile", "drivers/Kconfig", "lib/Makefile"]),
+            [1.0; 3]
+        );
     }
 }

@@ -1,10 +1,11 @@
 //! Tests commits by probing one cell.
 
-use super::{How, Oracle};
+use super::{Clean, Confirms, Oracle, test_each};
 use crate::judge::bisect::sought::{Sought, Tested};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::CellRecord;
+use crate::run::probe::KEPT;
 use crate::run::probe::drive::Probe;
 use crate::source::commit::Commit;
 use crate::source::sources::Sources;
@@ -43,21 +44,45 @@ impl Oracle for ProbeOracle<'_> {
         crate::source::copy::is_read(path, &self.arches)
     }
 
-    fn test(&self, commit: &Commit, how: How) -> Result<Tested, Error> {
-        let cells = std::slice::from_ref(&self.cell);
-        let run = |fresh: bool| {
-            let probe = Probe {
-                fresh,
-                ..*self.probe
-            };
-            match probe_cells(&probe, cells, commit) {
-                Ok(records) => Ok(records.first().map(|record| self.sought.tested(record))),
-                // What is no kernel has no verdict.
-                Err(error @ Error::Usage(_)) => Ok(Some(Tested::unknown(error.in_one_line()))),
-                Err(error) => Err(error),
-            }
+    fn test(&self, commit: &Commit) -> Result<Tested, Error> {
+        self.run(commit, &self.cell, self.probe.fresh)
+    }
+
+    fn share(&self, path: &str) -> f64 {
+        match self.reads(path) && crate::source::copy::is_read_by_prepare(path) {
+            true => 1.0,
+            false => 0.0,
+        }
+    }
+
+    fn trees(&self) -> usize {
+        KEPT
+    }
+}
+
+impl Confirms for ProbeOracle<'_> {
+    fn test_clean(
+        &self,
+        commits: &[Commit],
+        on: &mut dyn FnMut(Clean) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        test_each(commits, on, |commit| self.run(commit, &self.cell, true))
+    }
+}
+
+impl ProbeOracle<'_> {
+    /// Probes a commit as that cell.
+    fn run(&self, commit: &Commit, cell: &Cell, fresh: bool) -> Result<Tested, Error> {
+        let probe = Probe {
+            fresh,
+            ..*self.probe
         };
-        let fresh = how == How::Clean || self.probe.fresh;
-        Ok(run(fresh)?.unwrap_or_else(|| Tested::unknown("the cell has no record")))
+        let tested = match probe_cells(&probe, std::slice::from_ref(cell), commit) {
+            Ok(records) => records.first().map(|record| self.sought.tested(record)),
+            // What is no kernel has no verdict.
+            Err(error @ Error::Usage(_)) => Some(Tested::unknown(error.in_one_line())),
+            Err(error) => return Err(error),
+        };
+        Ok(tested.unwrap_or_else(|| Tested::unknown("the cell has no record")))
     }
 }

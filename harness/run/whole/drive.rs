@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{WholeKernel, folder};
+use super::{WholeKernel, carried_record, folder};
 use crate::build::kbuild;
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
@@ -11,7 +11,7 @@ use crate::input::matrix::Matrix;
 use crate::input::mutation::Mutation;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
-use crate::model::record::{FORMAT, RunRecord};
+use crate::model::record::{CellRecord, FORMAT, RunRecord};
 use crate::run::events::{Event, Events};
 use crate::run::job::{PlanOptions, plan};
 use crate::run::key::{CommonKey, own_program};
@@ -20,9 +20,10 @@ use crate::run::pipeline::Context;
 use crate::run::probe::untrusted_caches;
 use crate::run::scenario;
 use crate::run::schedule::run_jobs;
+use crate::source::commit::Commit;
 use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience};
-use crate::store::record_dir::RecordDir;
+use crate::store::record_dir::{Loaded, RecordDir};
 use crate::store::snapshots::SnapshotDir;
 use crate::store::work_dir::WorkDir;
 
@@ -38,6 +39,8 @@ pub struct Run<'a> {
     /// Jobs of make.
     pub jobs: usize,
     pub ccache: bool,
+    /// The folder for what ccache keeps; `None` for the user's.
+    pub caches: Option<&'a Path>,
     /// A cell may begin with the finished tree of another.
     pub reuse_trees: bool,
     pub fresh: bool,
@@ -79,17 +82,16 @@ impl Run<'_> {
     pub fn run(&self, sources: &Sources) -> Result<RunRecord, Error> {
         let work = self.work.path();
         let folder = sources.prepare(work, self.mutations, self.changes_sources()?)?;
-        let fingerprint = sources.fingerprint(&work.join("sources.index"), self.cancel)?;
-        let source_key = format!("{fingerprint} {:?}", self.mutations);
+        let source_key = self.source_key(sources)?;
         let tolerances = match &self.matrix.tolerances {
             Some(tolerances) => *tolerances,
             None => usual_tolerances()?,
         };
         let revision = sources.revision();
-        let enforced = self.sandbox.map(Sandbox::enforced);
-        let caches = match (self.sandbox, self.ccache) {
-            (Some(_), true) => Some(untrusted_caches(work, &source_key)?),
-            (_, _) => None,
+        let caches = match (self.caches, self.sandbox, self.ccache) {
+            (Some(caches), _, true) => Some(caches.to_owned()),
+            (None, Some(_), true) => Some(untrusted_caches(work, &source_key)?),
+            (_, None, _) | (_, _, false) => None,
         };
         let sandbox = self.sandbox.map(|s| s.clone().writing(caches.clone()));
         let layout = WholeKernel {
@@ -102,8 +104,7 @@ impl Run<'_> {
         };
         let context = Context {
             layout: &layout,
-            key: &CommonKey::new(&own_program()?, &source_key, &[&folder, work])
-                .sandboxed(enforced),
+            key: &self.key(&source_key, &folder)?,
             sources,
             revision: &revision,
             snapshots: self.snapshots,
@@ -137,6 +138,42 @@ impl Run<'_> {
             cells: run_jobs(&context, &plan, 1, self.fail_fast),
             unreferenced: Vec::new(),
         })
+    }
+
+    /// The record of a cell of a commit, if an earlier run with the same places left one.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn kept(&self, commit: &Commit, cell: &Cell) -> Result<Option<CellRecord>, Error> {
+        let Ok(sources) = Sources::of_commit(commit.clone()) else {
+            return Ok(None);
+        };
+        let record = match self.carried {
+            None => self.record(&sources, cell),
+            Some(carried) => carried_record(carried, &sources.revision(), cell),
+        };
+        if self.fresh || !record.has_record() {
+            return Ok(None);
+        }
+        let folder = sources.folder(self.work.path())?;
+        let key = self.key(&self.source_key(&sources)?, &folder)?;
+        Ok(match record.load_for(&key.of(cell, &[])) {
+            Loaded::Same(record) => Some(*record),
+            Loaded::None(_) => None,
+        })
+    }
+
+    /// Distinguishes what the cells are built from.
+    fn source_key(&self, sources: &Sources) -> Result<String, Error> {
+        let index = self.work.path().join("sources.index");
+        let fingerprint = sources.fingerprint(&index, self.cancel)?;
+        Ok(format!("{fingerprint} {:?}", self.mutations))
+    }
+
+    /// What the keys of all jobs have in common.
+    fn key(&self, source_key: &str, folder: &Path) -> Result<CommonKey, Error> {
+        let key = CommonKey::new(&own_program()?, source_key, &[folder, self.work.path()]);
+        Ok(key.sandboxed(self.sandbox.map(Sandbox::enforced)))
     }
 
     /// Where the record of a cell is, of a tree that is not carried.

@@ -1,0 +1,27 @@
+//! Searches by a command of the user's.
+
+use super::Prepared;
+use crate::model::bisect::BisectRecord;
+use crate::model::error::Error;
+use crate::run::bisect::command::CommandOracle;
+use crate::source::worktree::Worktree;
+
+impl Prepared<'_> {
+    pub fn by_command(&self, record: BisectRecord, command: &str) -> Result<BisectRecord, Error> {
+        let folder = self.kept.path().join("checkout");
+        let worktree = Worktree::open(self.own.git(), &folder)?;
+        let oracle = CommandOracle {
+            worktree: &worktree,
+            command: command.to_owned(),
+            log: self.kept.path().join("command.log"),
+            timeout: self.args.cells.timeout,
+            cancel: self.cancel,
+        };
+        let searched = self.search(record, &oracle, &oracle, &[command.to_owned()]);
+        // What stopped the search is said before what keeps a worktree.
+        let removed = worktree.remove();
+        let searched = searched?;
+        removed?;
+        Ok(searched)
+    }
+}

@@ -1,0 +1,274 @@
+//! Searches by whole kernels: by the probe where that sees the same fault, which takes seconds and not
+//! minutes, and whole kernels make sure.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use super::super::args::ProbeCells;
+use super::super::probe::{cells, kernel_command, with_cells};
+use super::super::{jobs, load_matrix};
+use super::{Prepared, is_sure};
+use crate::build::dir_state::remove_file;
+use crate::build::process::Command;
+use crate::build::sandbox::Sandbox;
+use crate::input::allow::Allow;
+use crate::input::matrix::Matrix;
+use crate::judge::bisect::sought::{Asked, Sought};
+use crate::judge::identity::Part;
+use crate::model::bisect::{BisectRecord, Ended};
+use crate::model::cell::{BOOT, Cell};
+use crate::model::error::Error;
+use crate::run::bisect::kernel::{CleanKernels, KernelOracle, build, built_in};
+use crate::run::bisect::probe::{ProbeOracle, probe_cells};
+use crate::run::probe::drive::arch_folders;
+use crate::run::whole::drive::Run;
+use crate::source::commit::{Commit, SHORT};
+
+/// What builds the kernels of a matrix.
+struct Kernels<'a> {
+    file: &'a Path,
+    matrix: &'a Matrix,
+    allows: &'a [Allow],
+    sandbox: Option<&'a Sandbox>,
+    /// Where the carried tree is.
+    carried: &'a Path,
+}
+
+impl Prepared<'_> {
+    pub fn by_kernel(&self, mut record: BisectRecord, file: &Path) -> Result<BisectRecord, Error> {
+        let matrix = load_matrix(file)?;
+        let selected = matrix.select(&self.args.patterns)?;
+        let sandbox = Sandbox::find(self.args.sandbox, self.cancel)?;
+        let kernels = Kernels {
+            file,
+            matrix: &matrix,
+            allows: &self.allows(&matrix.allow)?,
+            sandbox: sandbox.as_ref(),
+            carried: &self.kept.path().join("kernels"),
+        };
+        let asked = self.asked();
+        if asked.key.is_some() {
+            // No kernel is built to find out what to search for.
+            for cell in &selected {
+                let found = self.by_probe_first(&record, &kernels, cell, &asked, None)?;
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            }
+        }
+        let all = self.kernels(&kernels, &selected);
+        let test = |commit: &Commit| build(&all, commit);
+        let Some(sought) = self.sought(&mut record, &test)? else {
+            return Ok(record);
+        };
+        let name = &sought.finding.cell;
+        let Some(cell) = selected.iter().find(|cell| cell.name() == *name) else {
+            return Err(Error::Machine(format!("no cell is named {name}")));
+        };
+        if asked.key.is_none() {
+            let asked = Asked {
+                key: Some(sought.finding.key.clone()),
+                object: Some(sought.finding.object.clone()),
+            };
+            let sought = Some(&sought);
+            if let Some(found) = self.by_probe_first(&record, &kernels, cell, &asked, sought)? {
+                return Ok(found);
+            }
+        }
+        record.reproduce = self.reproduce(&kernels, cell, self.ends.bad.short());
+        let of_oracle = self.of_oracle(cell, &sought, kernels.sandbox)?;
+        let needed = needed(&selected, cell, &sought);
+        let run = Run {
+            carried: None,
+            ..self.kernels(&kernels, &needed)
+        };
+        let [cell, ..] = needed.as_slice() else {
+            return Err(Error::Machine(format!("no cell is named {name}")));
+        };
+        let oracle = KernelOracle {
+            run: &run,
+            cell,
+            sought: sought.clone(),
+            git: self.own.git(),
+            carried: kernels.carried,
+            built: built_in(kernels.carried),
+        };
+        let clean = CleanKernels {
+            run: &run,
+            cell,
+            place: &self.clean_place(&of_oracle),
+            asked: &asked,
+            sought: OnceCell::from(sought),
+        };
+        let searched = self.search(record, &oracle, &clean, &of_oracle)?;
+        self.remove_clean(clean.place)?;
+        Ok(searched)
+    }
+
+    /// Searches by the probe, and makes sure of the commit by whole kernels of the cell; `None` if the
+    /// probe does not see the fault, or the kernels say otherwise.
+    fn by_probe_first(
+        &self,
+        record: &BisectRecord,
+        kernels: &Kernels<'_>,
+        cell: &Cell,
+        asked: &Asked,
+        sought: Option<&Sought>,
+    ) -> Result<Option<BisectRecord>, Error> {
+        let Some(wanted) = as_probe(cell, sought) else {
+            return Ok(None);
+        };
+        let Ok(probed) = cells(&wanted, &[cell.lto], &[]) else {
+            return Ok(None);
+        };
+        let command = with_cells(kernel_command(self.kernel), &wanted);
+        let probe = self.probe(&command, kernels.allows, kernels.sandbox);
+        let of_rule = Asked {
+            key: asked.key.clone(),
+            object: None,
+        };
+        let ends = self.ends_of(&|commit| probe_cells(&probe, &probed, commit), &of_rule);
+        let ends = match ends {
+            Ok(ends) => ends,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(_) => return Ok(None),
+        };
+        let (Ok((seen, _)), [probed]) = (ends.choose(), probed.as_slice()) else {
+            return Ok(None);
+        };
+        let mut record = record.clone();
+        self.set_sought(&mut record, &seen, Vec::new());
+        record.notes.push(format!(
+            "the probe sees the rule broken, for {}: it tested the commits, and whole kernels made sure of the one that it found",
+            seen.finding.object
+        ));
+        let needed = needed(std::slice::from_ref(cell), cell, sought.unwrap_or(&seen));
+        let run = Run {
+            carried: None,
+            ..self.kernels(kernels, &needed)
+        };
+        let of_oracle = self.of_oracle(cell, &seen, kernels.sandbox)?;
+        let asked_for = [asked.key.as_deref(), asked.object.as_deref()];
+        let asked_for = asked_for.map(|part| part.unwrap_or_default().to_owned());
+        let of_both = [&of_oracle[..], &asked_for[..]].concat();
+        let oracle = ProbeOracle {
+            probe: &probe,
+            cell: probed.clone(),
+            sought: seen,
+            arches: arch_folders()?,
+        };
+        let clean = CleanKernels {
+            run: &run,
+            cell: &needed[0],
+            place: &self.clean_place(&of_both),
+            asked,
+            sought: sought.cloned().map_or_else(OnceCell::new, OnceCell::from),
+        };
+        let mut searched = self.search(record, &oracle, &clean, &of_both)?;
+        self.remove_clean(clean.place)?;
+        let Some(Ended::Culprit { commit }) = &searched.ended else {
+            return Ok(None);
+        };
+        if !is_sure(&searched) {
+            return Ok(None);
+        }
+        let commit = commit.commit.clone();
+        let short = commit.get(..SHORT).unwrap_or(&commit);
+        searched.reproduce = self.reproduce(kernels, cell, short);
+        // Not in a search that was done before: what is kept has it.
+        if let Some(of_kernels) = clean.sought.get() {
+            self.set_sought(&mut searched, of_kernels, Vec::new());
+            self.kept.save(&self.key(&of_both), &searched)?;
+        }
+        Ok(Some(searched))
+    }
+
+    fn kernels<'r>(&'r self, kernels: &'r Kernels<'_>, cells: &'r [Cell]) -> Run<'r> {
+        Run {
+            work: self.work,
+            matrix: kernels.matrix,
+            cells,
+            mutations: &[],
+            allows: kernels.allows,
+            snapshots: None,
+            jobs: jobs(self.args.place.jobs, 1),
+            ccache: false,
+            caches: None,
+            // A tree that is copied from another mode's is not carried.
+            reuse_trees: false,
+            fresh: self.args.jobs_options.fresh,
+            fail_fast: self.args.jobs_options.fail_fast,
+            sandbox: kernels.sandbox,
+            carried: Some(kernels.carried),
+            events: self.events,
+            cancel: self.cancel,
+        }
+    }
+
+    /// Commands that show the fault at a commit.
+    fn reproduce(&self, kernels: &Kernels<'_>, cell: &Cell, commit: &str) -> Vec<String> {
+        let again = Command::new("klto").arg("run").arg(kernels.file);
+        let again = again.args(["--cell", &cell.name(), "--kernel"]);
+        let again = again.arg(self.kernel).args(["--ref", commit]);
+        vec![again.shell_words()]
+    }
+
+    /// Where the clean builds of a search are.
+    fn clean_place(&self, of_oracle: &[String]) -> PathBuf {
+        let key = self.key(of_oracle);
+        self.kept.path().join(format!("clean-{key}"))
+    }
+
+    /// Removes the clean builds of a search, with the worktrees of their sources.
+    fn remove_clean(&self, place: &Path) -> Result<(), Error> {
+        remove_file(place)?;
+        let prune = ["worktree", "prune", "--expire=now"];
+        self.own.git().run(prune)?;
+        Ok(())
+    }
+}
+
+/// The cell as the probe has it: with the scenario after which the finding is there, or with all of the
+/// cell if that is not known; `None` if the probe cannot show it.
+fn as_probe(cell: &Cell, sought: Option<&Sought>) -> Option<ProbeCells> {
+    let scenarios = match sought.map(Sought::part) {
+        Some(Part::Build) => Vec::new(),
+        Some(Part::Scenario(name)) => vec![name.clone()],
+        // The probe compares no modes.
+        Some(Part::Comparison(_)) => return None,
+        None => cell.scenarios.clone(),
+    };
+    let usual = scenarios.into_iter();
+    Some(ProbeCells {
+        arch: vec![cell.arch.name.clone()],
+        toolchain: cell.make.get("LLVM")?.clone(),
+        scenario: usual
+            .filter(|name| name != "build" && name != BOOT)
+            .collect(),
+        timeout: cell.timeout,
+    })
+}
+
+/// The cells that show a finding: the one that has it first, without the scenarios that are not needed,
+/// and those that it is compared with.
+fn needed(selected: &[Cell], cell: &Cell, sought: &Sought) -> Vec<Cell> {
+    let only = |cell: &Cell, scenario: Option<&String>| Cell {
+        scenarios: ["build".to_owned()]
+            .iter()
+            .chain(scenario)
+            .cloned()
+            .collect(),
+        ..cell.clone()
+    };
+    match sought.part() {
+        Part::Build => vec![only(cell, None)],
+        Part::Scenario(name) => vec![only(cell, Some(name))],
+        Part::Comparison(_) => {
+            let others = selected
+                .iter()
+                .filter(|other| other.group() == cell.group() && other.lto != cell.lto);
+            let cells = [cell].into_iter().chain(others);
+            cells.map(|cell| only(cell, None)).collect()
+        }
+    }
+}
