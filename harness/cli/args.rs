@@ -300,15 +300,16 @@ pub struct ProbeCells {
     /// Architectures, comma-separated [default: all that klto supports].
     #[arg(long, value_name = "ARCH", value_delimiter = ',')]
     pub arch: Vec<String>,
-    /// The toolchain, as the value of make's 'LLVM=': a suffix such as '-22', or a folder
-    /// that ends in '/'.
+    /// Toolchains, comma-separated, each as the value of make's 'LLVM=': a suffix such as '-22', for
+    /// which 'llvm-22' stands too, or a folder that ends in '/' [default: -22]. 'klto bisect' takes
+    /// two for that of the good commit and that of the bad one, or one for both.
     #[arg(
         long,
         value_name = "LLVM",
-        default_value = "-22",
+        value_delimiter = ',',
         allow_hyphen_values = true
     )]
-    pub toolchain: String,
+    pub toolchain: Vec<String>,
     /// Scenarios to run after the build, comma-separated: noop, touch, flags, config,
     /// shrink, switch, damage, clean, shuffle, location, or all. The build always comes first.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values = ["build"])]

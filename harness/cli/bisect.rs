@@ -4,12 +4,14 @@ mod by_command;
 mod by_kernel;
 mod by_probe;
 mod points;
+mod two_toolchains;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use self::points::{Points, replay, told_verdicts};
+use self::two_toolchains::Toolchains;
 use super::args::{Bisect as Args, Known as KnownFindings};
 use super::output::{print, write_report};
 use super::probe::work_dir;
@@ -95,7 +97,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     }
     print(&args.format.report(&record))?;
     Ok(match record.ended {
-        Some(Ended::Culprit { .. }) => Exit::Pass,
+        Some(Ended::Culprit { .. } | Ended::Toolchain) => Exit::Pass,
         Some(Ended::Among { .. } | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. })
         | None => Exit::Inconclusive,
     })
@@ -125,6 +127,7 @@ fn begin(args: &Args, git: &Git, kernel: &Path, ends: &Points) -> Result<BisectR
         steps: Vec::new(),
         ended: None,
         checks: Vec::new(),
+        toolchains: None,
         hunks: None,
         rules: BTreeMap::new(),
         reproduce: Vec::new(),
@@ -163,8 +166,12 @@ impl Prepared<'_> {
     fn sought(
         &self,
         record: &mut BisectRecord,
+        toolchains: Option<&Toolchains>,
         test: &dyn Fn(&Commit) -> Result<Vec<CellRecord>, Error>,
     ) -> Result<Option<Sought>, Error> {
+        if let Some(toolchains) = toolchains {
+            return self.sought_of_two(record, toolchains, test);
+        }
         let ends = self.ends_of(test, &self.asked())?;
         Ok(match ends.choose() {
             Ok((sought, others)) => {

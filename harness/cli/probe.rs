@@ -20,7 +20,7 @@ use crate::model::error::{Error, Exit};
 use crate::model::record::CellRecord;
 use crate::model::sandbox::SandboxMode;
 use crate::run::probe::drive::{Caches, Probe};
-use crate::run::probe::miniature;
+use crate::run::probe::{USUAL_LLVM, miniature};
 use crate::source::copy::Extent;
 use crate::store::work_dir::WorkDir;
 
@@ -99,9 +99,6 @@ pub fn kernel_command(kernel: &Path) -> Command {
 
 /// With what was asked for besides the cells.
 pub fn with_cells(mut command: Command, wanted: &ProbeCells) -> Command {
-    if wanted.toolchain != "-22" {
-        command = command.args(["--toolchain", &wanted.toolchain]);
-    }
     if !wanted.scenario.is_empty() && wanted.scenario != ["build"] {
         command = command.args(["--scenario", &wanted.scenario.join(",")]);
     }
@@ -131,7 +128,7 @@ fn table(mutations: &[Mutation]) -> String {
     out
 }
 
-/// One cell per architecture and mode; `add` are extra objects for the miniature.
+/// One cell per architecture, toolchain and mode; `add` are extra objects for the miniature.
 pub fn cells(wanted: &ProbeCells, modes: &[LtoMode], add: &[String]) -> Result<Vec<Cell>, Error> {
     let usage = |e: arch_table::ArchError| Error::Usage(e.to_string());
     let mut names = wanted.arch.iter().map(String::as_str).collect::<Vec<_>>();
@@ -140,33 +137,47 @@ pub fn cells(wanted: &ProbeCells, modes: &[LtoMode], add: &[String]) -> Result<V
     }
     let scenarios = scenarios(&wanted.scenario)?;
     let mut make = miniature::adding(add);
-    make.insert("LLVM".to_owned(), wanted.toolchain.clone());
     // The miniature has no Rust: the result does not depend on whether the machine has it.
     make.insert("RUSTC".to_owned(), "false".to_owned());
+    let mut toolchains: Vec<&str> = wanted.toolchain.iter().map(|name| llvm_of(name)).collect();
+    if toolchains.is_empty() {
+        toolchains.push(USUAL_LLVM);
+    }
     let mut cells: Vec<Cell> = Vec::new();
     for name in names {
         let arch = arch_table::by_name(name).map_err(usage)?;
-        for lto in modes {
-            let cell = Cell {
-                arch: arch.clone(),
-                config_name: "probe".to_owned(),
-                base: "tinyconfig".to_owned(),
-                enable: vec!["MODULES".to_owned(), "MODVERSIONS".to_owned()],
-                disable: Vec::new(),
-                set: BTreeMap::new(),
-                lto: *lto,
-                toolchain_name: toolchain_name(&wanted.toolchain)?,
-                make: make.clone(),
-                goals: Vec::new(),
-                scenarios: scenarios.clone(),
-                timeout: wanted.timeout,
-            };
-            if cells.iter().all(|known| known.name() != cell.name()) {
-                cells.push(cell);
+        for llvm in &toolchains {
+            make.insert("LLVM".to_owned(), (*llvm).to_owned());
+            for lto in modes {
+                let cell = Cell {
+                    arch: arch.clone(),
+                    config_name: "probe".to_owned(),
+                    base: "tinyconfig".to_owned(),
+                    enable: vec!["MODULES".to_owned(), "MODVERSIONS".to_owned()],
+                    disable: Vec::new(),
+                    set: BTreeMap::new(),
+                    lto: *lto,
+                    toolchain_name: toolchain_name(llvm)?,
+                    make: make.clone(),
+                    goals: Vec::new(),
+                    scenarios: scenarios.clone(),
+                    timeout: wanted.timeout,
+                };
+                if cells.iter().all(|known| known.name() != cell.name()) {
+                    cells.push(cell);
+                }
             }
         }
     }
     Ok(cells)
+}
+
+/// What make takes as `LLVM=` for a toolchain as the user names it: reports call `-22` `llvm-22`.
+pub fn llvm_of(toolchain: &str) -> &str {
+    match toolchain.strip_prefix("llvm") {
+        Some(suffix) if suffix.starts_with('-') => suffix,
+        Some(_) | None => toolchain,
+    }
 }
 
 fn scenarios(asked: &[String]) -> Result<Vec<String>, Error> {
@@ -190,7 +201,7 @@ fn scenarios(asked: &[String]) -> Result<Vec<String>, Error> {
 }
 
 /// `llvm-22` for `-22`; the folders of a path for a path.
-fn toolchain_name(llvm: &str) -> Result<String, Error> {
+pub fn toolchain_name(llvm: &str) -> Result<String, Error> {
     let name: String = llvm
         .trim_matches('/')
         .chars()

@@ -46,6 +46,10 @@ pub struct BisectRecord {
     pub ended: Option<Ended>,
     /// What was done to be sure of the commit that was found.
     pub checks: Vec<CheckRecord>,
+    /// What the toolchains have to do with it, if the good end was built with another one than the bad
+    /// end.
+    #[serde(default)]
+    pub toolchains: Option<ToolchainsRecord>,
     /// The parts of the commit without any of which the fault is not there, if that was found out.
     pub hunks: Option<Vec<HunkRecord>>,
     /// The texts of the rules that the findings name.
@@ -135,10 +139,52 @@ pub enum Ended {
     Culprit { commit: CommitRecord },
     /// One of these did: no commit between them could be told.
     Among { commits: Vec<CommitRecord> },
+    /// The toolchain brought the fault: no commit did.
+    Toolchain,
     /// The ends are not what the user said; nothing was searched.
     EndsDoNotFit { why: String },
     /// A result changed although nothing that it depends on did, or no commit can be it.
     Contradiction { why: String },
+}
+
+/// Tests of both ends with both toolchains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolchainsRecord {
+    /// The toolchain with which the good end is good.
+    pub good: String,
+    /// The toolchain with which the bad end is bad.
+    pub bad: String,
+    /// The bad end with the toolchain of the good one.
+    pub bad_end: CrossedRecord,
+    /// The good ends with the toolchain of the bad one.
+    pub good_end: CrossedRecord,
+    pub brings: Brings,
+    /// The toolchain with which the commit was searched for; `None` if none was.
+    pub searched_with: Option<String>,
+}
+
+/// A test of an end with the toolchain of the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CrossedRecord {
+    pub verdict: Verdict,
+    /// Why it is that verdict, in a phrase.
+    pub why: String,
+}
+
+/// What brings a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Brings {
+    /// The kernel, with either toolchain.
+    Kernel,
+    /// The toolchain, on either kernel.
+    Toolchain,
+    /// Both are needed.
+    Both,
+    /// Each of them does.
+    Either,
+    /// It could not be told.
+    Unknown,
 }
 
 /// A test that makes sure of the commit that was found.

@@ -5,7 +5,7 @@ mod mail;
 mod text;
 
 use super::{Named, ReportFile, json};
-use crate::model::bisect::{BisectRecord, CommitRecord, Ended};
+use crate::model::bisect::{BisectRecord, Brings, CommitRecord, Ended, ToolchainsRecord};
 use crate::model::finding::counted;
 
 pub use self::log::{Mark, Told, read as read_log};
@@ -96,8 +96,44 @@ fn summary(search: &BisectRecord) -> String {
             "one of {} brought the fault; none between them could be told",
             counted(commits.len(), "commits")
         ),
+        Some(Ended::Toolchain) => {
+            let with = search.toolchains.as_ref().map(|of| of.bad.as_str());
+            let with = with.unwrap_or("the toolchain");
+            format!("{with} brings the fault, on the good commit as well; no commit does")
+        }
         Some(Ended::EndsDoNotFit { why }) => format!("nothing was searched: {why}"),
         Some(Ended::Contradiction { why }) => format!("no commit is named: {why}"),
+    }
+}
+
+/// What brings the fault, if the ends were built with two toolchains, in a sentence; and with which one
+/// the commit was searched for.
+fn toolchains(of: &ToolchainsRecord) -> String {
+    let ToolchainsRecord { good, bad, .. } = of;
+    let what = match of.brings {
+        Brings::Kernel => {
+            format!("the kernel brings the fault: the bad commit has it with {good} too")
+        }
+        Brings::Toolchain => {
+            format!("the toolchain brings the fault: the good commit has it with {bad}")
+        }
+        Brings::Both => format!(
+            "kernel and toolchain are both needed: the bad commit is good with {good}, and the good one with {bad}"
+        ),
+        Brings::Either => format!(
+            "kernel and toolchain each bring the fault: the bad commit has it with {good}, and the good one with {bad}"
+        ),
+        Brings::Unknown => format!(
+            "whether the kernel or the toolchain brings the fault could not be told: the bad commit with {good} is {} ({}), and the good one with {bad} is {} ({})",
+            of.bad_end.verdict.name(),
+            of.bad_end.why,
+            of.good_end.verdict.name(),
+            of.good_end.why
+        ),
+    };
+    match &of.searched_with {
+        Some(with) => format!("{what}; commits are tested with {with}"),
+        None => what,
     }
 }
 

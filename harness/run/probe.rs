@@ -28,6 +28,8 @@ use crate::source::sources::Sources;
 use crate::store::atomic::write_atomically;
 use crate::store::record_dir::RecordDir;
 
+/// The toolchain that is probed if none is named, as the value of make's `LLVM=`.
+pub const USUAL_LLVM: &str = "-22";
 /// Where what programs answered lies in a work directory.
 const ANSWERS: &str = "answers";
 /// For how many compilers and environments answers are kept.
@@ -300,8 +302,7 @@ impl Layout for Miniature<'_> {
 
     fn reproduce(&self, build: &Build<'_>, _: Option<&str>) -> Reproduce {
         let cell = build.cell;
-        let mut again = self.command.clone();
-        again = again.args(["--arch", &cell.arch.name, "--lto", cell.lto.name()]);
+        let again = with_cell(self.command.clone(), cell);
         let make = build.reproduce(None).pop();
         let check = Command::new("klto")
             .arg("check")
@@ -318,6 +319,16 @@ impl Layout for Miniature<'_> {
             build: build.dir.display().to_string(),
             commands: commands.map(|c| c.shell_words_in(&places)).collect(),
         }
+    }
+}
+
+/// A probe of one cell.
+#[must_use]
+pub fn with_cell(probe: Command, cell: &Cell) -> Command {
+    let command = probe.args(["--arch", &cell.arch.name, "--lto", cell.lto.name()]);
+    match cell.make.get("LLVM").filter(|llvm| *llvm != USUAL_LLVM) {
+        Some(llvm) => command.args(["--toolchain", llvm]),
+        None => command,
     }
 }
 

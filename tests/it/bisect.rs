@@ -18,19 +18,19 @@ use crate::support::real;
 use crate::support::schema::faults;
 
 /// A file that no probe reads.
-const UNREAD: &str = "Documentation/x.rst";
+pub const UNREAD: &str = "Documentation/x.rst";
 /// Another fault than [`WRONG`], which hides it: nothing is built.
 const BROKEN: &str = "compile-error";
 
 /// A kernel under git (the fake kernel takes no notice of a line with `none`): the commits of its branch, in their order.
-struct History {
-    probed: Probed,
-    commits: Vec<String>,
+pub struct History {
+    pub probed: Probed,
+    pub commits: Vec<String>,
 }
 
 impl History {
     /// Each commit writes a file: its path and its text.
-    fn of(commits: &[(&str, &str)]) -> History {
+    pub fn of(commits: &[(&str, &str)]) -> History {
         let probed = Probed::new();
         probed.git(&["init", "--quiet", "--initial-branch=main"]);
         let mut history = History {
@@ -43,7 +43,7 @@ impl History {
         history
     }
 
-    fn add(&mut self, path: &str, text: &str) {
+    pub fn add(&mut self, path: &str, text: &str) {
         self.probed.write(path, text);
         let title = format!("step {}", self.commits.len());
         self.commits.push(self.probed.commit(&title));
@@ -70,12 +70,12 @@ impl History {
         command
     }
 
-    fn search(&self, more: &[&str]) -> Ended {
+    pub fn search(&self, more: &[&str]) -> Ended {
         finish(&mut self.command(more))
     }
 
     /// Searches from the first commit to the last.
-    fn found(&self, more: &[&str]) -> (Ended, Value) {
+    pub fn found(&self, more: &[&str]) -> (Ended, Value) {
         let ends = [
             "--good",
             &self.commits[0],
@@ -90,7 +90,7 @@ impl History {
         (ended, record)
     }
 
-    fn place(&self, commit: &Value) -> usize {
+    pub fn place(&self, commit: &Value) -> usize {
         let id = commit["commit"].as_str().unwrap();
         self.commits.iter().position(|known| known == id).unwrap()
     }
@@ -103,7 +103,7 @@ impl History {
     }
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod bisect;
+mod bisect_axes;
 mod boot;
 mod ci_scripts;
 mod cli;

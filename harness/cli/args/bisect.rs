@@ -33,7 +33,7 @@ pub struct Bisect {
     #[arg(long, value_name = "MODE", value_delimiter = ',', default_values = ["none", "thin", "thin-dist"])]
     pub lto: Vec<LtoMode>,
     /// Test commits by building whole kernels, of a cell of this matrix (YAML), instead of a probe.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "arch", "lto", "toolchain", "scenario"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "arch", "lto", "scenario"])]
     pub matrix: Option<PathBuf>,
     /// Only cells of the matrix whose name matches, as in 'klto run'. Repeatable.
     #[arg(long = "cell", value_name = "GLOB", requires = "matrix")]

@@ -2,17 +2,20 @@
 //! minutes, and whole kernels make sure.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::super::args::ProbeCells;
 use super::super::probe::{cells, kernel_command, with_cells};
 use super::super::{jobs, load_matrix};
+use super::two_toolchains::Toolchains;
 use super::{Prepared, is_sure};
 use crate::build::dir_state::remove_file;
 use crate::build::process::Command;
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
 use crate::input::matrix::Matrix;
+use crate::input::suggest::known_names;
 use crate::judge::bisect::sought::{Asked, Sought};
 use crate::judge::identity::Part;
 use crate::model::bisect::{BisectRecord, Ended};
@@ -37,7 +40,21 @@ struct Kernels<'a> {
 impl Prepared<'_> {
     pub fn by_kernel(&self, mut record: BisectRecord, file: &Path) -> Result<BisectRecord, Error> {
         let matrix = load_matrix(file)?;
-        let selected = matrix.select(&self.args.patterns)?;
+        let mut selected = matrix.select(&self.args.patterns)?;
+        let names = &self.args.cells.toolchain;
+        let toolchains = Toolchains::of(names)?;
+        if !names.is_empty() {
+            let known = selected.iter().map(|cell| cell.toolchain_name.as_str());
+            let known: BTreeSet<&str> = known.collect();
+            if let Some(name) = names.iter().find(|name| !known.contains(name.as_str())) {
+                return Err(Error::Usage(format!(
+                    "{}: no cell has the toolchain '{name}'; {}",
+                    file.display(),
+                    known_names(name, known)
+                )));
+            }
+            selected.retain(|cell| names.contains(&cell.toolchain_name));
+        }
         let sandbox = Sandbox::find(self.args.sandbox, self.cancel)?;
         let kernels = Kernels {
             file,
@@ -47,7 +64,7 @@ impl Prepared<'_> {
             carried: &self.kept.path().join("kernels"),
         };
         let asked = self.asked();
-        if asked.key.is_some() {
+        if asked.key.is_some() && toolchains.is_none() {
             // No kernel is built to find out what to search for.
             for cell in &selected {
                 let found = self.by_probe_first(&record, &kernels, cell, &asked, None)?;
@@ -58,14 +75,14 @@ impl Prepared<'_> {
         }
         let all = self.kernels(&kernels, &selected);
         let test = |commit: &Commit| build(&all, commit);
-        let Some(sought) = self.sought(&mut record, &test)? else {
+        let Some(sought) = self.sought(&mut record, toolchains.as_ref(), &test)? else {
             return Ok(record);
         };
         let name = &sought.finding.cell;
         let Some(cell) = selected.iter().find(|cell| cell.name() == *name) else {
             return Err(Error::Machine(format!("no cell is named {name}")));
         };
-        if asked.key.is_none() {
+        if asked.key.is_none() || toolchains.is_some() {
             let asked = Asked {
                 key: Some(sought.finding.key.clone()),
                 object: Some(sought.finding.object.clone()),
@@ -241,7 +258,7 @@ fn as_probe(cell: &Cell, sought: Option<&Sought>) -> Option<ProbeCells> {
     let usual = scenarios.into_iter();
     Some(ProbeCells {
         arch: vec![cell.arch.name.clone()],
-        toolchain: cell.make.get("LLVM")?.clone(),
+        toolchain: vec![cell.make.get("LLVM")?.clone()],
         scenario: usual
             .filter(|name| name != "build" && name != BOOT)
             .collect(),

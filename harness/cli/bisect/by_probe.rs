@@ -1,8 +1,11 @@
 //! Searches by probes.
 
 use super::super::jobs;
-use super::super::probe::{cells, kernel_command, with_cells, with_sandbox};
+use super::super::probe::{
+    cells, kernel_command, llvm_of, toolchain_name, with_cells, with_sandbox,
+};
 use super::Prepared;
+use super::two_toolchains::Toolchains;
 use crate::build::process::Command;
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
@@ -10,19 +13,23 @@ use crate::model::bisect::BisectRecord;
 use crate::model::error::Error;
 use crate::run::bisect::probe::{ProbeOracle, probe_cells};
 use crate::run::probe::drive::{Caches, Probe, arch_folders};
+use crate::run::probe::with_cell;
 use crate::source::commit::Commit;
 
 impl Prepared<'_> {
     pub fn by_probe(&self, mut record: BisectRecord) -> Result<BisectRecord, Error> {
         let args = self.args;
         let all = cells(&args.cells, &args.lto, &[])?;
+        let names = args.cells.toolchain.iter();
+        let names = names.map(|name| toolchain_name(llvm_of(name)));
+        let toolchains = Toolchains::of(&names.collect::<Result<Vec<_>, _>>()?)?;
         let allows = self.allows(&[])?;
         let sandbox = Sandbox::find(args.sandbox, self.cancel)?;
         let command = with_cells(kernel_command(self.kernel), &args.cells);
         let command = with_sandbox(command, args.sandbox);
         let probe = self.probe(&command, &allows, sandbox.as_ref());
         let test = |commit: &Commit| probe_cells(&probe, &all, commit);
-        let Some(sought) = self.sought(&mut record, &test)? else {
+        let Some(sought) = self.sought(&mut record, toolchains.as_ref(), &test)? else {
             return Ok(record);
         };
         let Some(cell) = all.iter().find(|cell| cell.name() == sought.finding.cell) else {
@@ -32,8 +39,7 @@ impl Prepared<'_> {
             )));
         };
         let again = command.clone().args(["--ref", self.ends.bad.short()]);
-        let again = again.args(["--arch", &cell.arch.name, "--lto", cell.lto.name()]);
-        record.reproduce = vec![again.shell_words()];
+        record.reproduce = vec![with_cell(again, cell).shell_words()];
         let of_oracle = self.of_oracle(cell, &sought, sandbox.as_ref())?;
         let oracle = ProbeOracle {
             probe: &probe,

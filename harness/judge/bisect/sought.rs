@@ -187,6 +187,14 @@ impl Sought {
         }
     }
 
+    /// The same finding in another cell.
+    #[must_use]
+    pub fn in_cell(&self, cell: &str) -> Sought {
+        let mut other = self.clone();
+        cell.clone_into(&mut other.finding.cell);
+        other
+    }
+
     /// The part of a record that would have it.
     #[must_use]
     pub fn part(&self) -> &Part {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::named;
+use super::{named, summary};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended, Verdict};
 use crate::report::printable;
 
@@ -60,6 +60,9 @@ pub(super) fn write(search: &BisectRecord) -> String {
         }
         Some(Ended::EndsDoNotFit { why } | Ended::Contradiction { why }) => {
             out.push_str(&one_line(&format!("# klto: {why}")));
+        }
+        Some(Ended::Toolchain) => {
+            out.push_str(&one_line(&format!("# klto: {}", summary(search))));
         }
         None => {}
     }

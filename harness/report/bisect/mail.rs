@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{named, searched, short, summary};
+use super::{named, searched, short, summary, toolchains};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended};
 use crate::report::printable;
 use crate::report::wrapped::{HEADERS, LAST_LINE, sentence, wrap, write_command};
@@ -12,7 +12,12 @@ pub(super) fn mail(search: &BisectRecord) -> String {
     let mut out = String::new();
     let culprit = match &search.ended {
         Some(Ended::Culprit { commit }) => Some(commit),
-        Some(Ended::Among { .. } | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. })
+        Some(
+            Ended::Among { .. }
+            | Ended::Toolchain
+            | Ended::EndsDoNotFit { .. }
+            | Ended::Contradiction { .. },
+        )
         | None => None,
     };
     let subject = match culprit {
@@ -26,6 +31,10 @@ pub(super) fn mail(search: &BisectRecord) -> String {
     out.push_str(HEADERS);
     wrap(&mut out, "", &sentence(&summary(search)));
     write_fault(&mut out, search);
+    if let Some(of) = &search.toolchains {
+        out.push('\n');
+        wrap(&mut out, "", &sentence(&toolchains(of)));
+    }
     out.push('\n');
     wrap(
         &mut out,

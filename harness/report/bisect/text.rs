@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{named, searched, short, summary};
+use super::{named, searched, short, summary, toolchains};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, Verdict};
 use crate::report::printable;
 use crate::report::text::{BOLD, GREEN, RED, YELLOW};
@@ -13,6 +13,9 @@ const SHOWN: usize = 3;
 pub(super) fn text(search: &BisectRecord) -> String {
     let mut out = String::new();
     write_sought(&mut out, search);
+    if let Some(of) = &search.toolchains {
+        let _ = writeln!(out, "{}", printable(&toolchains(of)));
+    }
     let _ = writeln!(out, "{}\n", searched(search));
     for step in &search.steps {
         write_step(&mut out, step);
@@ -25,7 +28,8 @@ pub(super) fn text(search: &BisectRecord) -> String {
                 let _ = writeln!(out, "  {}", named(commit));
             }
         }
-        Some(Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. }) | None => {}
+        Some(Ended::Toolchain | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. })
+        | None => {}
     }
     for note in &search.notes {
         let _ = writeln!(out, "note: {}", printable(note));
@@ -36,6 +40,7 @@ pub(super) fn text(search: &BisectRecord) -> String {
         {
             (GREEN, "found")
         }
+        Some(Ended::Toolchain) => (GREEN, "found"),
         Some(Ended::Culprit { .. }) => (YELLOW, "found"),
         Some(Ended::Among { .. } | Ended::EndsDoNotFit { .. } | Ended::Contradiction { .. })
         | None => (YELLOW, "inconclusive"),

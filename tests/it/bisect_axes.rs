@@ -1,0 +1,93 @@
+//! `klto bisect` beside the commits: whether the kernel or the toolchain brings a fault.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use rstest::rstest;
+
+use crate::bisect::{History, UNREAD, text};
+use crate::support::probed::EARLY;
+
+/// What brings the fault, as a line.
+const WRONG: &str = "empty-object\n";
+/// What the fault comes from with the newer toolchain only.
+const EARLY_23: &str = "include/fault-23.h";
+
+/// Eight commits, of which the fifth changes a file. LLVM 23 is LLVM 22 by another name.
+fn with_two_toolchains(first: &[(&str, &str)], fifth: (&str, &str)) -> History {
+    let mut history = History::of(&[]);
+    for (path, text) in first {
+        history.probed.write(path, text);
+    }
+    history.commits = vec![history.probed.commit("begin")];
+    for at in 1..9 {
+        match at {
+            5 => history.add(fifth.0, fifth.1),
+            2 | 4 => history.add(EARLY, &format!("none {at}\n")),
+            _ => history.add(UNREAD, &format!("{at}\n")),
+        }
+    }
+    let tools = history.probed.kernel.tools();
+    for entry in fs::read_dir(&tools).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(tool) = name.strip_suffix("-22") {
+            symlink(&name, tools.join(format!("{tool}-23"))).unwrap();
+        }
+    }
+    history
+}
+
+#[rstest]
+#[case::the_kernel(&[], (EARLY, WRONG), "kernel", Some("llvm-23"))]
+#[case::the_toolchain(&[(EARLY_23, WRONG)], (UNREAD, "x"), "toolchain", None)]
+#[case::both(&[], (EARLY_23, WRONG), "both", Some("llvm-23"))]
+#[case::either(&[(EARLY_23, WRONG)], (EARLY, WRONG), "either", Some("llvm-22"))]
+fn two_toolchains_say_what_brings_the_fault(
+    #[case] first: &[(&str, &str)],
+    #[case] fifth: (&str, &str),
+    #[case] brings: &str,
+    #[case] searched_with: Option<&str>,
+    #[values(false, true)] by_kernels: bool,
+) {
+    let history = with_two_toolchains(first, fifth);
+    let matrix = history.probed.kernel.matrix_file();
+    history.probed.kernel.matrix("[thin-dist]", "10min");
+    let text_of = fs::read_to_string(&matrix).unwrap();
+    let text_of = text_of.replace(
+        "configs:",
+        "  llvm-23: { make: { LLVM: \"-23\" } }\nconfigs:",
+    );
+    fs::write(&matrix, text_of.replace("[llvm-22]", "[llvm-22, llvm-23]")).unwrap();
+    let toolchains = ["--toolchain", "llvm-22,llvm-23"];
+    let of_matrix = ["--matrix", matrix.to_str().unwrap()];
+    let more: Vec<&str> = match by_kernels {
+        true => [&toolchains[..], &of_matrix[..]].concat(),
+        false => toolchains.to_vec(),
+    };
+    let (ended, record) = history.found(&more);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    let of = &record["toolchains"];
+    assert_eq!(of["brings"], brings, "{of}");
+    assert_eq!(of["searched_with"].as_str(), searched_with);
+    match searched_with {
+        None => {
+            assert_eq!(record["ended"]["is"], "toolchain");
+            assert_eq!(record["steps"].as_array().unwrap().len(), 0);
+        }
+        Some(with) => {
+            assert_eq!(history.place(&record["ended"]["commit"]), 5);
+            assert!(text(&record["finding"]["cell"]).ends_with(with));
+        }
+    }
+}
+
+#[rstest]
+#[case::three("llvm-22,llvm-23,llvm-24")]
+#[case::the_same("-22,-22")]
+fn other_than_two_toolchains_that_differ_are_refused(#[case] toolchains: &str) {
+    let history = with_two_toolchains(&[], (EARLY, WRONG));
+    let ends = ["--good", &history.commits[0], "--bad", "main"];
+    let ended = history.search(&[&ends[..], &["--toolchain", toolchains]].concat());
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("two that differ"), "{}", ended.stderr);
+}
