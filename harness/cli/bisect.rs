@@ -26,7 +26,7 @@ use crate::model::bisect::{
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::CellRecord;
-use crate::run::bisect::{Bisection, Confirms, Known, Oracle};
+use crate::run::bisect::{Bisection, Configuration, Confirms, Known, Oracle};
 use crate::run::events::{Event, Events};
 use crate::run::key::{CommonKey, own_program};
 use crate::run::rules;
@@ -129,6 +129,8 @@ fn begin(args: &Args, git: &Git, kernel: &Path, ends: &Points) -> Result<BisectR
         checks: Vec::new(),
         toolchains: None,
         hunks: None,
+        symbols: None,
+        good_config: String::new(),
         rules: BTreeMap::new(),
         reproduce: Vec::new(),
         notes: ends.notes.clone(),
@@ -231,6 +233,7 @@ impl Prepared<'_> {
         mut record: BisectRecord,
         oracle: &dyn Oracle,
         confirms: &dyn Confirms,
+        configuration: Option<Configuration<'_>>,
         of_oracle: &[String],
     ) -> Result<BisectRecord, Error> {
         let key = self.key(of_oracle);
@@ -265,6 +268,7 @@ impl Prepared<'_> {
             oracle,
             confirms,
             known: &known,
+            configuration,
             keep: &|record| self.kept.save(&key, record),
             events: self.events,
             cancel: self.cancel,

@@ -7,6 +7,7 @@
 pub mod cost;
 mod graph;
 pub mod sought;
+pub mod symbols;
 pub mod toolchain;
 
 use self::graph::Graph;

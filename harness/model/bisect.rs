@@ -52,6 +52,13 @@ pub struct BisectRecord {
     pub toolchains: Option<ToolchainsRecord>,
     /// The parts of the commit without any of which the fault is not there, if that was found out.
     pub hunks: Option<Vec<HunkRecord>>,
+    /// The symbols in which the configuration differs from a good one and without any of which the fault
+    /// is not there, if that was found out. Empty if it is there with the good configuration, too.
+    #[serde(default)]
+    pub symbols: Option<Vec<SymbolRecord>>,
+    /// The good configuration: its name in the matrix, or the make target that it begins with.
+    #[serde(default)]
+    pub good_config: String,
     /// The texts of the rules that the findings name.
     pub rules: BTreeMap<String, RuleText>,
     /// Commands that show the fault, each a line for a shell.
@@ -220,4 +227,15 @@ pub struct HunkRecord {
     pub line: usize,
     /// Its first line that says something.
     pub text: String,
+}
+
+/// A symbol of the configuration that a fault needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SymbolRecord {
+    /// Without `CONFIG_`.
+    pub symbol: String,
+    /// Its value where the fault is, as in a matrix; `None` if it is as the base has it.
+    pub value: Option<String>,
+    /// Its value in the good configuration; `None` if it is as the base has it.
+    pub otherwise: Option<String>,
 }

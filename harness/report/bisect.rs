@@ -5,7 +5,9 @@ mod mail;
 mod text;
 
 use super::{Named, ReportFile, json};
-use crate::model::bisect::{BisectRecord, Brings, CommitRecord, Ended, ToolchainsRecord};
+use crate::model::bisect::{
+    BisectRecord, Brings, CommitRecord, Ended, SymbolRecord, ToolchainsRecord,
+};
 use crate::model::finding::counted;
 
 pub use self::log::{Mark, Told, read as read_log};
@@ -135,6 +137,28 @@ fn toolchains(of: &ToolchainsRecord) -> String {
         Some(with) => format!("{what}; commits are tested with {with}"),
         None => what,
     }
+}
+
+/// Which symbols of the configuration the fault needs, in a phrase; `None` if that was not found out.
+fn needed_symbols(search: &BisectRecord) -> Option<String> {
+    let good = &search.good_config;
+    let shown = |symbol: &SymbolRecord| {
+        let value = symbol.value.as_ref();
+        value.map_or_else(
+            || format!("{} as {good} has it", symbol.symbol),
+            |value| format!("{}={value}", symbol.symbol),
+        )
+    };
+    Some(match search.symbols.as_deref()? {
+        [] => format!("the fault is there with the configuration {good}, too"),
+        symbols => {
+            let symbols: Vec<String> = symbols.iter().map(shown).collect();
+            format!(
+                "of what differs from the configuration {good} the fault needs {}",
+                symbols.join(" ")
+            )
+        }
+    })
 }
 
 /// What was searched, in a sentence.

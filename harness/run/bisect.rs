@@ -6,6 +6,7 @@ pub mod command;
 mod confirm;
 pub mod kernel;
 pub mod probe;
+mod symbols;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,7 +16,8 @@ use crate::build::process::Cancel;
 use crate::judge::bisect::cost::{Seconds, shares};
 use crate::judge::bisect::sought::Tested;
 use crate::judge::bisect::{Node, Search, Step};
-use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, Verdict};
+use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, SymbolRecord, Verdict};
+use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::finding::counted;
 use crate::source::commit::Commit;
@@ -38,6 +40,14 @@ pub trait Oracle {
     /// # Errors
     /// If the user interrupts, or nothing can be tested at all.
     fn test(&self, commit: &Commit) -> Result<Tested, Error>;
+
+    /// Tests a commit as another cell; `None` if it tests no cells.
+    ///
+    /// # Errors
+    /// As [`Oracle::test`].
+    fn test_as(&self, _cell: &Cell, _commit: &Commit) -> Result<Option<Tested>, Error> {
+        Ok(None)
+    }
 
     /// What an earlier run found out about a commit, if there was one.
     ///
@@ -111,6 +121,14 @@ pub struct Known {
     pub clean: BTreeMap<String, StepRecord>,
 }
 
+/// A configuration that has the fault.
+#[derive(Debug, Clone, Copy)]
+pub struct Configuration<'a> {
+    pub cell: &'a Cell,
+    /// Where it differs from a good one.
+    pub symbols: &'a [SymbolRecord],
+}
+
 /// A search, whatever tests the commits.
 #[derive(Clone, Copy)]
 pub struct Bisection<'a> {
@@ -123,6 +141,8 @@ pub struct Bisection<'a> {
     pub oracle: &'a dyn Oracle,
     pub confirms: &'a dyn Confirms,
     pub known: &'a Known,
+    /// The configuration that has the fault, and what differs from one that does not have it.
+    pub configuration: Option<Configuration<'a>>,
     /// Keeps the record after each step.
     pub keep: &'a dyn Fn(&BisectRecord) -> Result<(), Error>,
     pub events: &'a dyn Events,

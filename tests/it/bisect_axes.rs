@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use rstest::rstest;
+use serde_json::Value;
 
 use crate::bisect::{History, UNREAD, text};
 use crate::support::probed::EARLY;
@@ -90,4 +91,82 @@ fn other_than_two_toolchains_that_differ_are_refused(#[case] toolchains: &str) {
     let ended = history.search(&[&ends[..], &["--toolchain", toolchains]].concat());
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("two that differ"), "{}", ended.stderr);
+}
+
+/// What the fault comes from with symbol versions only.
+const WITH_VERSIONS: &str = "include/fault-modversions.h";
+
+fn symbols(record: &Value) -> Vec<String> {
+    let symbols = record["symbols"].as_array().unwrap().iter();
+    symbols.map(|symbol| text(&symbol["symbol"])).collect()
+}
+
+#[rstest]
+#[case::a_symbol(WITH_VERSIONS, &["MODVERSIONS"], "the fault needs MODVERSIONS=y")]
+#[case::no_symbol(EARLY, &[], "the fault is there with the configuration tinyconfig, too")]
+fn the_symbols_that_the_fault_needs_are_found(
+    #[case] file: &str,
+    #[case] needed: &[&str],
+    #[case] said: &str,
+    #[values(false, true)] by_kernels: bool,
+) {
+    let history = History::of(&[(UNREAD, "1"), (file, WRONG), (UNREAD, "3")]);
+    history.probed.kernel.matrix("[thin-dist]", "10min");
+    let matrix = history.probed.kernel.matrix_file();
+    let of_matrix = ["--matrix", matrix.to_str().unwrap()];
+    let more = if by_kernels { &of_matrix[..] } else { &[] };
+    let (ended, record) = history.found(more);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert_eq!(history.place(&record["ended"]["commit"]), 2);
+    assert_eq!(symbols(&record), needed);
+    assert_eq!(record["good_config"], "tinyconfig");
+    let ends = ["--good", &history.commits[0], "--bad", "main"];
+    for format in ["text", "mail"] {
+        let ended = history.search(&[&ends[..], more, &["--format", format]].concat());
+        let words: Vec<&str> = ended.stdout.split_whitespace().collect();
+        assert!(words.join(" ").contains(said), "{}", ended.stdout);
+    }
+}
+
+/// A file that only whole kernels have, so that the probe does not go first.
+#[test]
+fn a_configuration_of_the_matrix_is_the_good_one() {
+    let mut history = History::of(&[(UNREAD, "1")]);
+    history.add("drivers/fault", WRONG);
+    let matrix = history.probed.kernel.matrix_file();
+    history.probed.kernel.matrix("[thin-dist]", "10min");
+    let of_matrix = fs::read_to_string(&matrix).unwrap();
+    let other = "  other: { base: tinyconfig, enable: [MODULES] }\naxes:";
+    fs::write(
+        &matrix,
+        of_matrix
+            .replace("axes:", other)
+            .replace("config: [tiny]", "config: [tiny, other]"),
+    )
+    .unwrap();
+    let more = ["--matrix", matrix.to_str().unwrap(), "--cell", "*/tiny"];
+    let (ended, record) = history.found(&[&more[..], &["--good-config", "other"]].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert_eq!(
+        symbols(&record),
+        [""; 0],
+        "the fault is there without symbol versions"
+    );
+    assert_eq!(record["good_config"], "other");
+
+    let ends = [
+        "--good",
+        &history.commits[0],
+        "--bad",
+        "main",
+        "--good-config",
+        "othre",
+    ];
+    let ended = history.search(&[&ends[..], &more[..]].concat());
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("did you mean 'other'"),
+        "{}",
+        ended.stderr
+    );
 }

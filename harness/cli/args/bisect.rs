@@ -38,6 +38,10 @@ pub struct Bisect {
     /// Only cells of the matrix whose name matches, as in 'klto run'. Repeatable.
     #[arg(long = "cell", value_name = "GLOB", requires = "matrix")]
     pub patterns: Vec<String>,
+    /// A configuration of the matrix without the fault: the report says which symbols of the other one
+    /// the fault needs [default: what the configuration begins with].
+    #[arg(long, value_name = "NAME", requires = "matrix")]
+    pub good_config: Option<String>,
     /// Test commits by this command of the shell instead of a probe. It runs at the top of a
     /// checkout of each and exits as for 'git bisect run': 0 is good, 125 is inconclusive, 1 to
     /// 127 is bad, and more ends the search. A command that takes longer than --timeout is

@@ -17,7 +17,7 @@ impl Prepared<'_> {
             timeout: self.args.cells.timeout,
             cancel: self.cancel,
         };
-        let searched = self.search(record, &oracle, &oracle, &[command.to_owned()]);
+        let searched = self.search(record, &oracle, &oracle, None, &[command.to_owned()]);
         // What stopped the search is said before what keeps a worktree.
         let removed = worktree.remove();
         let searched = searched?;

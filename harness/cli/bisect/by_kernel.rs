@@ -17,10 +17,12 @@ use crate::input::allow::Allow;
 use crate::input::matrix::Matrix;
 use crate::input::suggest::known_names;
 use crate::judge::bisect::sought::{Asked, Sought};
+use crate::judge::bisect::symbols::differing;
 use crate::judge::identity::Part;
 use crate::model::bisect::{BisectRecord, Ended};
 use crate::model::cell::{BOOT, Cell};
 use crate::model::error::Error;
+use crate::run::bisect::Configuration;
 use crate::run::bisect::kernel::{CleanKernels, KernelOracle, build, built_in};
 use crate::run::bisect::probe::{ProbeOracle, probe_cells};
 use crate::run::probe::drive::arch_folders;
@@ -54,6 +56,9 @@ impl Prepared<'_> {
                 )));
             }
             selected.retain(|cell| names.contains(&cell.toolchain_name));
+        }
+        for cell in &selected {
+            self.good_config(&matrix, cell)?;
         }
         let sandbox = Sandbox::find(self.args.sandbox, self.cancel)?;
         let kernels = Kernels {
@@ -117,7 +122,15 @@ impl Prepared<'_> {
             asked: &asked,
             sought: OnceCell::from(sought),
         };
-        let searched = self.search(record, &oracle, &clean, &of_oracle)?;
+        let good = self.good_config(&matrix, cell)?;
+        let symbols = differing(cell, good.as_ref());
+        let named = good.as_ref().map_or(&cell.base, |good| &good.config_name);
+        named.clone_into(&mut record.good_config);
+        let configuration = Some(Configuration {
+            cell,
+            symbols: &symbols,
+        });
+        let searched = self.search(record, &oracle, &clean, configuration, &of_oracle)?;
         self.remove_clean(clean.place)?;
         Ok(searched)
     }
@@ -181,7 +194,13 @@ impl Prepared<'_> {
             asked,
             sought: sought.cloned().map_or_else(OnceCell::new, OnceCell::from),
         };
-        let mut searched = self.search(record, &oracle, &clean, &of_both)?;
+        let symbols = differing(probed, None);
+        let configuration = Some(Configuration {
+            cell: probed,
+            symbols: &symbols,
+        });
+        probed.base.clone_into(&mut record.good_config);
+        let mut searched = self.search(record, &oracle, &clean, configuration, &of_both)?;
         self.remove_clean(clean.place)?;
         let Some(Ended::Culprit { commit }) = &searched.ended else {
             return Ok(None);
@@ -220,6 +239,33 @@ impl Prepared<'_> {
             events: self.events,
             cancel: self.cancel,
         }
+    }
+
+    /// The cell with the configuration that the user says is good, if there is one.
+    fn good_config(&self, matrix: &Matrix, cell: &Cell) -> Result<Option<Cell>, Error> {
+        let Some(name) = &self.args.good_config else {
+            return Ok(None);
+        };
+        let cells = matrix.select(&[])?;
+        let is_like = |other: &&Cell| other.arch == cell.arch && other.lto == cell.lto;
+        let others: Vec<&Cell> = cells.iter().filter(is_like).collect();
+        let Some(good) = others.iter().find(|other| other.config_name == *name) else {
+            let known: BTreeSet<&str> = others.iter().map(|c| c.config_name.as_str()).collect();
+            return Err(Error::Usage(format!(
+                "--good-config {name}: no cell beside {} has that configuration; {}",
+                cell.name(),
+                known_names(name, known)
+            )));
+        };
+        if good.base != cell.base {
+            return Err(Error::Usage(format!(
+                "--good-config {name}: it begins with {}, and that of {} with {}\n  name a configuration that begins with the same target of make",
+                good.base,
+                cell.name(),
+                cell.base
+            )));
+        }
+        Ok(Some((*good).clone()))
     }
 
     /// Commands that show the fault at a commit.

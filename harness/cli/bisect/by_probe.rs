@@ -9,8 +9,10 @@ use super::two_toolchains::Toolchains;
 use crate::build::process::Command;
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
+use crate::judge::bisect::symbols::differing;
 use crate::model::bisect::BisectRecord;
 use crate::model::error::Error;
+use crate::run::bisect::Configuration;
 use crate::run::bisect::probe::{ProbeOracle, probe_cells};
 use crate::run::probe::drive::{Caches, Probe, arch_folders};
 use crate::run::probe::with_cell;
@@ -47,7 +49,13 @@ impl Prepared<'_> {
             sought,
             arches: arch_folders()?,
         };
-        self.search(record, &oracle, &oracle, &of_oracle)
+        let symbols = differing(cell, None);
+        let configuration = Configuration {
+            cell,
+            symbols: &symbols,
+        };
+        cell.base.clone_into(&mut record.good_config);
+        self.search(record, &oracle, &oracle, Some(configuration), &of_oracle)
     }
 
     /// A probe of the user's kernel.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{named, searched, short, summary, toolchains};
+use super::{named, needed_symbols, searched, short, summary, toolchains};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended};
 use crate::report::printable;
 use crate::report::wrapped::{HEADERS, LAST_LINE, sentence, wrap, write_command};
@@ -102,6 +102,10 @@ fn write_culprit(out: &mut String, search: &BisectRecord, commit: &CommitRecord)
             let (file, text) = (printable(&hunk.file), printable(&hunk.text));
             let _ = writeln!(out, "    {file}:{}: {text}", hunk.line);
         }
+    }
+    if let Some(symbols) = needed_symbols(search) {
+        out.push('\n');
+        wrap(out, "", &sentence(&symbols));
     }
     if !search.reproduce.is_empty() {
         out.push_str("\nTo reproduce, in a clone of the kernel:\n\n");

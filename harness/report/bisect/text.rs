@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{named, searched, short, summary, toolchains};
+use super::{named, needed_symbols, searched, short, summary, toolchains};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, Verdict};
 use crate::report::printable;
 use crate::report::text::{BOLD, GREEN, RED, YELLOW};
@@ -146,6 +146,9 @@ fn write_culprit(out: &mut String, search: &BisectRecord, commit: &CommitRecord)
             let (file, text) = (printable(&hunk.file), printable(&hunk.text));
             let _ = writeln!(out, "    {file}:{}: {text}", hunk.line);
         }
+    }
+    if let Some(symbols) = needed_symbols(search) {
+        let _ = writeln!(out, "  {}", printable(&symbols));
     }
     let key = search.finding.as_ref().map(|finding| &finding.key);
     if let Some(rule) = key.and_then(|key| search.rules.get(key)) {

@@ -111,6 +111,7 @@ impl Bisection<'_> {
         if let [parent] = parents[..] {
             self.take_apart(record, &commit, parent)?;
         }
+        self.find_symbols(record, &commit)?;
         Ok(Ended::Culprit { commit: culprit })
     }
 
@@ -276,7 +277,7 @@ impl Bisection<'_> {
 
 /// The smallest set that is still bad, in the sense that no member can be left out: ddmin of Zeller
 /// and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input".
-fn smallest<E>(
+pub(super) fn smallest<E>(
     mut all: Vec<usize>,
     is_bad: &mut impl FnMut(&[usize]) -> Result<bool, E>,
 ) -> Result<Vec<usize>, E> {

@@ -142,6 +142,18 @@ impl Oracle for KernelOracle<'_> {
         }
     }
 
+    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Option<Tested>, Error> {
+        let run = Run {
+            cells: std::slice::from_ref(cell),
+            ..self.carried()
+        };
+        // A comparison needs other cells, too: without them the finding is not looked for.
+        Ok(Some(match build_cell(&run, cell, commit)? {
+            Ok(record) => tested(&self.sought, &record, cell, commit)?,
+            Err(unknown) => unknown,
+        }))
+    }
+
     fn kept(&self, id: &str) -> Result<Option<Tested>, Error> {
         if !self.built.contains(id.get(..SHORT).unwrap_or(id)) {
             return Ok(None);

@@ -48,6 +48,10 @@ impl Oracle for ProbeOracle<'_> {
         self.run(commit, &self.cell, self.probe.fresh)
     }
 
+    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Option<Tested>, Error> {
+        self.run(commit, cell, self.probe.fresh).map(Some)
+    }
+
     fn share(&self, path: &str) -> f64 {
         match self.reads(path) && crate::source::copy::is_read_by_prepare(path) {
             true => 1.0,
