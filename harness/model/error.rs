@@ -49,6 +49,9 @@ pub enum Error {
     /// Arguments, matrix or allow file are wrong; the text says how to fix it.
     #[error("{0}")]
     Usage(String),
+    /// Objects of the user's git repository are missing: of no commit does that say anything.
+    #[error("{0}")]
+    Lacks(String),
     /// The directory is not the build tree of a kernel.
     #[error("{}: not a kernel build tree: {found}\n  pass the O= directory of a kernel build; it has .config and include/config/auto.conf", .dir.display())]
     NotABuildTree { dir: PathBuf, found: String },
@@ -96,6 +99,7 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Error::Usage(_)
+            | Error::Lacks(_)
             | Error::NotABuildTree { .. }
             | Error::NotASourceTree { .. }
             | Error::UncleanSource { .. }

@@ -75,6 +75,10 @@ impl Commit {
             ));
         }
         let id = answer.text();
+        // klto asks its own repository only for commits that the user's had.
+        if git.is_borrowing() && !answer.is_success {
+            return Err(lacks_objects(git, rev, &answer.complaint())?);
+        }
         if !answer.is_success || !is_id(&id) {
             return Err(not_found(git, rev, &answer)?);
         }
@@ -124,7 +128,7 @@ impl Commit {
     /// All its files by their paths, but for submodules and names that are not UTF-8.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the clone lacks objects, or if a path leads out of the
+    /// [`Error::Lacks`] if the clone lacks objects, [`Error::Usage`] if a path leads out of the
     /// tree, which no checkout allows either.
     pub fn files(&self) -> Result<&BTreeMap<String, Blob>, Error> {
         if let Some(files) = self.files.get() {
@@ -148,7 +152,7 @@ impl Commit {
     /// The contents of blobs, in their order.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the clone lacks one.
+    /// [`Error::Lacks`] if the clone lacks one.
     pub fn contents(&self, ids: &[&str]) -> Result<Vec<Vec<u8>>, Error> {
         let mut contents = Vec::with_capacity(ids.len());
         for ids in ids.chunks(AT_ONCE) {
@@ -294,8 +298,8 @@ fn not_found(git: &Git, rev: &str, answer: &Answer) -> Result<Error, Error> {
         format!(
             "the clone is shallow and may lack it; get the whole history with: git -C {dir} fetch --unshallow"
         )
-    } else if is_partial(git)? {
-        format!("the clone is partial and may lack it; {}", refetch(git))
+    } else if git.is_partial()? {
+        format!("the clone is partial and may lack it; {}", git.refetch())
     } else {
         format!(
             "see 'git -C {dir} branch --all' and 'git -C {dir} tag'; to get newer commits: git -C {dir} fetch"
@@ -307,38 +311,14 @@ fn not_found(git: &Git, rev: &str, answer: &Answer) -> Result<Error, Error> {
 }
 
 /// The error for a commit with missing objects.
-pub(super) fn lacks_objects(git: &Git, id: &str, said: &str) -> Result<Error, Error> {
-    let dir = git.dir().display();
+pub(in crate::source) fn lacks_objects(git: &Git, id: &str, said: &str) -> Result<Error, Error> {
     let short = id.get(..SHORT).unwrap_or(id);
-    let remedy = match is_partial(git)? {
-        true => format!(
-            "the clone is partial, and klto fetches nothing; {}",
-            refetch(git)
-        ),
-        false => format!("the repository is damaged; see: git -C {dir} fsck"),
-    };
-    Ok(Error::Usage(format!(
-        "{dir}: objects of the commit {short} are missing (git says '{said}')\n  {remedy}"
-    )))
-}
-
-fn refetch(git: &Git) -> String {
-    format!(
-        "get all objects with: git -C {} fetch --refetch --no-filter",
-        git.dir().display()
-    )
+    git.lacks(&format!("the commit {short}"), said)
 }
 
 fn is_shallow(git: &Git) -> Result<bool, Error> {
     let answer = git.ask(["rev-parse", "--is-shallow-repository"])?;
     Ok(answer.text() == "true")
-}
-
-/// Whether objects may be left with the remote repository.
-fn is_partial(git: &Git) -> Result<bool, Error> {
-    let names = r"^(remote\..*\.promisor|extensions\.partialclone)$";
-    let answer = git.ask(["config", "--get-regexp", names])?;
-    Ok(answer.is_success)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The one place that runs git. Only arguments say what it reads and writes: the
 //! variables that lead git elsewhere, hooks, helpers, signing and prompts are off.
 
+mod missing;
+
 use std::path::{Path, PathBuf};
 
 use crate::build::dir_state::{create_dir, remove_file};
@@ -90,6 +92,8 @@ pub struct Git {
     dir: PathBuf,
     cancel: Cancel,
     is_isolated: bool,
+    /// The repository whose objects it borrows.
+    lender: Option<PathBuf>,
 }
 
 /// Variables of a call that takes no configuration of the user's or the machine's.
@@ -176,6 +180,7 @@ impl Git {
             dir: dir.to_owned(),
             cancel: cancel.clone(),
             is_isolated: false,
+            lender: None,
         }
     }
 
@@ -187,6 +192,22 @@ impl Git {
             is_isolated: true,
             ..self
         }
+    }
+
+    /// The same as one that borrows the objects of another, which messages then name: the user does
+    /// not know one of klto's own.
+    #[must_use]
+    pub fn borrowing(self, lender: &Path) -> Git {
+        Git {
+            lender: Some(lender.to_owned()),
+            ..self
+        }
+    }
+
+    /// Whether it borrows the objects of another.
+    #[must_use]
+    pub fn is_borrowing(&self) -> bool {
+        self.lender.is_some()
     }
 
     /// The folder that git is called in.
@@ -252,18 +273,34 @@ impl Git {
         let answer = self.finish(command)?;
         match answer.is_success {
             true => Ok(answer),
-            false => Err(self.failed(&answer)),
+            false => Err(self.failed(&answer)?),
         }
     }
 
     /// The error for a call that failed for no special reason.
-    fn failed(&self, answer: &Answer) -> Error {
-        Error::Machine(format!(
-            "{}: git failed: {}\n  check the repository with: git -C {} fsck",
+    fn failed(&self, answer: &Answer) -> Result<Error, Error> {
+        if self.is_borrowing() && answer.lacks_objects() {
+            return self.lacks("its commits", &answer.complaint());
+        }
+        Ok(Error::Machine(format!(
+            "{}: git failed: {}\n  {}",
             self.dir.display(),
             answer.complaint(),
-            self.dir.display()
-        ))
+            self.remedy(answer)
+        )))
+    }
+
+    /// What to do after a call that failed for no special reason.
+    #[must_use]
+    pub fn remedy(&self, answer: &Answer) -> String {
+        match answer.stderr.contains("No space left on device") {
+            true => "the disk is full: free some space, or choose another directory with --work"
+                .to_owned(),
+            false => format!(
+                "check the repository with: git -C {} fsck",
+                self.lender.as_ref().unwrap_or(&self.dir).display()
+            ),
+        }
     }
 
     /// Runs a [`Git::command`]; a failure is an answer, too.

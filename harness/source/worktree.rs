@@ -63,13 +63,13 @@ impl Worktree {
     /// changes and additions are removed.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the clone lacks objects; otherwise if git fails.
+    /// [`Error::Lacks`] if the clone lacks objects; otherwise if git fails.
     pub fn check_out(&self, commit: &Commit) -> Result<(), Error> {
         if self.own_admin().is_none() {
             self.add(commit)?;
         }
         let mut answer = self.try_check_out(commit)?;
-        if !answer.is_success && !lacks(&answer) {
+        if !answer.is_success && !answer.lacks_objects() {
             // A crash damaged the index, or more: start again from nothing.
             self.remove()?;
             self.add(commit)?;
@@ -214,22 +214,16 @@ impl Worktree {
 
     fn refused(&self, commit: &Commit, answer: &Answer) -> Result<Error, Error> {
         let said = answer.complaint();
-        if lacks(answer) {
+        if answer.lacks_objects() {
             return lacks_objects(&self.repository, commit.id(), &said);
         }
         Ok(Error::Machine(format!(
-            "{}: {} cannot be checked out there (git says '{said}')\n  check the repository with: git -C {} fsck",
+            "{}: {} cannot be checked out there (git says '{said}')\n  {}",
             self.dir().display(),
             commit,
-            self.repository.dir().display()
+            self.repository.remedy(answer)
         )))
     }
-}
-
-/// Whether git complains that objects are not there.
-fn lacks(answer: &Answer) -> bool {
-    let signs = ["unable to read", "missing", "promisor", "bad object"];
-    signs.iter().any(|sign| answer.stderr.contains(sign))
 }
 
 /// The number of the tree without files: attributes are read from there, and so none are.

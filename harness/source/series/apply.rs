@@ -10,8 +10,8 @@ use super::hunk::Piece;
 use crate::build::dir_state::{create_dir, remove_file};
 use crate::build::process::Command;
 use crate::model::error::Error;
-use crate::source::commit::Commit;
-use crate::source::git::Git;
+use crate::source::commit::{Commit, lacks_objects};
+use crate::source::git::{Answer, Git};
 
 /// How a commit of a patch is made: the same patch on the same base is the same commit.
 const COMMITTER: &[(&str, &str)] = &[
@@ -84,6 +84,7 @@ impl OwnRepository {
         create_dir(place)?;
         let dir = place.join(name_of(&objects));
         let git = Git::at(&dir, user.cancel()).isolated();
+        let git = git.borrowing(user.dir());
         let admin = dir.join(".git");
         let is_there = admin.join("HEAD").is_file() && git.ask(["rev-parse", "HEAD"])?.is_success;
         if !is_there {
@@ -250,6 +251,7 @@ impl OwnRepository {
             let args = ["apply", "--cached", "--reverse", "--whitespace=nowarn"];
             let apply = self.git.command(args).args(options.iter().copied());
             let applied = self.git.finish(&apply.input(piece.patch.as_bytes()))?;
+            self.check_objects(commit, &applied)?;
             if !applied.is_success {
                 return Ok(None);
             }
@@ -297,10 +299,20 @@ impl OwnRepository {
         let applied = self
             .git
             .finish(&self.git.command(args).input(diff.stdout))?;
+        self.check_objects(on, &applied)?;
         if !applied.is_success {
             return Ok(Err(applied.complaint()));
         }
         self.commit_index(on, &format!("without {commit}")).map(Ok)
+    }
+
+    /// A patch that could not be applied because the content is missing is not one that does not fit.
+    fn check_objects(&self, commit: &str, applied: &Answer) -> Result<(), Error> {
+        let is_missing = applied.stderr.contains("failed to read ") || applied.lacks_objects();
+        if applied.is_success || !is_missing {
+            return Ok(());
+        }
+        Err(lacks_objects(&self.git, commit, &applied.complaint())?)
     }
 
     /// A commit of what is in the index.

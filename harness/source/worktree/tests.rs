@@ -387,7 +387,7 @@ fn a_partial_clone_tells_what_is_missing_and_keeps_the_worktree() {
     let worktree = check_out(&clone, &place, "HEAD").unwrap();
     let error = check_out(&clone, &place, "HEAD~1").unwrap_err();
     let says = error.to_string();
-    assert!(matches!(error, Error::Usage(_)), "{says}");
+    assert!(matches!(error, Error::Lacks(_)), "{says}");
     assert!(
         says.contains("are missing") && says.contains("--refetch"),
         "{says}"

@@ -254,3 +254,41 @@ fn a_commit_without_a_parent_is_not_reverted() {
     let said = own.revert(&first, &first).unwrap().unwrap_err();
     assert_eq!(said, "it has no parent");
 }
+
+/// Objects of the user's are gone: that a place cannot be taken out says nothing of the commit.
+#[rstest]
+#[case::read_by_the_patch("init/a.c")]
+#[case::read_by_no_patch("init/new.c")]
+fn what_the_user_does_not_have_any_more_is_no_patch_that_does_not_fit(#[case] lost: &str) {
+    let repository = Repository::new();
+    repository.write("init/a.c", "before\n");
+    let parent = repository.commit("before");
+    repository.write("init/a.c", "after\n");
+    repository.write("init/new.c", "int new;\n");
+    let commit = repository.commit("after");
+    let own = own(&repository);
+    let pieces = pieces_between(own.git(), &parent, &commit)
+        .unwrap()
+        .unwrap();
+    let of_a: Vec<&Piece> = pieces.iter().filter(|p| p.path == "init/a.c").collect();
+    let blob = repository.git(&["rev-parse", &format!("HEAD:{lost}")]);
+    let (folder, file) = blob.split_at(2);
+    std::fs::remove_file(
+        repository
+            .path()
+            .join(".git/objects")
+            .join(folder)
+            .join(file),
+    )
+    .unwrap();
+    let user = repository.path().display().to_string();
+    for error in [
+        own.without_all(&commit, &of_a).map(|_| ()).unwrap_err(),
+        own.revert(&commit, &commit).map(|_| ()).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Lacks(_)), "{error}");
+        let said = error.to_string();
+        assert!(said.starts_with(&format!("{user}: objects of ")), "{said}");
+        assert!(said.contains(&format!("git -C {user} fsck")), "{said}");
+    }
+}
