@@ -112,16 +112,17 @@ impl Ends {
         };
         let Candidate {
             sought,
-            is_new,
             is_old,
+            untold,
+            is_new: _,
         } = first;
         let said = format!("{} of {}", sought.finding.key, sought.finding.object);
         if *is_old {
             return Err(format!("a good end has it, too: {said}"));
         }
-        if !is_new {
+        if let Some(why) = untold {
             return Err(format!(
-                "whether the good end has it could not be told: {said}"
+                "whether the good end has it could not be told: {said}: {why}"
             ));
         }
         let others = rest.iter().filter(|candidate| candidate.is_new);
@@ -138,6 +139,8 @@ pub struct Candidate {
     pub is_new: bool,
     /// Some good end has it.
     pub is_old: bool,
+    /// Why that is unknown of a good end, of the first of which it is.
+    pub untold: Option<String>,
 }
 
 /// The findings of the bad end that were asked for, each in the first cell in which it is new, or else
@@ -147,16 +150,21 @@ fn candidates(bad: &[CellRecord], good: &[Vec<CellRecord>], asked: &Asked) -> Ve
     for record in bad {
         for placed in Placed::all(record).filter(|placed| counts(*placed) && asked.is_of(*placed)) {
             let sought = Sought::of(record, placed);
-            let verdicts: Vec<Verdict> = good
+            let tests: Vec<Tested> = good
                 .iter()
                 .map(|records| {
                     let of_cell = records.iter().find(|r| r.cell == record.cell);
-                    of_cell.map_or(Verdict::Unknown, |r| sought.tested(r).verdict)
+                    of_cell.map_or_else(
+                        || Tested::unknown("the cell has no record"),
+                        |r| sought.tested(r),
+                    )
                 })
                 .collect();
+            let unknown = tests.iter().find(|test| test.verdict == Verdict::Unknown);
             candidates.push(Candidate {
-                is_new: verdicts.iter().all(|verdict| *verdict == Verdict::Good),
-                is_old: verdicts.contains(&Verdict::Bad),
+                is_new: tests.iter().all(|test| test.verdict == Verdict::Good),
+                is_old: tests.iter().any(|test| test.verdict == Verdict::Bad),
+                untold: unknown.map(|test| test.why.clone()),
                 sought,
             });
         }
