@@ -131,6 +131,7 @@ fn begin(args: &Args, git: &Git, kernel: &Path, ends: &Points) -> Result<BisectR
         hunks: None,
         symbols: None,
         good_config: String::new(),
+        made: Vec::new(),
         rules: BTreeMap::new(),
         reproduce: Vec::new(),
         notes: ends.notes.clone(),
@@ -237,7 +238,7 @@ impl Prepared<'_> {
         of_oracle: &[String],
     ) -> Result<BisectRecord, Error> {
         let key = self.key(of_oracle);
-        let kept = match self.args.jobs_options.fresh {
+        let mut kept = match self.args.jobs_options.fresh {
             true => None,
             false => self.kept.load(&key)?,
         };
@@ -251,6 +252,9 @@ impl Prepared<'_> {
             steps: self.told.clone(),
             clean: BTreeMap::new(),
         };
+        if let Some(kept) = &mut kept {
+            record.made = std::mem::take(&mut kept.made);
+        }
         // What could not be told may be told this time.
         let steps = kept.into_iter().flat_map(|kept| kept.steps);
         for step in steps.filter(|step| step.verdict != Verdict::Unknown) {

@@ -59,6 +59,10 @@ pub struct BisectRecord {
     /// The good configuration: its name in the matrix, or the make target that it begins with.
     #[serde(default)]
     pub good_config: String,
+    /// Tests of commits that klto made: the bad end without the commit that was found, and this without
+    /// some of its places.
+    #[serde(default)]
+    pub made: Vec<MadeRecord>,
     /// The texts of the rules that the findings name.
     pub rules: BTreeMap<String, RuleText>,
     /// Commands that show the fault, each a line for a shell.
@@ -216,6 +220,16 @@ pub enum CheckOf {
     Parent,
     /// The bad end without it.
     Revert,
+}
+
+/// A test of a commit that klto made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MadeRecord {
+    /// Its number, in full: the same for the same change of the same commit.
+    pub commit: String,
+    pub verdict: Verdict,
+    /// Why it is that verdict, in a phrase.
+    pub why: String,
 }
 
 /// A part of a commit that brings the fault.

@@ -5,6 +5,7 @@
 pub mod command;
 mod confirm;
 pub mod kernel;
+mod made;
 pub mod probe;
 mod symbols;
 

@@ -184,12 +184,12 @@ impl Bisection<'_> {
             },
             Ok(without) => {
                 self.say("testing the bad end without the commit");
-                let step = self.test(&without)?;
+                let made = self.test_made(record, &without)?;
                 CheckRecord {
                     of,
                     what,
-                    holds: holds(step.verdict, Verdict::Good),
-                    seen: step.why,
+                    holds: holds(made.verdict, Verdict::Good),
+                    seen: made.why,
                 }
             }
         };
@@ -254,7 +254,7 @@ impl Bisection<'_> {
                         dropped.len(),
                         pieces.len()
                     ));
-                    self.test(&commit)?.verdict == Verdict::Bad
+                    self.test_made(record, &commit)?.verdict == Verdict::Bad
                 }
             };
             known.insert(kept.to_vec(), is_bad);
