@@ -6,6 +6,7 @@ pub mod copy;
 mod fingerprint;
 pub mod git;
 pub mod history;
+pub mod regzbot;
 pub mod series;
 pub mod source_tree;
 pub mod sources;

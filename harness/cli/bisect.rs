@@ -33,6 +33,7 @@ use crate::run::rules;
 use crate::source::commit::Commit;
 use crate::source::git::Git;
 use crate::source::history::{Range, Wanted, describe};
+use crate::source::regzbot::tracked_as;
 use crate::source::series::apply::OwnRepository;
 use crate::store::bisect::BisectDir;
 use crate::store::lock::Patience;
@@ -87,11 +88,14 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         events: &*events,
         cancel: &cancel,
     };
-    let record = match (&args.run, &args.matrix) {
+    let mut record = match (&args.run, &args.matrix) {
         (Some(command), _) => search.by_command(record, command)?,
         (None, Some(matrix)) => search.by_kernel(record, matrix)?,
         (None, None) => search.by_probe(record)?,
     };
+    if let Some(Ended::Culprit { commit }) = &record.ended {
+        record.tracked = tracked_as(&user, &commit.commit)?;
+    }
     for file in &args.report {
         write_report(&file.file, &file.bisect(&record))?;
     }
@@ -132,6 +136,7 @@ fn begin(args: &Args, git: &Git, kernel: &Path, ends: &Points) -> Result<BisectR
         symbols: None,
         good_config: String::new(),
         made: Vec::new(),
+        tracked: None,
         rules: BTreeMap::new(),
         reproduce: Vec::new(),
         notes: ends.notes.clone(),

@@ -63,6 +63,10 @@ pub struct BisectRecord {
     /// some of its places.
     #[serde(default)]
     pub made: Vec<MadeRecord>,
+    /// The tag or branch that has the commit in a tree that regzbot tracks (mainline, stable,
+    /// linux-next), if one has.
+    #[serde(default)]
+    pub tracked: Option<String>,
     /// The texts of the rules that the findings name.
     pub rules: BTreeMap<String, RuleText>,
     /// Commands that show the fault, each a line for a shell.

@@ -20,7 +20,7 @@ use crate::support::schema::faults;
 /// A file that no probe reads.
 pub const UNREAD: &str = "Documentation/x.rst";
 /// Another fault than [`WRONG`], which hides it: nothing is built.
-const BROKEN: &str = "compile-error";
+pub const BROKEN: &str = "compile-error";
 
 /// A kernel under git (the fake kernel takes no notice of a line with `none`): the commits of its branch, in their order.
 pub struct History {
@@ -49,11 +49,11 @@ impl History {
         self.commits.push(self.probed.commit(&title));
     }
 
-    fn command(&self, more: &[&str]) -> Command {
+    pub fn command(&self, more: &[&str]) -> Command {
         self.command_at(&self.probed.kernel.source(), more)
     }
 
-    fn command_at(&self, kernel: &Path, more: &[&str]) -> Command {
+    pub fn command_at(&self, kernel: &Path, more: &[&str]) -> Command {
         let mut command = klto(["bisect"]);
         if !more.contains(&"--run") && !more.contains(&"--matrix") {
             command.args(["--arch", "x86_64", "--lto", "thin-dist"]);
@@ -96,7 +96,7 @@ impl History {
     }
 
     /// The verdicts, with the places of their commits.
-    fn steps(&self, record: &Value) -> Vec<(usize, String)> {
+    pub fn steps(&self, record: &Value) -> Vec<(usize, String)> {
         let steps = record["steps"].as_array().unwrap().iter();
         let step = |step: &Value| (self.place(&step["commit"]), text(&step["verdict"]));
         steps.map(step).collect()
@@ -115,7 +115,7 @@ fn checks(record: &Value) -> Vec<(String, Option<bool>)> {
 }
 
 /// All was checked, and holds.
-fn assert_sure(record: &Value) {
+pub fn assert_sure(record: &Value) {
     let expected = [
         "the commit is bad",
         "its parent is good",
@@ -128,7 +128,7 @@ fn assert_sure(record: &Value) {
 }
 
 /// Ten commits, of which the sixth brings the fault.
-fn ten() -> History {
+pub fn ten() -> History {
     let mut history = History::of(&[(EARLY, "none 1\n"), (UNREAD, "2\n"), (EARLY, "none 3\n")]);
     history.add(UNREAD, "4\n");
     history.add(EARLY, "none 5\n");
@@ -656,6 +656,7 @@ fn a_command_is_not_asked_again_about_what_it_said_before() {
 #[test]
 fn the_reports_name_the_commit_and_how_sure_that_is() {
     let history = ten();
+    history.probed.git(&["tag", "v7.3-rc1"]);
     let ends = ["--good", &history.commits[0], "--bad", "main"];
     let ended = history.search(&ends);
     let short = &history.commits[6][..12];

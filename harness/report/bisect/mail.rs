@@ -115,6 +115,8 @@ fn write_culprit(out: &mut String, search: &BisectRecord, commit: &CommitRecord)
     }
     out.push_str("\nIf you fix it in a separate patch, please add:\n\n");
     let _ = writeln!(out, "    Fixes: {}", named(commit));
-    out.push_str("\nFor regzbot, if users would notice:\n\n");
-    let _ = writeln!(out, "    #regzbot introduced: {}", short(commit));
+    if search.tracked.is_some() {
+        out.push_str("\nFor regzbot, if users would notice:\n\n");
+        let _ = writeln!(out, "    #regzbot introduced: {}", short(commit));
+    }
 }

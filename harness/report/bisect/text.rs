@@ -161,10 +161,13 @@ fn write_culprit(out: &mut String, search: &BisectRecord, commit: &CommitRecord)
     for command in &search.reproduce {
         let _ = writeln!(out, "    {command}");
     }
-    let _ = writeln!(
-        out,
-        "  for the fix: Fixes: {}\n  for regzbot, if users would notice: #regzbot introduced: {}",
-        named(commit),
-        short(commit)
-    );
+    let _ = writeln!(out, "  for the fix: Fixes: {}", named(commit));
+    if let Some(tracked) = &search.tracked {
+        let _ = writeln!(
+            out,
+            "  for regzbot, if users would notice (it is in {}): #regzbot introduced: {}",
+            printable(tracked),
+            short(commit)
+        );
+    }
 }
