@@ -3,6 +3,7 @@
 mod accepted;
 mod bisect;
 mod bisect_axes;
+mod bisect_bad_input;
 mod boot;
 mod ci_scripts;
 mod cli;

@@ -154,9 +154,7 @@ impl Probed {
 
     /// Starts a probe that hangs in a goal, and waits until it does.
     pub fn hang_in(&self, goal: &str, more: &[&str]) -> Hanging {
-        let hanging = self.hang(goal, more, || {
-            logs(&self.slot()).any(|log| log.contains("hanging"))
-        });
+        let hanging = self.hang(goal, more, || self.hangs_in_a_goal());
         assert!(
             hanging.living().len() > 3,
             "make and its children are there"
@@ -179,13 +177,21 @@ impl Probed {
 
     fn hang(&self, place: &str, more: &[&str], hangs: impl FnMut() -> bool) -> Hanging {
         self.around("hangs-in", place);
-        let child = self
-            .command(&["--lto", "thin-dist"])
-            .args(more)
+        let mut command = self.command(&["--lto", "thin-dist"]);
+        self.hang_by(command.args(more).stderr(Stdio::null()), hangs)
+    }
+
+    /// Whether a goal of the one cell hangs.
+    pub fn hangs_in_a_goal(&self) -> bool {
+        logs(&self.slot()).any(|log| log.contains("hanging"))
+    }
+
+    /// Starts a command that hangs, and waits until it does.
+    pub fn hang_by(&self, command: &mut Command, hangs: impl FnMut() -> bool) -> Hanging {
+        let child = command
             .env("KLTO_TEST_MARKER", self.marker())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let hanging = Hanging {
