@@ -59,8 +59,8 @@ pub struct BisectRecord {
     /// The good configuration: its name in the matrix, or the make target that it begins with.
     #[serde(default)]
     pub good_config: String,
-    /// Tests of commits that klto made: the bad end without the commit that was found, and this without
-    /// some of its places.
+    /// Tests of the bad end without the commit that was found, and of that commit without some of its
+    /// places, or of the symbols of its configuration.
     #[serde(default)]
     pub made: Vec<MadeRecord>,
     /// The tag or branch that has the commit in a tree that regzbot tracks (mainline, stable,
@@ -226,11 +226,14 @@ pub enum CheckOf {
     Revert,
 }
 
-/// A test of a commit that klto made.
+/// A test of a commit that klto made, or of another configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MadeRecord {
     /// Its number, in full: the same for the same change of the same commit.
     pub commit: String,
+    /// The symbols of its configuration that were as in the good one.
+    #[serde(default)]
+    pub reduced: Vec<String>,
     pub verdict: Verdict,
     /// Why it is that verdict, in a phrase.
     pub why: String,

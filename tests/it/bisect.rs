@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::support::git::files;
 use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
 use crate::support::program::{Ended, finish, klto, within};
-use crate::support::real;
 use crate::support::schema::faults;
 
 /// A file that no probe reads.
@@ -108,7 +107,7 @@ pub fn text(value: &Value) -> String {
 }
 
 /// What was checked, and whether it holds.
-fn checks(record: &Value) -> Vec<(String, Option<bool>)> {
+pub fn checks(record: &Value) -> Vec<(String, Option<bool>)> {
     let checks = record["checks"].as_array().unwrap().iter();
     let check = |check: &Value| (text(&check["what"]), check["holds"].as_bool());
     checks.map(check).collect()
@@ -577,59 +576,6 @@ fn a_search_that_was_killed_goes_on_where_it_was(#[case] last: &str) {
     assert_eq!(ended.code, Some(0));
     assert_eq!(history.place(&record["ended"]["commit"]), 6);
     assert_sure(&record);
-}
-
-/// Around the culprit are another fault, which comes and goes, a row of commits that make cannot
-/// read, and the fault itself, which was mended once.
-#[test]
-fn one_of_a_thousand_commits_over_a_real_kernel_is_found_by_a_dozen_probes() {
-    let Some(kernel) = real::kernel() else { return };
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let repository = folder.path().join("linux.git");
-    let program = Path::new(env!("CARGO_BIN_EXE_klto")).with_file_name("examples");
-    let made = Command::new(program.join("synthetic-history"))
-        .arg(&repository)
-        .arg(kernel)
-        .args(["1000", "v11-flags-by-variable"])
-        .output()
-        .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-    let ends = String::from_utf8(made.stdout).unwrap();
-    let [good, bad, culprit] = ends.lines().collect::<Vec<_>>()[..] else {
-        panic!("{ends}");
-    };
-    let repository = repository.to_str().unwrap();
-    let ended = real::klto(&[
-        "bisect",
-        "--kernel",
-        repository,
-        "--good",
-        good,
-        "--bad",
-        bad,
-        "--arch",
-        "arm64",
-        "--lto",
-        "thin-dist",
-        "--key",
-        "flags.backend-lacks",
-        "--format",
-        "json",
-    ]);
-    let record: Value = serde_json::from_slice(&ended.stdout).unwrap();
-    assert_eq!(record["ended"]["commit"]["commit"], culprit);
-    let holds: Vec<Option<bool>> = checks(&record)
-        .into_iter()
-        .map(|(_, holds)| holds)
-        .collect();
-    assert_eq!(holds, [Some(true); 3]);
-    let ends_and_confirmations = 2 + 2;
-    let tests = record["steps"].as_array().unwrap().len() - ends_and_confirmations;
-    assert!(tests <= 12, "{tests} commits were tested");
 }
 
 /// What a command said is kept by nobody else: at its fourth call this one ends the search.

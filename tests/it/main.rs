@@ -4,6 +4,7 @@ mod accepted;
 mod bisect;
 mod bisect_axes;
 mod bisect_bad_input;
+mod bisect_real;
 mod boot;
 mod ci_scripts;
 mod cli;

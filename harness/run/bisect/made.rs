@@ -2,7 +2,9 @@
 //! is done: a command of the user's can take hours.
 
 use super::Bisection;
+use crate::judge::bisect::sought::Tested;
 use crate::model::bisect::{BisectRecord, MadeRecord, Verdict};
+use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::source::commit::Commit;
 
@@ -16,15 +18,53 @@ impl Bisection<'_> {
         record: &mut BisectRecord,
         commit: &Commit,
     ) -> Result<MadeRecord, Error> {
-        let is_it = |made: &&MadeRecord| made.commit == commit.id();
+        let test = || {
+            let step = self.test(commit)?;
+            Ok((step.verdict, step.why))
+        };
+        self.kept_or(record, commit, Vec::new(), test)
+    }
+
+    /// Tests a commit whose symbols `reduced` are as in the good configuration, as that cell, unless
+    /// the record has its verdict.
+    ///
+    /// # Errors
+    /// As [`Bisection::run`].
+    pub(super) fn test_reduced(
+        &self,
+        record: &mut BisectRecord,
+        commit: &Commit,
+        reduced: Vec<String>,
+        cell: &Cell,
+    ) -> Result<MadeRecord, Error> {
+        let test = || {
+            let tested = self.oracle.test_as(cell, commit)?;
+            let tested = tested.unwrap_or_else(|| Tested::unknown("it has no configuration"));
+            Ok((tested.verdict, tested.why))
+        };
+        self.kept_or(record, commit, reduced, test)
+    }
+
+    fn kept_or(
+        &self,
+        record: &mut BisectRecord,
+        commit: &Commit,
+        reduced: Vec<String>,
+        test: impl FnOnce() -> Result<(Verdict, String), Error>,
+    ) -> Result<MadeRecord, Error> {
+        let is_it = |made: &&MadeRecord| made.commit == commit.id() && made.reduced == reduced;
         if let Some(made) = record.made.iter().find(is_it) {
             return Ok(made.clone());
         }
-        let step = self.test(commit)?;
+        let (verdict, why) = test()?;
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         let made = MadeRecord {
             commit: commit.id().to_owned(),
-            verdict: step.verdict,
-            why: step.why,
+            reduced,
+            verdict,
+            why,
         };
         // What could not be told may be told next time.
         if made.verdict != Verdict::Unknown {

@@ -45,11 +45,10 @@ impl Bisection<'_> {
                 culprit.short(),
                 counted(dropped.len(), "symbols")
             ));
-            let tested = self.oracle.test_as(&without(cell, &dropped), culprit)?;
-            if self.cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let verdict = tested.map_or(Verdict::Unknown, |tested| tested.verdict);
+            let reduced = dropped.iter().map(|symbol| symbol.symbol.clone());
+            let cell = without(cell, &dropped);
+            let tested = self.test_reduced(record, culprit, reduced.collect(), &cell)?;
+            let verdict = tested.verdict;
             known.insert(kept.to_vec(), verdict);
             Ok(verdict)
         };
