@@ -35,7 +35,7 @@ use crate::source::git::Git;
 use crate::source::history::{Range, Wanted, describe};
 use crate::source::regzbot::tracked_as;
 use crate::source::series::apply::OwnRepository;
-use crate::store::bisect::BisectDir;
+use crate::store::bisect::{BisectDir, SearchKey};
 use crate::store::lock::Patience;
 use crate::store::work_dir::WorkDir;
 
@@ -242,7 +242,7 @@ impl Prepared<'_> {
         configuration: Option<Configuration<'_>>,
         of_oracle: &[String],
     ) -> Result<BisectRecord, Error> {
-        let key = self.key(of_oracle);
+        let key = self.key(&record, of_oracle);
         let mut kept = match self.args.jobs_options.fresh {
             true => None,
             false => self.kept.load(&key)?,
@@ -260,8 +260,18 @@ impl Prepared<'_> {
         if let Some(kept) = &mut kept {
             record.made = std::mem::take(&mut kept.made);
         }
+        let others = match self.args.jobs_options.fresh {
+            true => Vec::new(),
+            false => self.kept.like(&key)?,
+        };
+        let is_steady =
+            |other: &BisectRecord| !matches!(other.ended, Some(Ended::Contradiction { .. }));
+        let others = others.into_iter().filter(is_steady);
+        let others = others.flat_map(|other| other.steps);
+        // Not what a log said, and nothing that makes sure of a commit.
+        let others = others.filter(|step| !step.job.is_empty() && !step.is_clean);
         // What could not be told may be told this time.
-        let steps = kept.into_iter().flat_map(|kept| kept.steps);
+        let steps = kept.into_iter().flat_map(|kept| kept.steps).chain(others);
         for step in steps.filter(|step| step.verdict != Verdict::Unknown) {
             let of = match step.is_clean {
                 true => &mut known.clean,
@@ -286,26 +296,31 @@ impl Prepared<'_> {
         Ok(record)
     }
 
-    /// Tells the search from any other.
-    fn key(&self, of_oracle: &[String]) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |part: &str| {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        };
-        add(self.ends.bad.id());
-        for good in &self.ends.good {
-            add(good.id());
+    /// Tells the search from any other; `record` has what else was asked for.
+    fn key(&self, record: &BisectRecord, of_oracle: &[String]) -> SearchKey {
+        let good = self.ends.good.iter().map(|good| good.id().to_owned());
+        let told = self.told.iter();
+        let told = told.map(|(commit, step)| format!("{commit} {:?}", step.verdict));
+        let rest = [
+            self.ends.bad.id().to_owned(),
+            format!("{} {:?}", self.ends.first_parent, self.ends.paths),
+            format!("{} {:?}", record.good_config, record.toolchains),
+        ];
+        let rest = rest.into_iter().chain(good).chain(told);
+        SearchKey {
+            tests: hash(of_oracle),
+            rest: hash(&rest.collect::<Vec<_>>()),
         }
-        add(&format!("{} {:?}", self.ends.first_parent, self.ends.paths));
-        for (commit, step) in &self.told {
-            add(&format!("{commit} {:?}", step.verdict));
-        }
-        for part in of_oracle {
-            add(part);
-        }
-        hasher.finalize().to_hex()[..32].to_owned()
     }
+}
+
+fn hash(parts: &[String]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 /// Whether the commit that was found is bad, and its parents are good.

@@ -13,10 +13,14 @@ pub const HEADERS: &str = "MIME-Version: 1.0\nContent-Type: text/plain; charset=
 /// The end of each message.
 pub const LAST_LINE: &str = "\nThis report is made by a program and may be wrong.\n";
 
-/// Text as a sentence of its own.
+/// Text as a sentence of its own. A first word that is a number or a name, such as that of a commit, stays
+/// as it is.
 pub fn sentence(text: &str) -> String {
+    let first_word = text.split_whitespace().next().unwrap_or_default();
+    let is_name = first_word.contains(|c: char| c.is_ascii_digit() || "_/.".contains(c));
     let mut chars = text.chars();
     match chars.next() {
+        Some(_) if is_name => format!("{text}."),
         Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
         None => String::new(),
     }
@@ -66,6 +70,15 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn a_sentence_begins_with_a_capital_but_for_names() {
+        assert_eq!(sentence("one of two"), "One of two.");
+        let commit = "d9f8cab63704 (\"step 2\") brought it";
+        assert_eq!(sentence(commit), format!("{commit}."));
+        assert_eq!(sentence("init/main.o lacks it"), "init/main.o lacks it.");
+        assert_eq!(sentence(""), "");
+    }
 
     #[rstest]
     #[case::short("git status", "    git status\n")]

@@ -58,8 +58,7 @@ pub trait Oracle {
         Ok(None)
     }
 
-    /// What part of everything that a test makes, from 0 to 1, is made again after a change of this
-    /// file.
+    /// What part of everything that a test makes, from 0 to 1, is rebuilt after a change of this file.
     fn share(&self, path: &str) -> f64;
 
     /// Of how many commits, those tested last, the build trees are there.

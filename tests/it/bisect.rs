@@ -621,6 +621,8 @@ fn the_reports_name_the_commit_and_how_sure_that_is() {
         .search(&[&ends[..], &["--format", "mail"]].concat())
         .stdout;
     let (head, body) = mail.split_once("\n\n").unwrap();
+    let found = format!("{short} (\"step 6\") brought the fault");
+    assert!(body.starts_with(&found), "{body}");
     assert!(
         head.contains("To: \"A Developer\" <dev@example.org>"),
         "{head}"

@@ -103,7 +103,7 @@ fn symbols(record: &Value) -> Vec<String> {
 
 #[rstest]
 #[case::a_symbol(WITH_VERSIONS, &["MODVERSIONS"], "the fault needs MODVERSIONS=y")]
-#[case::no_symbol(EARLY, &[], "the fault is there with the configuration tinyconfig, too")]
+#[case::no_symbol(EARLY, &[], "fault is there with the configuration tinyconfig, too")]
 fn the_symbols_that_the_fault_needs_are_found(
     #[case] file: &str,
     #[case] needed: &[&str],

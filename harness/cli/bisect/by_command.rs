@@ -17,7 +17,11 @@ impl Prepared<'_> {
             timeout: self.args.cells.timeout,
             cancel: self.cancel,
         };
-        let searched = self.search(record, &oracle, &oracle, None, &[command.to_owned()]);
+        // What the command depends on is not known: its verdicts are those of this search.
+        let ends = [&self.ends.good[..], std::slice::from_ref(&self.ends.bad)].concat();
+        let ends = ends.iter().map(|end| end.id().to_owned());
+        let of_oracle: Vec<String> = ends.chain([command.to_owned()]).collect();
+        let searched = self.search(record, &oracle, &oracle, None, &of_oracle);
         // What stopped the search is said before what keeps a worktree.
         let removed = worktree.remove();
         let searched = searched?;

@@ -28,6 +28,7 @@ use crate::run::bisect::probe::{ProbeOracle, probe_cells};
 use crate::run::probe::drive::arch_folders;
 use crate::run::whole::drive::Run;
 use crate::source::commit::{Commit, SHORT};
+use crate::store::bisect::SearchKey;
 
 /// What builds the kernels of a matrix.
 struct Kernels<'a> {
@@ -115,17 +116,17 @@ impl Prepared<'_> {
             carried: kernels.carried,
             built: built_in(kernels.carried),
         };
-        let clean = CleanKernels {
-            run: &run,
-            cell,
-            place: &self.clean_place(&of_oracle),
-            asked: &asked,
-            sought: OnceCell::from(sought),
-        };
         let good = self.good_config(&matrix, cell)?;
         let symbols = differing(cell, good.as_ref());
         let named = good.as_ref().map_or(&cell.base, |good| &good.config_name);
         named.clone_into(&mut record.good_config);
+        let clean = CleanKernels {
+            run: &run,
+            cell,
+            place: &self.clean_place(&self.key(&record, &of_oracle)),
+            asked: &asked,
+            sought: OnceCell::from(sought),
+        };
         let configuration = Some(Configuration {
             cell,
             symbols: &symbols,
@@ -181,6 +182,8 @@ impl Prepared<'_> {
         let asked_for = [asked.key.as_deref(), asked.object.as_deref()];
         let asked_for = asked_for.map(|part| part.unwrap_or_default().to_owned());
         let of_both = [&of_oracle[..], &asked_for[..]].concat();
+        probed.base.clone_into(&mut record.good_config);
+        let key = self.key(&record, &of_both);
         let oracle = ProbeOracle {
             probe: &probe,
             cell: probed.clone(),
@@ -190,7 +193,7 @@ impl Prepared<'_> {
         let clean = CleanKernels {
             run: &run,
             cell: &needed[0],
-            place: &self.clean_place(&of_both),
+            place: &self.clean_place(&key),
             asked,
             sought: sought.cloned().map_or_else(OnceCell::new, OnceCell::from),
         };
@@ -199,7 +202,6 @@ impl Prepared<'_> {
             cell: probed,
             symbols: &symbols,
         });
-        probed.base.clone_into(&mut record.good_config);
         let mut searched = self.search(record, &oracle, &clean, configuration, &of_both)?;
         self.remove_clean(clean.place)?;
         let Some(Ended::Culprit { commit }) = &searched.ended else {
@@ -214,7 +216,7 @@ impl Prepared<'_> {
         // Not in a search that was done before: what is kept has it.
         if let Some(of_kernels) = clean.sought.get() {
             self.set_sought(&mut searched, of_kernels, Vec::new());
-            self.kept.save(&self.key(&of_both), &searched)?;
+            self.kept.save(&key, &searched)?;
         }
         Ok(Some(searched))
     }
@@ -277,9 +279,8 @@ impl Prepared<'_> {
     }
 
     /// Where the clean builds of a search are.
-    fn clean_place(&self, of_oracle: &[String]) -> PathBuf {
-        let key = self.key(of_oracle);
-        self.kept.path().join(format!("clean-{key}"))
+    fn clean_place(&self, key: &SearchKey) -> PathBuf {
+        self.kept.path().join(format!("clean-{}", key.name()))
     }
 
     /// Removes the clean builds of a search, with the worktrees of their sources.
