@@ -21,7 +21,7 @@ use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
 use crate::judge::bisect::sought::{Asked, Ends, Sought};
 use crate::model::bisect::{
-    BisectRecord, CheckOf, Ended, FORMAT, SoughtFinding, StepRecord, Verdict,
+    BisectRecord, CheckOf, Ended, FORMAT, SoughtFinding, StepRecord, SymbolRecord, Verdict,
 };
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
@@ -75,7 +75,8 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             paths: &ends.paths,
         },
     )?;
-    let record = begin(args, own.git(), &kernel, &ends)?;
+    let mut record = begin(args, own.git(), &kernel, &ends)?;
+    record.commits = range.commits.len();
     let search = Prepared {
         args,
         ends: &ends,
@@ -134,6 +135,7 @@ fn begin(args: &Args, git: &Git, kernel: &Path, ends: &Points) -> Result<BisectR
         toolchains: None,
         hunks: None,
         symbols: None,
+        symbols_cell: String::new(),
         good_config: String::new(),
         made: Vec::new(),
         tracked: None,
@@ -217,40 +219,44 @@ impl Prepared<'_> {
         Ok(Ends::of(test(&self.ends.bad)?, &good, asked))
     }
 
-    /// What tests the commits, and for what.
+    /// What tests the commits, and for what: cells of which the first has the finding.
     fn of_oracle(
         &self,
-        cell: &Cell,
+        cells: &[Cell],
         sought: &Sought,
         sandbox: Option<&Sandbox>,
-    ) -> Result<[String; 4], Error> {
+    ) -> Result<Vec<String>, Error> {
         let key = CommonKey::new(&own_program()?, "bisect", &[self.work.path()]);
-        Ok([
-            key.sandboxed(sandbox.map(Sandbox::enforced)).of(cell, &[]),
-            cell.scenarios.join(","),
-            sought.finding.id.clone(),
-            sought.finding.cell.clone(),
-        ])
+        let key = key.sandboxed(sandbox.map(Sandbox::enforced));
+        let cells = cells
+            .iter()
+            .map(|cell| format!("{} {}", key.of(cell, &[]), cell.scenarios.join(",")));
+        let finding = [sought.finding.id.clone(), sought.finding.cell.clone()];
+        Ok(cells.chain(finding).collect())
     }
 
-    /// Searches; `of_oracle` tells what tests the commits from anything else that could.
+    /// Searches. `finish` says of a record what is known only after its commit was made sure of.
     fn search(
         &self,
         mut record: BisectRecord,
         oracle: &dyn Oracle,
         confirms: &dyn Confirms,
         configuration: Option<Configuration<'_>>,
-        of_oracle: &[String],
+        key: &SearchKey,
+        finish: &dyn Fn(&mut BisectRecord),
     ) -> Result<BisectRecord, Error> {
-        let key = self.key(&record, of_oracle);
         let mut kept = match self.args.jobs_options.fresh {
             true => None,
-            false => self.kept.load(&key)?,
+            false => self.kept.load(key)?,
         };
         if let Some(mut kept) = kept.clone()
-            && let Some(Ended::Culprit { .. } | Ended::Contradiction { .. }) = kept.ended
+            && is_final(&kept)
         {
             kept.steps.iter_mut().for_each(|step| step.reused = true);
+            // As the user names them this time.
+            kept.kernel = record.kernel;
+            kept.reproduce = record.reproduce;
+            finish(&mut kept);
             return Ok(kept);
         }
         let mut known = Known {
@@ -262,10 +268,12 @@ impl Prepared<'_> {
         }
         let others = match self.args.jobs_options.fresh {
             true => Vec::new(),
-            false => self.kept.like(&key)?,
+            false => self.kept.like(key)?,
         };
-        let is_steady =
-            |other: &BisectRecord| !matches!(other.ended, Some(Ended::Contradiction { .. }));
+        // A commit that was made sure of speaks for the verdicts that led to it.
+        let is_steady = |other: &BisectRecord| {
+            matches!(other.ended, Some(Ended::Culprit { .. })) && is_sure(other)
+        };
         let others = others.into_iter().filter(is_steady);
         let others = others.flat_map(|other| other.steps);
         // Not what a log said, and nothing that makes sure of a commit.
@@ -288,23 +296,39 @@ impl Prepared<'_> {
             confirms,
             known: &known,
             configuration,
-            keep: &|record| self.kept.save(&key, record),
+            keep: &|record| {
+                let mut record = record.clone();
+                finish(&mut record);
+                self.kept.save(key, &record)
+            },
             events: self.events,
             cancel: self.cancel,
         };
         bisection.run(&mut record)?;
+        finish(&mut record);
         Ok(record)
     }
 
-    /// Tells the search from any other; `record` has what else was asked for.
-    fn key(&self, record: &BisectRecord, of_oracle: &[String]) -> SearchKey {
+    /// Tells the search from any other: `of_oracle` what tests the commits, `record` and `symbols` what
+    /// else was asked for.
+    fn key(
+        &self,
+        record: &BisectRecord,
+        symbols: &[SymbolRecord],
+        of_oracle: &[String],
+    ) -> SearchKey {
         let good = self.ends.good.iter().map(|good| good.id().to_owned());
         let told = self.told.iter();
         let told = told.map(|(commit, step)| format!("{commit} {:?}", step.verdict));
+        let toolchains = record.toolchains.as_ref();
+        let toolchains = toolchains.map(|of| (&of.good, &of.bad, &of.searched_with));
         let rest = [
             self.ends.bad.id().to_owned(),
             format!("{} {:?}", self.ends.first_parent, self.ends.paths),
-            format!("{} {:?}", record.good_config, record.toolchains),
+            // More than before if a clone is no longer shallow.
+            record.commits.to_string(),
+            format!("{} {symbols:?}", record.good_config),
+            format!("{toolchains:?}"),
         ];
         let rest = rest.into_iter().chain(good).chain(told);
         SearchKey {
@@ -321,6 +345,19 @@ fn hash(parts: &[String]) -> String {
         hasher.update(part.as_bytes());
     }
     hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// Whether a search is not to be gone on with: what the machine failed to make sure of may be known next
+/// time.
+fn is_final(record: &BisectRecord) -> bool {
+    match record.ended {
+        Some(Ended::Contradiction { .. }) => true,
+        Some(Ended::Culprit { .. }) => {
+            let mut checks = record.checks.iter();
+            checks.all(|check| check.holds.is_some() || check.of == CheckOf::Revert)
+        }
+        Some(Ended::Among { .. } | Ended::Toolchain | Ended::EndsDoNotFit { .. }) | None => false,
+    }
 }
 
 /// Whether the commit that was found is bad, and its parents are good.

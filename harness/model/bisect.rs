@@ -56,6 +56,9 @@ pub struct BisectRecord {
     /// is not there, if that was found out. Empty if it is there with the good configuration, too.
     #[serde(default)]
     pub symbols: Option<Vec<SymbolRecord>>,
+    /// The cell whose configuration [`BisectRecord::symbols`] is of.
+    #[serde(default)]
+    pub symbols_cell: String,
     /// The good configuration: its name in the matrix, or the make target that it begins with.
     #[serde(default)]
     pub good_config: String,

@@ -141,7 +141,7 @@ fn toolchains(of: &ToolchainsRecord) -> String {
 
 /// Which symbols of the configuration the fault needs, in a phrase; `None` if that was not found out.
 fn needed_symbols(search: &BisectRecord) -> Option<String> {
-    let good = &search.good_config;
+    let (cell, good) = (&search.symbols_cell, &search.good_config);
     let shown = |symbol: &SymbolRecord| {
         let value = symbol.value.as_ref();
         value.map_or_else(
@@ -150,11 +150,11 @@ fn needed_symbols(search: &BisectRecord) -> Option<String> {
         )
     };
     Some(match search.symbols.as_deref()? {
-        [] => format!("the fault is there with the configuration {good}, too"),
+        [] => format!("in {cell} the fault is there with the configuration {good}, too"),
         symbols => {
             let symbols: Vec<String> = symbols.iter().map(shown).collect();
             format!(
-                "of what differs from the configuration {good} the fault needs {}",
+                "of what differs in {cell} from the configuration {good} the fault needs {}",
                 symbols.join(" ")
             )
         }

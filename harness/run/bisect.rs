@@ -42,14 +42,6 @@ pub trait Oracle {
     /// If the user interrupts, or nothing can be tested at all.
     fn test(&self, commit: &Commit) -> Result<Tested, Error>;
 
-    /// Tests a commit as another cell; `None` if it tests no cells.
-    ///
-    /// # Errors
-    /// As [`Oracle::test`].
-    fn test_as(&self, _cell: &Cell, _commit: &Commit) -> Result<Option<Tested>, Error> {
-        Ok(None)
-    }
-
     /// What an earlier run found out about a commit, if there was one.
     ///
     /// # Errors
@@ -65,8 +57,20 @@ pub trait Oracle {
     fn trees(&self) -> usize;
 }
 
+/// Tests a commit as another cell than the one that was searched with.
+pub trait TestsCells: std::fmt::Debug {
+    /// # Errors
+    /// As [`Oracle::test`].
+    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Tested, Error>;
+}
+
 /// Makes sure of the commit that was found.
 pub trait Confirms {
+    /// Whether the finding is chosen from all commits together: then all are tested, or none.
+    fn needs_all(&self) -> bool {
+        false
+    }
+
     /// Tests commits; nothing of an earlier test counts. The first is the one that was found, the others
     /// are its parents. `on` takes what happens.
     ///
@@ -125,6 +129,8 @@ pub struct Known {
 #[derive(Debug, Clone, Copy)]
 pub struct Configuration<'a> {
     pub cell: &'a Cell,
+    /// Tests the commit with others.
+    pub tests: &'a dyn TestsCells,
     /// Where it differs from a good one.
     pub symbols: &'a [SymbolRecord],
 }
@@ -165,7 +171,6 @@ impl Bisection<'_> {
     /// # Errors
     /// If the user interrupts, the machine fails, or the record cannot be kept.
     pub fn run(&self, record: &mut BisectRecord) -> Result<(), Error> {
-        record.commits = self.range.commits.len();
         if let Some(why) = self.test_ends(record)? {
             record.ended = Some(Ended::EndsDoNotFit { why });
             return (self.keep)(record);
@@ -208,8 +213,10 @@ impl Bisection<'_> {
 
     /// Tests what tells most, until the search ends.
     fn search(&self, record: &mut BisectRecord, search: &mut Search) -> Result<Ended, Error> {
+        let ids = self.range.commits.iter().map(|commit| commit.id.as_str());
+        let places: BTreeMap<&str, usize> = ids.zip(0..).collect();
         loop {
-            let costs = self.costs(record);
+            let costs = self.costs(record, &places);
             match search.next(|at| costs[at]) {
                 Step::Test(at) => {
                     let left = search.suspects().len();
@@ -298,13 +305,11 @@ impl Bisection<'_> {
     }
 
     /// The seconds that a test of each commit is expected to take.
-    fn costs(&self, record: &BisectRecord) -> Vec<f64> {
-        let places: BTreeMap<&str, usize> = (0..)
-            .zip(&self.range.commits)
-            .map(|(at, commit)| (commit.id.as_str(), at))
-            .collect();
-        let tested = record.steps.iter().filter(|step| !step.reused);
-        let built = tested.map(|step| places.get(step.commit.commit.as_str()).copied());
+    fn costs(&self, record: &BisectRecord, places: &BTreeMap<&str, usize>) -> Vec<f64> {
+        let built = record
+            .steps
+            .iter()
+            .map(|step| places.get(step.commit.commit.as_str()).copied());
         let built: Vec<Option<usize>> = built.rev().take(self.oracle.trees()).collect();
         let files = self.range.commits.iter();
         let files: Vec<&[String]> = files.map(|commit| commit.files.as_slice()).collect();

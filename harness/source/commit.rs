@@ -76,7 +76,7 @@ impl Commit {
         }
         let id = answer.text();
         // klto asks its own repository only for commits that the user's had.
-        if git.is_borrowing() && !answer.is_success {
+        if git.is_borrowing() && answer.lacks_objects() {
             return Err(lacks_objects(git, rev, &answer.complaint())?);
         }
         if !answer.is_success || !is_id(&id) {

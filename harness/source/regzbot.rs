@@ -75,7 +75,9 @@ fn is_number(text: &str) -> bool {
 }
 
 fn is_tracked(url: &str) -> bool {
-    let Some((_, place)) = url.split_once("://") else {
+    // As `git://HOST/PATH`, or as ssh has it: `HOST:PATH`.
+    let of_ssh = url.split_once(':').filter(|(host, _)| !host.contains('/'));
+    let Some((_, place)) = url.split_once("://").or(of_ssh) else {
         return false;
     };
     let place = place.trim_end_matches('/');

@@ -89,6 +89,31 @@ impl History {
         (ended, record)
     }
 
+    /// Searches from the first commit to the last, and is killed, with all that it started, as soon as it
+    /// says something.
+    fn kill_when_it_says(&self, last: &str, more: &[&str]) {
+        let stderr = self.probed.kernel.dir().join("stderr");
+        let ends = [
+            "--good",
+            &self.commits[0],
+            "--bad",
+            "main",
+            "--format",
+            "json",
+        ];
+        let mut killed = self
+            .command(&[&ends[..], more].concat())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&stderr).unwrap())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let has_said = || fs::read_to_string(&stderr).unwrap().contains(last);
+        assert!(within(Duration::from_mins(1), has_said));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+    }
+
     pub fn place(&self, commit: &Value) -> usize {
         let id = commit["commit"].as_str().unwrap();
         self.commits.iter().position(|known| known == id).unwrap()
@@ -492,7 +517,7 @@ fn git_takes_the_log_and_comes_to_the_same_commit() {
     let history = ten();
     let log = history.probed.kernel.dir().join("bisect.log");
     let report = format!("log={}", log.display());
-    history.found(&["--report", &report]);
+    let (_, first) = history.found(&["--report", &report]);
     let clone = history.probed.kernel.dir().join("clone");
     let (clone, log) = (clone.to_str().unwrap(), log.to_str().unwrap());
     history.probed.git(&["clone", "--quiet", ".", clone]);
@@ -506,10 +531,11 @@ fn git_takes_the_log_and_comes_to_the_same_commit() {
     let ended = history.search(&["--replay", file.to_str().unwrap(), "--format", "json"]);
     let record: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(history.place(&record["ended"]["commit"]), 6);
-    let steps_of_log = 2 + 2;
+    let steps_of_log = first["steps"].as_array().unwrap().iter();
+    let steps_of_log = steps_of_log.filter(|step| step["is_clean"] == false);
     let steps = record["steps"].as_array().unwrap().iter();
     let of_log = steps.filter(|step| text(&step["why"]).contains("of the log says so"));
-    assert_eq!(of_log.count(), steps_of_log);
+    assert_eq!(of_log.count(), steps_of_log.count());
 }
 
 #[test]
@@ -542,7 +568,6 @@ fn nothing_of_the_users_repository_changes(#[case] more: &[&str]) {
     assert!(files(&history.probed.kernel.source()) == state);
 }
 
-/// It is killed, with all that it started, as soon as it says something.
 #[rstest]
 #[case::at_an_end("testing the good end")]
 #[case::in_the_search("left; testing")]
@@ -551,31 +576,55 @@ fn nothing_of_the_users_repository_changes(#[case] more: &[&str]) {
 #[case::without_the_commit("testing the bad end without")]
 fn a_search_that_was_killed_goes_on_where_it_was(#[case] last: &str) {
     let history = ten();
-    let stderr = history.probed.kernel.dir().join("stderr");
+    history.kill_when_it_says(last, &[]);
+    let (ended, record) = history.found(&[]);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(history.place(&record["ended"]["commit"]), 6);
+    assert_sure(&record);
+}
+
+/// The builds of the two kernels are there, and so is what they show.
+#[test]
+fn a_search_that_was_killed_after_its_kernels_were_built_builds_none_again() {
+    let history = ten();
+    history.probed.kernel.matrix("[thin-dist]", "10min");
+    let matrix = history.probed.kernel.matrix_file();
+    let more = ["--matrix", matrix.to_str().unwrap(), "--key", "elf.empty"];
+    history.kill_when_it_says("testing the bad end without", &more);
+    assert_eq!(kernels_built(&history), 2);
+    let (_, record) = history.found(&more);
+    assert_eq!(kernels_built(&history), 0);
+    let cell = text(&record["finding"]["cell"]);
+    assert_eq!(cell, "x86_64/tiny/thin-dist/llvm-22");
+    assert_sure(&record);
+    let (_, again) = history.found(&more);
+    assert_eq!(again["finding"], record["finding"]);
+    assert_eq!(again["reproduce"], record["reproduce"]);
+}
+
+/// The records of the commits are gone: what the other search found out is not.
+#[test]
+fn a_search_between_other_commits_takes_over_the_verdicts_of_one_that_found_the_commit() {
+    let history = ten();
+    history.found(&[]);
+    history.probed.forget();
     let ends = [
         "--good",
-        &history.commits[0],
+        &history.commits[2],
         "--bad",
         "main",
         "--format",
         "json",
     ];
-    let mut killed = history
-        .command(&ends)
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(&stderr).unwrap())
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    let has_said = || fs::read_to_string(&stderr).unwrap().contains(last);
-    assert!(within(Duration::from_mins(1), has_said));
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-
-    let (ended, record) = history.found(&[]);
-    assert_eq!(ended.code, Some(0));
+    let ended = history.search(&ends);
+    let record: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(history.place(&record["ended"]["commit"]), 6);
-    assert_sure(&record);
+    let steps = record["steps"].as_array().unwrap().iter();
+    let tested: Vec<usize> = steps
+        .filter(|step| step["reused"] == false && step["is_clean"] == false)
+        .map(|step| history.place(&step["commit"]))
+        .collect();
+    assert_eq!(tested, [0; 0], "of these another search knows the verdict");
 }
 
 /// What a command said is kept by nobody else: at its fourth call this one ends the search.

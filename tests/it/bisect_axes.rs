@@ -96,19 +96,24 @@ fn other_than_two_toolchains_that_differ_are_refused(#[case] toolchains: &str) {
 /// What the fault comes from with symbol versions only.
 const WITH_VERSIONS: &str = "include/fault-modversions.h";
 
+/// The same of whole kernels only.
+const OF_KERNELS: &str = "drivers/fault-modversions";
+
 fn symbols(record: &Value) -> Vec<String> {
     let symbols = record["symbols"].as_array().unwrap().iter();
     symbols.map(|symbol| text(&symbol["symbol"])).collect()
 }
 
 #[rstest]
-#[case::a_symbol(WITH_VERSIONS, &["MODVERSIONS"], "the fault needs MODVERSIONS=y")]
-#[case::no_symbol(EARLY, &[], "fault is there with the configuration tinyconfig, too")]
+#[case::a_symbol(WITH_VERSIONS, &["MODVERSIONS"], "the fault needs MODVERSIONS=y", false)]
+#[case::no_symbol(EARLY, &[], "fault is there with the configuration tinyconfig, too", false)]
+#[case::a_symbol_first_by_the_probe(WITH_VERSIONS, &["MODVERSIONS"], "in x86_64/probe", true)]
+#[case::a_symbol_by_kernels(OF_KERNELS, &["MODVERSIONS"], "in x86_64/tiny", true)]
 fn the_symbols_that_the_fault_needs_are_found(
     #[case] file: &str,
     #[case] needed: &[&str],
     #[case] said: &str,
-    #[values(false, true)] by_kernels: bool,
+    #[case] by_kernels: bool,
 ) {
     let history = History::of(&[(UNREAD, "1"), (file, WRONG), (UNREAD, "3")]);
     history.probed.kernel.matrix("[thin-dist]", "10min");
@@ -128,11 +133,11 @@ fn the_symbols_that_the_fault_needs_are_found(
     }
 }
 
-/// A file that only whole kernels have, so that the probe does not go first.
-#[test]
-fn a_configuration_of_the_matrix_is_the_good_one() {
-    let mut history = History::of(&[(UNREAD, "1")]);
-    history.add("drivers/fault", WRONG);
+#[rstest]
+#[case::by_kernels("drivers/fault")]
+#[case::the_probe_goes_first(EARLY)]
+fn a_configuration_of_the_matrix_is_the_good_one(#[case] file: &str) {
+    let history = History::of(&[(UNREAD, "1"), (file, WRONG)]);
     let matrix = history.probed.kernel.matrix_file();
     history.probed.kernel.matrix("[thin-dist]", "10min");
     let of_matrix = fs::read_to_string(&matrix).unwrap();
@@ -153,6 +158,17 @@ fn a_configuration_of_the_matrix_is_the_good_one() {
         "the fault is there without symbol versions"
     );
     assert_eq!(record["good_config"], "other");
+    assert_eq!(record["symbols_cell"], "x86_64/tiny/thin-dist/llvm-22");
+    // Another configuration of that name is another question.
+    let of_matrix = fs::read_to_string(&matrix).unwrap();
+    let of_matrix = of_matrix.replace("enable: [MODULES] }", "enable: [MODULES, MODVERSIONS] }");
+    fs::write(&matrix, of_matrix).unwrap();
+    let (_, record) = history.found(&[&more[..], &["--good-config", "other"]].concat());
+    assert_eq!(
+        record["symbols"],
+        Value::Null,
+        "the configurations are the same"
+    );
 
     let ends = [
         "--good",

@@ -21,7 +21,8 @@ impl Prepared<'_> {
         let ends = [&self.ends.good[..], std::slice::from_ref(&self.ends.bad)].concat();
         let ends = ends.iter().map(|end| end.id().to_owned());
         let of_oracle: Vec<String> = ends.chain([command.to_owned()]).collect();
-        let searched = self.search(record, &oracle, &oracle, None, &of_oracle);
+        let key = self.key(&record, &[], &of_oracle);
+        let searched = self.search(record, &oracle, &oracle, None, &key, &|_| {});
         // What stopped the search is said before what keeps a worktree.
         let removed = worktree.remove();
         let searched = searched?;

@@ -25,10 +25,14 @@ use crate::model::error::Error;
 use crate::run::bisect::Configuration;
 use crate::run::bisect::kernel::{CleanKernels, KernelOracle, build, built_in};
 use crate::run::bisect::probe::{ProbeOracle, probe_cells};
+use crate::run::events::Event;
 use crate::run::probe::drive::arch_folders;
 use crate::run::whole::drive::Run;
 use crate::source::commit::{Commit, SHORT};
 use crate::store::bisect::SearchKey;
+
+/// The beginning of the names of folders with clean builds.
+const CLEAN: &str = "clean-";
 
 /// What builds the kernels of a matrix.
 struct Kernels<'a> {
@@ -99,15 +103,17 @@ impl Prepared<'_> {
             }
         }
         record.reproduce = self.reproduce(&kernels, cell, self.ends.bad.short());
-        let of_oracle = self.of_oracle(cell, &sought, kernels.sandbox)?;
         let needed = needed(&selected, cell, &sought);
         let run = Run {
             carried: None,
             ..self.kernels(&kernels, &needed)
         };
-        let [cell, ..] = needed.as_slice() else {
-            return Err(Error::Machine(format!("no cell is named {name}")));
-        };
+        let cell = &needed[0];
+        let good = self.good_config(&matrix, cell)?;
+        set_good_config(&mut record, cell, good.as_ref());
+        let symbols = differing(cell, good.as_ref());
+        let of_oracle = self.of_kernels(&kernels, &needed, &sought)?;
+        let key = self.key(&record, &symbols, &of_oracle);
         let oracle = KernelOracle {
             run: &run,
             cell,
@@ -116,23 +122,23 @@ impl Prepared<'_> {
             carried: kernels.carried,
             built: built_in(kernels.carried),
         };
-        let good = self.good_config(&matrix, cell)?;
-        let symbols = differing(cell, good.as_ref());
-        let named = good.as_ref().map_or(&cell.base, |good| &good.config_name);
-        named.clone_into(&mut record.good_config);
+        let is_compared = matches!(sought.part(), Part::Comparison(_));
+        // A comparison needs other cells with the same configuration.
+        let configuration = (!is_compared).then_some(Configuration {
+            cell,
+            tests: &oracle,
+            symbols: &symbols,
+        });
         let clean = CleanKernels {
             run: &run,
             cell,
-            place: &self.clean_place(&self.key(&record, &of_oracle)),
+            place: &self.clean_place(&key)?,
+            carried: kernels.carried,
             asked: &asked,
             sought: OnceCell::from(sought),
         };
-        let configuration = Some(Configuration {
-            cell,
-            symbols: &symbols,
-        });
-        let searched = self.search(record, &oracle, &clean, configuration, &of_oracle)?;
-        self.remove_clean(clean.place)?;
+        let searched = self.search(record, &oracle, &clean, configuration, &key, &|_| {})?;
+        self.remove_clean(None)?;
         Ok(searched)
     }
 
@@ -161,16 +167,23 @@ impl Prepared<'_> {
         let ends = self.ends_of(&|commit| probe_cells(&probe, &probed, commit), &of_rule);
         let ends = match ends {
             Ok(ends) => ends,
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(_) => return Ok(None),
+            Err(error @ Error::Usage(_)) => {
+                self.say(&format!(
+                    "the probe does not go first: {}",
+                    error.in_one_line()
+                ));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         let (Ok((seen, _)), [probed]) = (ends.choose(), probed.as_slice()) else {
             return Ok(None);
         };
         let mut record = record.clone();
-        self.set_sought(&mut record, &seen, Vec::new());
+        let others = std::mem::take(&mut record.others);
+        self.set_sought(&mut record, &seen, others);
         record.notes.push(format!(
-            "the probe sees the rule broken, for {}: it tested the commits, and whole kernels made sure of the one that it found",
+            "the probe sees the rule broken, for {}: it tested the commits, and the bad end without the one that it found; whole kernels made sure of that one and of its parents",
             seen.finding.object
         ));
         let needed = needed(std::slice::from_ref(cell), cell, sought.unwrap_or(&seen));
@@ -178,12 +191,18 @@ impl Prepared<'_> {
             carried: None,
             ..self.kernels(kernels, &needed)
         };
-        let of_oracle = self.of_oracle(cell, &seen, kernels.sandbox)?;
-        let asked_for = [asked.key.as_deref(), asked.object.as_deref()];
-        let asked_for = asked_for.map(|part| part.unwrap_or_default().to_owned());
-        let of_both = [&of_oracle[..], &asked_for[..]].concat();
-        probed.base.clone_into(&mut record.good_config);
-        let key = self.key(&record, &of_both);
+        // What the probe shows is what the kernels have to show.
+        let asked = Asked {
+            key: Some(seen.finding.key.clone()),
+            object: asked.object.clone(),
+        };
+        let good = self.good_config(kernels.matrix, cell)?;
+        let configured = if good.is_some() { &needed[0] } else { probed };
+        set_good_config(&mut record, configured, good.as_ref());
+        let symbols = differing(configured, good.as_ref());
+        let mut of_oracle = self.of_kernels(kernels, &needed, &seen)?;
+        of_oracle.push(format!("{asked:?}"));
+        let key = self.key(&record, &symbols, &of_oracle);
         let oracle = ProbeOracle {
             probe: &probe,
             cell: probed.clone(),
@@ -193,32 +212,45 @@ impl Prepared<'_> {
         let clean = CleanKernels {
             run: &run,
             cell: &needed[0],
-            place: &self.clean_place(&key),
-            asked,
+            place: &self.clean_place(&key)?,
+            carried: kernels.carried,
+            asked: &asked,
             sought: sought.cloned().map_or_else(OnceCell::new, OnceCell::from),
         };
-        let symbols = differing(probed, None);
-        let configuration = Some(Configuration {
-            cell: probed,
+        let configuration = Configuration {
+            cell: configured,
+            tests: if good.is_some() { &clean } else { &oracle },
             symbols: &symbols,
-        });
-        let mut searched = self.search(record, &oracle, &clean, configuration, &of_both)?;
-        self.remove_clean(clean.place)?;
-        let Some(Ended::Culprit { commit }) = &searched.ended else {
-            return Ok(None);
         };
-        if !is_sure(&searched) {
-            return Ok(None);
+        let finish = |record: &mut BisectRecord| {
+            if let Some(of_kernels) = clean.sought.get() {
+                let others = std::mem::take(&mut record.others);
+                self.set_sought(record, of_kernels, others);
+            }
+            if let Some(Ended::Culprit { commit }) = &record.ended {
+                let short = commit.commit.get(..SHORT).unwrap_or(&commit.commit);
+                record.reproduce = self.reproduce(kernels, cell, short);
+            }
+        };
+        let searched = self.search(record, &oracle, &clean, Some(configuration), &key, &finish)?;
+        self.remove_clean(None)?;
+        let is_found = matches!(searched.ended, Some(Ended::Culprit { .. })) && is_sure(&searched);
+        if !is_found {
+            self.say("whole kernels do not say the same as the probe; they search themselves");
         }
-        let commit = commit.commit.clone();
-        let short = commit.get(..SHORT).unwrap_or(&commit);
-        searched.reproduce = self.reproduce(kernels, cell, short);
-        // Not in a search that was done before: what is kept has it.
-        if let Some(of_kernels) = clean.sought.get() {
-            self.set_sought(&mut searched, of_kernels, Vec::new());
-            self.kept.save(&key, &searched)?;
-        }
-        Ok(Some(searched))
+        Ok(is_found.then_some(searched))
+    }
+
+    /// What tells a search by these kernels from others.
+    fn of_kernels(
+        &self,
+        kernels: &Kernels<'_>,
+        needed: &[Cell],
+        sought: &Sought,
+    ) -> Result<Vec<String>, Error> {
+        let mut of_oracle = self.of_oracle(needed, sought, kernels.sandbox)?;
+        of_oracle.push(format!("{:?}", kernels.matrix.tolerances));
+        Ok(of_oracle)
     }
 
     fn kernels<'r>(&'r self, kernels: &'r Kernels<'_>, cells: &'r [Cell]) -> Run<'r> {
@@ -278,18 +310,38 @@ impl Prepared<'_> {
         vec![again.shell_words()]
     }
 
-    /// Where the clean builds of a search are.
-    fn clean_place(&self, key: &SearchKey) -> PathBuf {
-        self.kept.path().join(format!("clean-{}", key.name()))
+    /// Where the clean builds of a search are. Those of other searches are removed, and with `--fresh` its
+    /// own.
+    fn clean_place(&self, key: &SearchKey) -> Result<PathBuf, Error> {
+        let place = self.kept.path().join(format!("{CLEAN}{}", key.name()));
+        let fresh = self.args.jobs_options.fresh;
+        self.remove_clean(Some(&place).filter(|_| !fresh))?;
+        Ok(place)
     }
 
-    /// Removes the clean builds of a search, with the worktrees of their sources.
-    fn remove_clean(&self, place: &Path) -> Result<(), Error> {
-        remove_file(place)?;
-        let prune = ["worktree", "prune", "--expire=now"];
-        self.own.git().run(prune)?;
+    /// Removes the clean builds of all searches but one, with the worktrees of their sources.
+    fn remove_clean(&self, but: Option<&PathBuf>) -> Result<(), Error> {
+        let entries = std::fs::read_dir(self.kept.path());
+        let entries = entries.map_err(Error::io(self.kept.path(), "read"))?;
+        for entry in entries.flatten() {
+            let is_clean = entry.file_name().to_string_lossy().starts_with(CLEAN);
+            if is_clean && but != Some(&entry.path()) {
+                remove_file(&entry.path())?;
+            }
+        }
+        self.own.git().run(["worktree", "prune", "--expire=now"])?;
         Ok(())
     }
+
+    fn say(&self, text: &str) {
+        self.events.on(&Event::Note { text });
+    }
+}
+
+/// Names the good configuration in the record: one of the matrix, or what the cell begins with.
+fn set_good_config(record: &mut BisectRecord, cell: &Cell, good: Option<&Cell>) {
+    let named = good.map_or(&cell.base, |good| &good.config_name);
+    named.clone_into(&mut record.good_config);
 }
 
 /// The cell as the probe has it: with the scenario after which the finding is there, or with all of the

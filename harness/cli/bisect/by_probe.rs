@@ -42,20 +42,23 @@ impl Prepared<'_> {
         };
         let again = command.clone().args(["--ref", self.ends.bad.short()]);
         record.reproduce = vec![with_cell(again, cell).shell_words()];
-        let of_oracle = self.of_oracle(cell, &sought, sandbox.as_ref())?;
+        cell.base.clone_into(&mut record.good_config);
+        let symbols = differing(cell, None);
+        let cells = std::slice::from_ref(cell);
+        let of_oracle = self.of_oracle(cells, &sought, sandbox.as_ref())?;
+        let key = self.key(&record, &symbols, &of_oracle);
         let oracle = ProbeOracle {
             probe: &probe,
             cell: cell.clone(),
             sought,
             arches: arch_folders()?,
         };
-        let symbols = differing(cell, None);
         let configuration = Configuration {
             cell,
+            tests: &oracle,
             symbols: &symbols,
         };
-        cell.base.clone_into(&mut record.good_config);
-        self.search(record, &oracle, &oracle, Some(configuration), &of_oracle)
+        self.search(record, &oracle, &oracle, Some(configuration), &key, &|_| {})
     }
 
     /// A probe of the user's kernel.

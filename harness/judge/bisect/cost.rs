@@ -80,8 +80,9 @@ fn walk(
     let mut sum = 0.0;
     for (commit, changes) in steps {
         for file in files[changes] {
-            if differ.insert(file) {
-                sum += share(file);
+            let share = share(file);
+            if share > 0.0 && differ.insert(file) {
+                sum += share;
             }
         }
         if sum >= 1.0 {

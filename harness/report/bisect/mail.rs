@@ -35,12 +35,11 @@ pub(super) fn mail(search: &BisectRecord) -> String {
         out.push('\n');
         wrap(&mut out, "", &sentence(&toolchains(of)));
     }
-    out.push('\n');
-    wrap(
-        &mut out,
-        "",
-        &sentence(&format!("Searched: {}", searched(search))),
-    );
+    if !search.steps.is_empty() {
+        out.push('\n');
+        let searched = format!("Searched: {}", searched(search));
+        wrap(&mut out, "", &sentence(&searched));
+    }
     if let Some(commit) = culprit {
         write_culprit(&mut out, search, commit);
     }

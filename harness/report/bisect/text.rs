@@ -16,7 +16,9 @@ pub(super) fn text(search: &BisectRecord) -> String {
     if let Some(of) = &search.toolchains {
         let _ = writeln!(out, "{}", printable(&toolchains(of)));
     }
-    let _ = writeln!(out, "{}\n", searched(search));
+    if !search.steps.is_empty() {
+        let _ = writeln!(out, "{}\n", searched(search));
+    }
     for step in &search.steps {
         write_step(&mut out, step);
     }

@@ -118,9 +118,10 @@ impl Bisection<'_> {
     /// Tests the commit that was found and its parents, with nothing of earlier tests, each once more if
     /// the machine failed.
     fn test_clean(&self, record: &mut BisectRecord, wanted: &[Wanted]) -> Result<(), Error> {
-        let (known, mut left): (Vec<&Wanted>, Vec<&Wanted>) = wanted
-            .iter()
-            .partition(|wanted| self.known.clean.contains_key(wanted.commit.id()));
+        let is_known = |wanted: &&Wanted| {
+            !self.confirms.needs_all() && self.known.clean.contains_key(wanted.commit.id())
+        };
+        let (known, mut left): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(is_known);
         let known = known.into_iter();
         let known = known.filter_map(|wanted| self.known.clean.get(wanted.commit.id()));
         record.steps.extend(known.map(known_step));
@@ -158,7 +159,9 @@ impl Bisection<'_> {
             if failed.is_empty() {
                 break;
             }
-            left = failed;
+            if !self.confirms.needs_all() {
+                left = failed;
+            }
         }
         Ok(())
     }

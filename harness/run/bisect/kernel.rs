@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Clean, Confirms, Oracle};
+use super::{Clean, Confirms, Oracle, TestsCells};
 use crate::build::doctor;
 use crate::judge::bisect::sought::{Asked, Ends, Sought, Tested};
+use crate::model::bisect::Verdict;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::CellRecord;
@@ -53,6 +54,8 @@ pub struct CleanKernels<'a> {
     pub cell: &'a Cell,
     /// A folder for the builds; those of an interrupted search are used again.
     pub place: &'a Path,
+    /// The folder of the carried tree, for other configurations.
+    pub carried: &'a Path,
     /// Which finding to look for, if that is not known yet: one that the commit has and its parents do
     /// not.
     pub asked: &'a Asked,
@@ -117,41 +120,50 @@ impl KernelOracle<'_> {
     }
 }
 
+/// Builds a cell in a carried tree, and in a clean one if that fails.
+fn test_carried(
+    carried: &Run<'_>,
+    cell: &Cell,
+    commit: &Commit,
+    sought: &Sought,
+) -> Result<Tested, Error> {
+    let record = match build_cell(carried, cell, commit)? {
+        Ok(record) => record,
+        Err(unknown) => return Ok(unknown),
+    };
+    let seen = tested(sought, &record, cell, commit)?;
+    // What the builds before left can make one fail, and is there after one that failed.
+    if record.is_finished() || seen.machine_failed {
+        return Ok(seen);
+    }
+    let clean = Run {
+        carried: None,
+        fresh: true,
+        ..*carried
+    };
+    match build_cell(&clean, cell, commit)? {
+        Ok(record) => tested(sought, &record, cell, commit),
+        Err(unknown) => Ok(unknown),
+    }
+}
+
+impl TestsCells for KernelOracle<'_> {
+    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Tested, Error> {
+        let run = Run {
+            cells: std::slice::from_ref(cell),
+            ..self.carried()
+        };
+        test_carried(&run, cell, commit, &self.sought)
+    }
+}
+
 impl Oracle for KernelOracle<'_> {
     fn reads(&self, path: &str) -> bool {
         path.contains("Kconfig") || !NOT_BUILT.iter().any(|place| path.starts_with(place))
     }
 
     fn test(&self, commit: &Commit) -> Result<Tested, Error> {
-        let carried = match build_cell(&self.carried(), self.cell, commit)? {
-            Ok(record) => record,
-            Err(unknown) => return Ok(unknown),
-        };
-        let seen = tested(&self.sought, &carried, self.cell, commit)?;
-        // What the commits before left can make a build fail, and is there after one that failed.
-        if carried.is_finished() || seen.machine_failed {
-            return Ok(seen);
-        }
-        let clean = Run {
-            fresh: true,
-            ..*self.run
-        };
-        match build_cell(&clean, self.cell, commit)? {
-            Ok(record) => tested(&self.sought, &record, self.cell, commit),
-            Err(unknown) => Ok(unknown),
-        }
-    }
-
-    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Option<Tested>, Error> {
-        let run = Run {
-            cells: std::slice::from_ref(cell),
-            ..self.carried()
-        };
-        // A comparison needs other cells, too: without them the finding is not looked for.
-        Ok(Some(match build_cell(&run, cell, commit)? {
-            Ok(record) => tested(&self.sought, &record, cell, commit)?,
-            Err(unknown) => unknown,
-        }))
+        test_carried(&self.carried(), self.cell, commit, &self.sought)
     }
 
     fn kept(&self, id: &str) -> Result<Option<Tested>, Error> {
@@ -162,7 +174,10 @@ impl Oracle for KernelOracle<'_> {
         let kept = self.carried().kept(&commit, self.cell)?;
         let kept = kept.filter(CellRecord::is_finished);
         let kept = kept.map(|record| tested(&self.sought, &record, self.cell, &commit));
-        Ok(kept.transpose()?.map(|tested| Tested {
+        // A search for another finding need not have looked for this one.
+        let kept = kept.transpose()?;
+        let kept = kept.filter(|tested| tested.verdict != Verdict::Unknown);
+        Ok(kept.map(|tested| Tested {
             reused: true,
             ..tested
         }))
@@ -195,7 +210,25 @@ fn share(path: &str) -> f64 {
     }
 }
 
+impl TestsCells for CleanKernels<'_> {
+    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Tested, Error> {
+        let Some(sought) = self.sought.get() else {
+            return Ok(Tested::unknown("no kernel shows the fault"));
+        };
+        let run = Run {
+            cells: std::slice::from_ref(cell),
+            carried: Some(self.carried),
+            ..*self.run
+        };
+        test_carried(&run, cell, commit, sought)
+    }
+}
+
 impl Confirms for CleanKernels<'_> {
+    fn needs_all(&self) -> bool {
+        self.sought.get().is_none()
+    }
+
     fn test_clean(
         &self,
         commits: &[Commit],
@@ -226,7 +259,10 @@ impl Confirms for CleanKernels<'_> {
         };
         for (at, (commit, built)) in std::iter::zip(commits, built).enumerate() {
             let tested = match (&sought, built) {
-                (Err(why), _) => Tested::unknown(why.clone()),
+                (Err(why), built) => Tested {
+                    machine_failed: built.is_ok_and(|record| record.error.is_some()),
+                    ..Tested::unknown(format!("no kernel shows the fault: {why}"))
+                },
                 (Ok(_), Err(unknown)) => unknown,
                 (Ok(sought), Ok(record)) => tested(sought, &record, self.cell, commit)?,
             };

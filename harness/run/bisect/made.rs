@@ -1,8 +1,7 @@
 //! Tests of commits that klto made to be sure of the one that was found. Each is kept as soon as it
 //! is done: a command of the user's can take hours.
 
-use super::Bisection;
-use crate::judge::bisect::sought::Tested;
+use super::{Bisection, TestsCells};
 use crate::model::bisect::{BisectRecord, MadeRecord, Verdict};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
@@ -35,11 +34,14 @@ impl Bisection<'_> {
         record: &mut BisectRecord,
         commit: &Commit,
         reduced: Vec<String>,
-        cell: &Cell,
+        (tests, cell): (&dyn TestsCells, &Cell),
     ) -> Result<MadeRecord, Error> {
         let test = || {
-            let tested = self.oracle.test_as(cell, commit)?;
-            let tested = tested.unwrap_or_else(|| Tested::unknown("it has no configuration"));
+            let mut tested = tests.test_as(cell, commit)?;
+            if tested.machine_failed {
+                self.say_once_more(&tested);
+                tested = tests.test_as(cell, commit)?;
+            }
             Ok((tested.verdict, tested.why))
         };
         self.kept_or(record, commit, reduced, test)

@@ -1,6 +1,6 @@
 //! Tests commits by probing one cell.
 
-use super::{Clean, Confirms, Oracle, test_each};
+use super::{Clean, Confirms, Oracle, TestsCells, test_each};
 use crate::judge::bisect::sought::{Sought, Tested};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
@@ -48,10 +48,6 @@ impl Oracle for ProbeOracle<'_> {
         self.run(commit, &self.cell, self.probe.fresh)
     }
 
-    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Option<Tested>, Error> {
-        self.run(commit, cell, self.probe.fresh).map(Some)
-    }
-
     fn share(&self, path: &str) -> f64 {
         match self.reads(path) && crate::source::copy::is_read_by_prepare(path) {
             true => 1.0,
@@ -61,6 +57,12 @@ impl Oracle for ProbeOracle<'_> {
 
     fn trees(&self) -> usize {
         KEPT
+    }
+}
+
+impl TestsCells for ProbeOracle<'_> {
+    fn test_as(&self, cell: &Cell, commit: &Commit) -> Result<Tested, Error> {
+        self.run(commit, cell, self.probe.fresh)
     }
 }
 

@@ -25,7 +25,12 @@ impl Bisection<'_> {
         culprit: &Commit,
     ) -> Result<(), Error> {
         let configuration = self.configuration.filter(|of| !of.symbols.is_empty());
-        let Some(Configuration { cell, symbols }) = configuration else {
+        let Some(Configuration {
+            cell,
+            tests,
+            symbols,
+        }) = configuration
+        else {
             return Ok(());
         };
         let mut known: BTreeMap<Vec<usize>, Verdict> = BTreeMap::new();
@@ -47,7 +52,7 @@ impl Bisection<'_> {
             ));
             let reduced = dropped.iter().map(|symbol| symbol.symbol.clone());
             let cell = without(cell, &dropped);
-            let tested = self.test_reduced(record, culprit, reduced.collect(), &cell)?;
+            let tested = self.test_reduced(record, culprit, reduced.collect(), (tests, &cell))?;
             let verdict = tested.verdict;
             known.insert(kept.to_vec(), verdict);
             Ok(verdict)
@@ -65,6 +70,7 @@ impl Bisection<'_> {
                 "the symbols were searched by {MOST_TESTS} tests; fewer of them may be needed"
             ));
         }
+        record.symbols_cell = cell.name();
         record.symbols = Some(needed.iter().map(|at| symbols[*at].clone()).collect());
         (self.keep)(record)
     }

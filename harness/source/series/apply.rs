@@ -308,7 +308,16 @@ impl OwnRepository {
 
     /// A patch that could not be applied because the content is missing is not one that does not fit.
     fn check_objects(&self, commit: &str, applied: &Answer) -> Result<(), Error> {
-        let is_missing = applied.stderr.contains("failed to read ") || applied.lacks_objects();
+        // Not of lines that say what does not fit: a file of the patch can be named "missing".
+        let signs = [
+            "failed to read ",
+            "unable to read ",
+            "lacks the necessary blob",
+        ];
+        let fits_not =
+            |line: &&str| line.contains("patch failed:") || line.contains("does not apply");
+        let mut lines = applied.stderr.lines().filter(|line| !fits_not(line));
+        let is_missing = lines.any(|line| signs.iter().any(|sign| line.contains(sign)));
         if applied.is_success || !is_missing {
             return Ok(());
         }
