@@ -185,7 +185,7 @@ impl Prepared<'_> {
         let ends = self.ends_of(test, &self.asked())?;
         Ok(match ends.choose() {
             Ok((sought, others)) => {
-                self.set_sought(record, &sought, others);
+                set_sought(record, &sought, others);
                 Some(sought)
             }
             Err(why) => {
@@ -199,12 +199,6 @@ impl Prepared<'_> {
     fn asked(&self) -> Asked {
         let asked = self.args.key.as_deref();
         asked.map(Asked::parse).unwrap_or_default()
-    }
-
-    fn set_sought(&self, record: &mut BisectRecord, sought: &Sought, others: Vec<SoughtFinding>) {
-        record.rules = rules::texts([sought.finding.key.as_str()]);
-        record.finding = Some(sought.finding.clone());
-        record.others = others;
     }
 
     /// What a test of the ends shows.
@@ -345,6 +339,13 @@ fn hash(parts: &[String]) -> String {
         hasher.update(part.as_bytes());
     }
     hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// Says in the record what is searched for.
+fn set_sought(record: &mut BisectRecord, sought: &Sought, others: Vec<SoughtFinding>) {
+    record.rules = rules::texts([sought.finding.key.as_str()]);
+    record.finding = Some(sought.finding.clone());
+    record.others = others;
 }
 
 /// Whether a search is not to be gone on with: what the machine failed to make sure of may be known next

@@ -9,7 +9,7 @@ use super::super::args::ProbeCells;
 use super::super::probe::{cells, kernel_command, with_cells};
 use super::super::{jobs, load_matrix};
 use super::two_toolchains::Toolchains;
-use super::{Prepared, is_sure};
+use super::{Prepared, is_sure, set_sought};
 use crate::build::dir_state::remove_file;
 use crate::build::process::Command;
 use crate::build::sandbox::Sandbox;
@@ -181,7 +181,7 @@ impl Prepared<'_> {
         };
         let mut record = record.clone();
         let others = std::mem::take(&mut record.others);
-        self.set_sought(&mut record, &seen, others);
+        set_sought(&mut record, &seen, others);
         record.notes.push(format!(
             "the probe sees the rule broken, for {}: it tested the commits, and the bad end without the one that it found; whole kernels made sure of that one and of its parents",
             seen.finding.object
@@ -225,7 +225,7 @@ impl Prepared<'_> {
         let finish = |record: &mut BisectRecord| {
             if let Some(of_kernels) = clean.sought.get() {
                 let others = std::mem::take(&mut record.others);
-                self.set_sought(record, of_kernels, others);
+                set_sought(record, of_kernels, others);
             }
             if let Some(Ended::Culprit { commit }) = &record.ended {
                 let short = commit.commit.get(..SHORT).unwrap_or(&commit.commit);

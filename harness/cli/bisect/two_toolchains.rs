@@ -1,6 +1,6 @@
 //! The ends with two toolchains: whether the kernel or the toolchain brings the fault.
 
-use super::Prepared;
+use super::{Prepared, set_sought};
 use crate::judge::bisect::sought::{Ends, Sought, Tested};
 use crate::judge::bisect::toolchain::{Of, brings, to_search_with};
 use crate::model::bisect::{BisectRecord, Brings, CrossedRecord, Ended, ToolchainsRecord, Verdict};
@@ -61,7 +61,7 @@ impl Prepared<'_> {
                 return Ok(None);
             }
         };
-        self.set_sought(record, &sought, others);
+        set_sought(record, &sought, others);
         let bad_end = tested(&sought, &with(&bad, old, new));
         let good_ends = good
             .iter()

@@ -1,7 +1,7 @@
 //! The configuration symbols that a fault needs: those in which a failing configuration differs from a
 //! good one, and the cell without some of them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::bisect::SymbolRecord;
 use crate::model::cell::Cell;
@@ -12,8 +12,8 @@ use crate::model::cell::Cell;
 pub fn differing(failing: &Cell, good: Option<&Cell>) -> Vec<SymbolRecord> {
     let good = good.map(asked).unwrap_or_default();
     let failing = asked(failing);
-    let all: BTreeMap<&String, ()> = failing.keys().chain(good.keys()).map(|s| (s, ())).collect();
-    let symbols = all.into_keys().map(|symbol| SymbolRecord {
+    let all: BTreeSet<&String> = failing.keys().chain(good.keys()).collect();
+    let symbols = all.into_iter().map(|symbol| SymbolRecord {
         symbol: symbol.clone(),
         value: failing.get(symbol).cloned(),
         otherwise: good.get(symbol).cloned(),
