@@ -302,7 +302,7 @@ pub struct ProbeCells {
     pub arch: Vec<String>,
     /// Toolchains, comma-separated, each as the value of make's 'LLVM=': a suffix such as '-22', for
     /// which 'llvm-22' stands too, or a folder that ends in '/' [default: -22]. 'klto bisect' takes
-    /// two for that of the good commit and that of the bad one, or one for both.
+    /// two for that of the good commit and that of the bad one, or one for both; 'klto series' takes one.
     #[arg(
         long,
         value_name = "LLVM",

@@ -46,6 +46,12 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     if args.format.is_answer() {
         return answer(args, &cancel);
     }
+    if let [_, _, ..] = args.cells.toolchain.as_slice() {
+        return Err(Error::Usage(format!(
+            "--toolchain {}: a series is judged with one toolchain\n  call klto series once for each",
+            args.cells.toolchain.join(",")
+        )));
+    }
     let cells = cells(&args.cells, &args.lto, &[])?;
     let (matrix, kernels) = kernels(args)?;
     let allows = allows(args, matrix.as_ref())?;

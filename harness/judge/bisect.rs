@@ -5,6 +5,7 @@
 //! in its history has the fault. A commit whose verdict could not be told stays a suspect.
 
 pub mod cost;
+pub mod ddmin;
 mod graph;
 pub mod sought;
 pub mod symbols;

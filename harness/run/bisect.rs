@@ -4,6 +4,7 @@
 
 pub mod command;
 mod confirm;
+mod hunks;
 pub mod kernel;
 mod made;
 pub mod probe;
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 use super::events::{Event, Events};
 use crate::build::process::Cancel;
-use crate::judge::bisect::cost::{Seconds, shares};
+use crate::judge::bisect::cost::costs;
 use crate::judge::bisect::sought::Tested;
 use crate::judge::bisect::{Node, Search, Step};
 use crate::model::bisect::{BisectRecord, CommitRecord, Ended, StepRecord, SymbolRecord, Verdict};
@@ -316,12 +317,7 @@ impl Bisection<'_> {
         let earlier = self.known.steps.values();
         let took = record.steps.iter().chain(earlier);
         let took = took.filter(|step| !step.reused).map(|step| step.seconds);
-        let seconds = Seconds::of(took);
-        let shares = shares(&files, &built, |path| self.oracle.share(path));
-        shares
-            .into_iter()
-            .map(|share| seconds.for_share(share))
-            .collect()
+        costs(&files, &built, took, |path| self.oracle.share(path))
     }
 
     /// Tests a commit, once more if the machine failed.

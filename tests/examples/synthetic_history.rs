@@ -101,6 +101,8 @@ impl Repository {
         let mut command = Command::new("git")
             .arg("--git-dir")
             .arg(&self.dir)
+            // Nothing that goes on after the call.
+            .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"])
             .args(args.iter().copied());
         for who in ["AUTHOR", "COMMITTER"] {
             for (what, value) in [

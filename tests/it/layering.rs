@@ -69,6 +69,7 @@ const PURE: &[&str] = &[
     "model",
     "judge::allowed",
     "judge::baseline",
+    "judge::bisect",
     "judge::check",
     "judge::diff",
     "judge::identity",

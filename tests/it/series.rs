@@ -515,6 +515,18 @@ fn the_reply_is_plain_text_in_the_thread() {
     );
 }
 
+/// Its report names a cell by architecture and mode.
+#[test]
+fn a_series_is_judged_with_one_toolchain() {
+    let series = Series::of("", &[(EARLY, "\n")]);
+    let mbox = series.mbox("-v1");
+    let toolchains = ["--toolchain", "-22,-23"];
+    let ended = series.judge(&[&["--mbox", mbox.to_str().unwrap()], &toolchains[..]].concat());
+    assert_eq!(ended.code, Some(2));
+    let said = "--toolchain -22,-23: a series is judged with one toolchain";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+}
+
 #[test]
 fn a_hostile_patch_is_refused_before_it_is_applied() {
     let series = Series::of("", &[(EARLY, "\n")]);

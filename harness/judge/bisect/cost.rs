@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 /// How long tests take, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Seconds {
+struct Seconds {
     /// Of a test that finds all objects made.
-    pub least: f64,
+    least: f64,
     /// Of one that makes everything.
-    pub most: f64,
+    most: f64,
 }
 
 impl Seconds {
@@ -20,8 +20,7 @@ impl Seconds {
     };
 
     /// From how long tests took.
-    #[must_use]
-    pub fn of(took: impl IntoIterator<Item = f64>) -> Seconds {
+    fn of(took: impl IntoIterator<Item = f64>) -> Seconds {
         let took = took.into_iter().filter(|seconds| *seconds > 0.0);
         let found = took.fold(None, |found: Option<Seconds>, seconds| {
             let found = found.unwrap_or(Seconds {
@@ -37,22 +36,30 @@ impl Seconds {
     }
 
     /// Of a test that makes this share of everything, from 0 to 1.
-    #[must_use]
-    pub fn for_share(self, share: f64) -> f64 {
+    fn for_share(self, share: f64) -> f64 {
         self.least + share * (self.most - self.least)
     }
+}
+
+/// For each commit of a range the seconds that a test is expected to take, from how long others `took`;
+/// the other arguments are those of [`shares`].
+#[must_use]
+pub fn costs(
+    files: &[&[String]],
+    built: &[Option<usize>],
+    took: impl IntoIterator<Item = f64>,
+    share: impl Fn(&str) -> f64,
+) -> Vec<f64> {
+    let seconds = Seconds::of(took);
+    let shares = shares(files, built, share).into_iter();
+    shares.map(|share| seconds.for_share(share)).collect()
 }
 
 /// For each commit of a range the share of everything that is made if it is built in the best of the
 /// trees that are there, from 0 to 1. `files` are the files that each commit changes; `built` are the
 /// places of those whose trees are there, where `None` stands for a commit before the range; `share` is
 /// what a change of one file makes.
-#[must_use]
-pub fn shares(
-    files: &[&[String]],
-    built: &[Option<usize>],
-    share: impl Fn(&str) -> f64,
-) -> Vec<f64> {
+fn shares(files: &[&[String]], built: &[Option<usize>], share: impl Fn(&str) -> f64) -> Vec<f64> {
     let mut best = vec![1.0_f64; files.len()];
     for place in built {
         let first_after = place.map_or(0, |at| at + 1);
@@ -95,6 +102,7 @@ fn walk(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::bisect::{Node, Search, Step};
 
     fn shares_of(files: &[&str], built: &[Option<usize>]) -> Vec<f64> {
         let files: Vec<Vec<String>> = files
@@ -129,6 +137,25 @@ mod tests {
         let files = ["a", "Makefile", "b"];
         assert_eq!(shares_of(&files, &[None]), [0.25, 1.0, 1.0]);
         assert_eq!(shares_of(&files, &[Some(2)]), [1.0, 0.25, 0.0]);
+    }
+
+    /// The fifth of nine commits tells most, but is on the other side of a change of everything.
+    #[test]
+    fn a_commit_that_tells_less_and_is_built_sooner_is_tested_first() {
+        let node = |at: usize| Node {
+            parents: vec![at.checked_sub(1)],
+            weight: 1,
+            ..Node::default()
+        };
+        let nodes: Vec<Node> = (0..9).map(node).collect();
+        let search = Search::new(&nodes);
+        assert_eq!(search.next(|_| 1.0), Step::Test(4));
+        let changes = ["a", "b", "c", "d", "Makefile", "f", "g", "h", "i"];
+        let files = changes.map(|file| vec![file.to_owned()]);
+        let files: Vec<&[String]> = files.iter().map(Vec::as_slice).collect();
+        let share = |file: &str| if file == "Makefile" { 1.0 } else { 0.0 };
+        let costs = costs(&files, &[None], [10.0, 100.0], share);
+        assert_eq!(search.next(|at| costs[at]), Step::Test(3));
     }
 
     #[test]

@@ -1,21 +1,12 @@
 //! Makes sure of the commit that was found: tests it and its parents again with nothing of earlier
-//! tests, and the bad end without it; and looks for the parts of it that bring the fault.
-
-use std::collections::BTreeMap;
+//! tests, and the bad end without it.
 
 use super::{Bisection, Clean, known_step};
 use crate::model::bisect::{
-    BisectRecord, CheckOf, CheckRecord, CommitRecord, Ended, HunkRecord, StepRecord, Verdict,
+    BisectRecord, CheckOf, CheckRecord, CommitRecord, Ended, StepRecord, Verdict,
 };
 use crate::model::error::Error;
 use crate::source::commit::{Commit, SHORT};
-use crate::source::series::commits::pieces_between;
-use crate::source::series::hunk::Piece;
-
-/// A commit with more parts is not taken apart.
-const MOST_PIECES: usize = 64;
-/// Tests that take one apart.
-const MOST_TESTS: usize = 64;
 
 /// A commit to make sure of.
 struct Wanted {
@@ -109,7 +100,7 @@ impl Bisection<'_> {
         (self.keep)(record)?;
         self.revert(record, &commit)?;
         if let [parent] = parents[..] {
-            self.take_apart(record, &commit, parent)?;
+            self.find_hunks(record, &commit, parent)?;
         }
         self.find_symbols(record, &commit)?;
         Ok(Ended::Culprit { commit: culprit })
@@ -126,6 +117,9 @@ impl Bisection<'_> {
         let known = known.filter_map(|wanted| self.known.clean.get(wanted.commit.id()));
         record.steps.extend(known.map(known_step));
         for may_fail in [true, false] {
+            if left.is_empty() {
+                break;
+            }
             let commits: Vec<Commit> = left.iter().map(|wanted| wanted.commit.clone()).collect();
             let mut failed = Vec::new();
             self.confirms
@@ -156,10 +150,7 @@ impl Bisection<'_> {
                         (self.keep)(record)
                     }
                 })?;
-            if failed.is_empty() {
-                break;
-            }
-            if !self.confirms.needs_all() {
+            if failed.is_empty() || !self.confirms.needs_all() {
                 left = failed;
             }
         }
@@ -205,126 +196,6 @@ impl Bisection<'_> {
         record.checks.push(check);
         (self.keep)(record)
     }
-
-    /// Finds the parts of the commit without any of which the fault is not there.
-    fn take_apart(
-        &self,
-        record: &mut BisectRecord,
-        culprit: &Commit,
-        parent: &str,
-    ) -> Result<(), Error> {
-        let pieces = match pieces_between(self.own.git(), parent, culprit.id())? {
-            Ok(pieces) => pieces,
-            Err(refused) => {
-                record
-                    .notes
-                    .push(format!("the commit was not taken apart: {refused}"));
-                return Ok(());
-            }
-        };
-        let pieces: Vec<Piece> = pieces
-            .into_iter()
-            .filter(|piece| self.oracle.reads(&piece.path))
-            .collect();
-        if pieces.is_empty() {
-            return Ok(());
-        }
-        if pieces.len() > MOST_PIECES {
-            record.notes.push(format!(
-                "the commit was not taken apart: it changes {} places, and klto takes at most {MOST_PIECES} apart",
-                pieces.len()
-            ));
-            return Ok(());
-        }
-        let mut known: BTreeMap<Vec<usize>, bool> = BTreeMap::new();
-        let mut is_cut = false;
-        let mut is_bad = |kept: &[usize]| {
-            if let Some(known) = known.get(kept) {
-                return Ok::<_, Error>(*known);
-            }
-            if known.len() == MOST_TESTS {
-                is_cut = true;
-                return Ok(false);
-            }
-            let dropped = (0..pieces.len()).filter(|at| !kept.contains(at));
-            let dropped: Vec<&Piece> = dropped.map(|at| &pieces[at]).collect();
-            let is_bad = match self.own.without_all(culprit.id(), &dropped)? {
-                None => false,
-                Some(commit) => {
-                    self.say(&format!(
-                        "testing {} without {} of its {} places",
-                        culprit.short(),
-                        dropped.len(),
-                        pieces.len()
-                    ));
-                    self.test_made(record, &commit)?.verdict == Verdict::Bad
-                }
-            };
-            known.insert(kept.to_vec(), is_bad);
-            Ok(is_bad)
-        };
-        let all: Vec<usize> = (0..pieces.len()).collect();
-        if !is_bad(&all)? {
-            return Ok(());
-        }
-        let needed = smallest(all, &mut is_bad)?;
-        if is_cut {
-            record.notes.push(format!(
-                "the commit was taken apart by {MOST_TESTS} tests; fewer places may bring the fault"
-            ));
-        }
-        record.hunks = Some(needed.iter().map(|at| hunk(&pieces[*at])).collect());
-        (self.keep)(record)
-    }
-}
-
-/// The smallest set that is still bad, in the sense that no member can be left out: ddmin of Zeller
-/// and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input".
-pub(super) fn smallest<E>(
-    mut all: Vec<usize>,
-    is_bad: &mut impl FnMut(&[usize]) -> Result<bool, E>,
-) -> Result<Vec<usize>, E> {
-    let mut parts = 2;
-    while all.len() > 1 {
-        let size = all.len().div_ceil(parts);
-        let chunks: Vec<Vec<usize>> = all.chunks(size).map(<[usize]>::to_vec).collect();
-        let without = |chunk: &Vec<usize>| -> Vec<usize> {
-            all.iter()
-                .copied()
-                .filter(|at| !chunk.contains(at))
-                .collect()
-        };
-        let mut smaller = None;
-        for chunk in &chunks {
-            if is_bad(chunk)? {
-                smaller = Some((chunk.clone(), 2));
-                break;
-            }
-        }
-        if smaller.is_none() && chunks.len() > 2 {
-            for chunk in &chunks {
-                let rest = without(chunk);
-                if is_bad(&rest)? {
-                    smaller = Some((rest, (parts - 1).max(2)));
-                    break;
-                }
-            }
-        }
-        match smaller {
-            Some((smaller, into)) => (all, parts) = (smaller, into),
-            None if parts >= all.len() => break,
-            None => parts = (parts * 2).min(all.len()),
-        }
-    }
-    Ok(all)
-}
-
-fn hunk(piece: &Piece) -> HunkRecord {
-    HunkRecord {
-        file: piece.path.clone(),
-        line: piece.line,
-        text: piece.text.clone(),
-    }
 }
 
 fn holds(seen: Verdict, expected: Verdict) -> Option<bool> {
@@ -354,23 +225,4 @@ fn flaky(steps: &[StepRecord], id: &str, what: &str) -> Option<String> {
             same.len()
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn the_smallest_set_has_all_that_is_needed_and_nothing_else(
-            of in 1..40usize,
-            needed in prop::collection::btree_set(0..40usize, 1..5),
-        ) {
-            let needed: Vec<usize> = needed.into_iter().filter(|at| *at < of).collect();
-            prop_assume!(!needed.is_empty());
-            let mut is_bad = |kept: &[usize]| Ok::<_, ()>(needed.iter().all(|at| kept.contains(at)));
-            prop_assert_eq!(smallest((0..of).collect(), &mut is_bad).unwrap(), needed);
-        }
-    }
 }

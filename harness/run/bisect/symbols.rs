@@ -1,10 +1,8 @@
 //! Finds the configuration symbols that the fault needs: leaves out those in which the configuration
 //! differs from a good one, and tests what is left at the commit that was found.
 
-use std::collections::BTreeMap;
-
-use super::confirm::smallest;
 use super::{Bisection, Configuration};
+use crate::judge::bisect::ddmin::Questions;
 use crate::judge::bisect::symbols::without;
 use crate::model::bisect::{BisectRecord, SymbolRecord, Verdict};
 use crate::model::error::Error;
@@ -33,39 +31,25 @@ impl Bisection<'_> {
         else {
             return Ok(());
         };
-        let mut known: BTreeMap<Vec<usize>, Verdict> = BTreeMap::new();
-        let mut is_cut = false;
-        let mut test = |kept: &[usize]| {
-            if let Some(known) = known.get(kept) {
-                return Ok::<_, Error>(*known);
-            }
-            if known.len() == MOST_TESTS {
-                is_cut = true;
-                return Ok(Verdict::Unknown);
-            }
-            let dropped = (0..symbols.len()).filter(|at| !kept.contains(at));
-            let dropped: Vec<&SymbolRecord> = dropped.map(|at| &symbols[at]).collect();
+        let mut questions = Questions::new(MOST_TESTS, |kept: &[usize]| {
+            let reduced = (0..symbols.len()).filter(|at| !kept.contains(at));
+            let reduced: Vec<&SymbolRecord> = reduced.map(|at| &symbols[at]).collect();
             self.say(&format!(
                 "testing {} without {} of its configuration",
                 culprit.short(),
-                counted(dropped.len(), "symbols")
+                counted(reduced.len(), "symbols")
             ));
-            let reduced = dropped.iter().map(|symbol| symbol.symbol.clone());
-            let cell = without(cell, &dropped);
-            let tested = self.test_reduced(record, culprit, reduced.collect(), (tests, &cell))?;
-            let verdict = tested.verdict;
-            known.insert(kept.to_vec(), verdict);
-            Ok(verdict)
-        };
-        let all: Vec<usize> = (0..symbols.len()).collect();
-        let needed = match test(&[])? {
-            Verdict::Bad => Vec::new(),
+            let other = without(cell, &reduced);
+            let names = reduced.iter().map(|symbol| symbol.symbol.clone());
+            let tested = self.test_reduced(record, culprit, names.collect(), (tests, &other))?;
             // What cannot be configured or built without a symbol needs it.
-            Verdict::Good | Verdict::Unknown => {
-                smallest(all, &mut |kept| Ok::<_, Error>(test(kept)? == Verdict::Bad))?
-            }
+            Ok::<_, Error>(tested.verdict == Verdict::Bad)
+        });
+        let needed = match questions.is_bad(&[])? {
+            true => Vec::new(),
+            false => questions.smallest((0..symbols.len()).collect())?,
         };
-        if is_cut {
+        if questions.is_cut() {
             record.notes.push(format!(
                 "the symbols were searched by {MOST_TESTS} tests; fewer of them may be needed"
             ));
