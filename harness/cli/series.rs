@@ -46,13 +46,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     if args.format.is_answer() {
         return answer(args, &cancel);
     }
-    if let [_, _, ..] = args.cells.toolchain.as_slice() {
-        return Err(Error::Usage(format!(
-            "--toolchain {}: a series is judged with one toolchain\n  call klto series once for each",
-            args.cells.toolchain.join(",")
-        )));
-    }
-    let cells = cells(&args.cells, &args.lto, &[])?;
+    let cells = cells_of(args)?;
     let (matrix, kernels) = kernels(args)?;
     let allows = allows(args, matrix.as_ref())?;
     let kernel = args.kernel.as_deref().ok_or_else(|| {
@@ -147,6 +141,17 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         Verdict::Worse => Exit::Fail,
         Verdict::Inconclusive => Exit::Inconclusive,
     })
+}
+
+/// What to probe. The report names cells by architecture and mode, so there is one toolchain.
+fn cells_of(args: &Args) -> Result<Vec<Cell>, Error> {
+    match args.cells.toolchain.as_slice() {
+        [] | [_] => cells(&args.cells, &args.lto, &[]),
+        several => Err(Error::Usage(format!(
+            "--toolchain {}: a series is judged with one toolchain\n  call klto series once for each",
+            several.join(",")
+        ))),
+    }
 }
 
 /// Writes the reports that were asked for.
