@@ -289,14 +289,12 @@ fn more_states_than_are_kept_are_all_reported_correctly() {
 fn a_kernel_that_prepares_with_late_files_is_prepared_again_when_they_change() {
     let probed = Probed::new();
     let makefile = fs::read_to_string(probed.kernel.source().join("Makefile")).unwrap();
-    let reads = "@cat include/fault.h scripts/Makefile.vmlinux_a >$(O)";
+    let reads = "@cat include/fault.h scripts/Makefile.vmlinux_a ";
     let builds = "cat $(O)/include/prepared.h $(AROUND)";
-    let makefile = makefile
-        .replace("@cat include/fault.h >$(O)", reads)
-        .replace(
-            "cat $(O)/include/prepared.h scripts/Makefile.vmlinux_a $(AROUND)",
-            builds,
-        );
+    let makefile = makefile.replace("@cat include/fault.h ", reads).replace(
+        "cat $(O)/include/prepared.h scripts/Makefile.vmlinux_a $(AROUND)",
+        builds,
+    );
     assert!(makefile.contains(reads) && makefile.contains(builds));
     probed.write("Makefile", &makefile);
     for (late, code) in [("", 0), (WRONG, 1), ("", 0)] {

@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(shares_of(&files, &[Some(2)]), [1.0, 0.25, 0.0]);
     }
 
-    /// The fifth of nine commits tells most, but is on the other side of a change of everything.
+    /// The fifth of ten commits tells most, but is on the other side of a change of everything.
     #[test]
     fn a_commit_that_tells_less_and_is_built_sooner_is_tested_first() {
         let node = |at: usize| Node {
@@ -147,10 +147,10 @@ mod tests {
             weight: 1,
             ..Node::default()
         };
-        let nodes: Vec<Node> = (0..9).map(node).collect();
+        let nodes: Vec<Node> = (0..10).map(node).collect();
         let search = Search::new(&nodes);
         assert_eq!(search.next(|_| 1.0), Step::Test(4));
-        let changes = ["a", "b", "c", "d", "Makefile", "f", "g", "h", "i"];
+        let changes = ["a", "b", "c", "d", "Makefile", "f", "g", "h", "i", "j"];
         let files = changes.map(|file| vec![file.to_owned()]);
         let files: Vec<&[String]> = files.iter().map(Vec::as_slice).collect();
         let share = |file: &str| if file == "Makefile" { 1.0 } else { 0.0 };
