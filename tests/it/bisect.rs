@@ -73,17 +73,15 @@ impl History {
         finish(&mut self.command(more))
     }
 
+    /// From the first commit to the last.
+    fn ends(&self) -> [&str; 6] {
+        let first = &self.commits[0];
+        ["--good", first, "--bad", "main", "--format", "json"]
+    }
+
     /// Searches from the first commit to the last.
     pub fn found(&self, more: &[&str]) -> (Ended, Value) {
-        let ends = [
-            "--good",
-            &self.commits[0],
-            "--bad",
-            "main",
-            "--format",
-            "json",
-        ];
-        let ended = self.search(&[&ends[..], more].concat());
+        let ended = self.search(&[&self.ends()[..], more].concat());
         let record = serde_json::from_str(&ended.stdout).unwrap();
         assert_eq!(faults("bisect", &record), [""; 0]);
         (ended, record)
@@ -93,16 +91,8 @@ impl History {
     /// says something.
     fn kill_when_it_says(&self, last: &str, more: &[&str]) {
         let stderr = self.probed.kernel.dir().join("stderr");
-        let ends = [
-            "--good",
-            &self.commits[0],
-            "--bad",
-            "main",
-            "--format",
-            "json",
-        ];
         let mut killed = self
-            .command(&[&ends[..], more].concat())
+            .command(&[&self.ends()[..], more].concat())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&stderr).unwrap())
             .process_group(0)
