@@ -19,6 +19,7 @@ mod probe;
 mod report;
 mod run;
 mod runs;
+mod schedule;
 mod schema;
 mod series;
 mod stored;

@@ -7,6 +7,7 @@ pub mod bisect;
 pub mod check;
 pub mod coverage;
 pub mod diff;
+pub mod expected;
 pub mod history;
 pub mod identity;
 pub mod inspect;

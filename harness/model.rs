@@ -10,6 +10,7 @@ pub mod error;
 pub mod facts;
 pub mod finding;
 pub mod imprint;
+pub mod keep;
 pub mod kernel_version;
 pub mod record;
 pub mod sandbox;

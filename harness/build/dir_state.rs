@@ -300,6 +300,14 @@ pub fn written_mode(mode: u32) -> u32 {
     mode & 0o777 | 0o600
 }
 
+/// What a folder takes on disk, in KiB; files that cannot be looked at do not count.
+#[must_use]
+pub fn disk_kib(dir: &Path) -> u64 {
+    let entries = walkdir::WalkDir::new(dir).into_iter().flatten();
+    let blocks = entries.filter_map(|entry| entry.metadata().ok());
+    blocks.map(|meta| meta.blocks()).sum::<u64>() / 2
+}
+
 /// Whether anything exists at a path, even a dangling link.
 #[must_use]
 pub fn is_there(path: &Path) -> bool {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::build::dir_state::remove_file;
 use crate::build::environment::SCRUBBED_ENV;
-use crate::build::process::{self, Cancel, Command, Exit, LogTail, Meter};
+use crate::build::process::{self, Cancel, Command, Exit, JobServer, LogTail, Meter};
 use crate::build::sandbox::{Folders, InSandbox};
 use crate::build::toolchain::{compiler, folders, host_compiler, variables};
 use crate::model::cell::{Cell, LtoMode};
@@ -51,6 +51,26 @@ pub struct Launcher {
     pub environment: Vec<(OsString, Option<OsString>)>,
 }
 
+/// How many jobs make runs at the same time.
+#[derive(Debug, Clone, Copy)]
+pub enum Parallelism<'a> {
+    /// At most this many.
+    Jobs(usize),
+    /// As many as it gets tokens for; the caller has a slot of the pool.
+    Pool(&'a JobServer),
+}
+
+impl Parallelism<'_> {
+    /// The most jobs that can run.
+    #[must_use]
+    pub fn most(self) -> usize {
+        match self {
+            Parallelism::Jobs(jobs) => jobs,
+            Parallelism::Pool(pool) => pool.limit(),
+        }
+    }
+}
+
 /// A build of one cell in one directory.
 #[derive(Debug, Clone, Copy)]
 pub struct Build<'a> {
@@ -58,7 +78,7 @@ pub struct Build<'a> {
     pub source: &'a Path,
     pub dir: &'a Path,
     pub target: Target,
-    pub jobs: usize,
+    pub parallelism: Parallelism<'a>,
     /// What starts the compilers, if anything does.
     pub launcher: Option<&'a Launcher>,
     /// What make runs in, if it is not trusted.
@@ -161,7 +181,7 @@ impl Build<'_> {
     /// # Errors
     /// As [`Build::make_base`].
     pub fn build(&self) -> Result<BuildOutcome, Error> {
-        self.step(&self.make(self.build_args()))
+        self.step(&self.side_by_side(self.build_args()))
     }
 
     /// Builds everything that comes before the first object of the kernel: `make prepare`.
@@ -169,7 +189,7 @@ impl Build<'_> {
     /// # Errors
     /// As [`Build::make_base`].
     pub fn prepare(&self) -> Result<BuildOutcome, Error> {
-        self.step(&self.make([self.jobs_arg(), "prepare".into()]))
+        self.step(&self.side_by_side(["prepare"]))
     }
 
     /// Runs make with additional variables (or options), for the build's own goals or for
@@ -178,26 +198,30 @@ impl Build<'_> {
     /// # Errors
     /// As [`Build::make_base`].
     pub fn make_with(&self, variables: &[String], goals: &[String]) -> Result<BuildOutcome, Error> {
-        let mut args: Vec<OsString> = variables.iter().map(OsString::from).collect();
-        match goals {
-            [] => args.extend(self.build_args()),
-            goals => args.extend(goals.iter().map(OsString::from)),
-        }
-        self.step(&self.make(args))
+        let variables = variables.iter().map(OsString::from);
+        let command = match goals {
+            [] => self.side_by_side(variables.chain(self.build_args())),
+            goals => self.make(variables.chain(goals.iter().map(OsString::from))),
+        };
+        self.step(&command)
     }
 
     fn build_args(&self) -> Vec<OsString> {
         let args = self.target.args.iter().map(OsString::from);
         let goals = self.cell.goals.iter().map(OsString::from);
-        [self.jobs_arg()]
-            .into_iter()
-            .chain(args)
-            .chain(goals)
-            .collect()
+        args.chain(goals).collect()
     }
 
-    fn jobs_arg(&self) -> OsString {
-        format!("-j{}", self.jobs).into()
+    /// A make that runs its jobs side by side.
+    fn side_by_side<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        match self.parallelism {
+            Parallelism::Jobs(jobs) => {
+                let jobs = OsString::from(format!("-j{jobs}"));
+                let args = args.into_iter().map(Into::into);
+                self.make([jobs].into_iter().chain(args))
+            }
+            Parallelism::Pool(pool) => self.make(args).jobserver(pool.clone()),
+        }
     }
 
     /// The commands that do the same by hand; `failed` is built first, by itself and
@@ -214,7 +238,8 @@ impl Build<'_> {
             commands.push(self.plain_make(variables(self.cell)).args(["V=1", target]));
         }
         let make = self.plain_make(variables(self.cell));
-        commands.push(make.args(self.build_args()));
+        let jobs = format!("-j{}", self.parallelism.most());
+        commands.push(make.arg(jobs).args(self.build_args()));
         commands
     }
 

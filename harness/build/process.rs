@@ -7,6 +7,7 @@ mod cancel;
 mod command;
 mod group;
 mod in_place;
+mod jobserver;
 mod meter;
 pub mod sandbox;
 mod tail;
@@ -25,11 +26,13 @@ use thiserror::Error as DeriveError;
 pub use cancel::Cancel;
 pub use command::Command;
 pub use in_place::{Said, replace_by, run_in_place};
+pub use jobserver::{JobServer, Slot, Style};
 pub use meter::{Meter, Usage};
 pub use tail::LogTail;
 
 use crate::model::error::Error;
 use group::{Group, POLL};
+use jobserver::Entered;
 use meter::Watch;
 use tail::Tail;
 
@@ -300,7 +303,37 @@ fn supervise(
         command: command.shell_words(),
         source,
     };
-    let group = start(command, stdout, stderr)?;
+    let group = match &command.jobserver {
+        None => start(command, stdout, stderr, None),
+        Some(pool) => {
+            let entered = pool.enter();
+            let started = start(command, stdout, stderr, Some(entered));
+            if started.is_err() {
+                pool.leave(None).map_err(unwaitable)?;
+            }
+            started
+        }
+    }?;
+    let exit = attend(command, group, cancel, &must_end, tick);
+    if let Some(pool) = &command.jobserver {
+        pool.leave(exit.as_ref().ok().copied())
+            .map_err(unwaitable)?;
+    }
+    exit
+}
+
+/// Waits for a group that runs, and ends what is left of it.
+fn attend(
+    command: &Command,
+    group: Group,
+    cancel: &Cancel,
+    must_end: &dyn Fn() -> Option<Exit>,
+    tick: &mut dyn FnMut(bool) -> ControlFlow<()>,
+) -> Result<Exit, ProcessError> {
+    let unwaitable = |source| ProcessError::Wait {
+        command: command.shell_words(),
+        source,
+    };
     let mut last_tick = Instant::now();
     let mut watch = command.meter.as_ref().map(Watch::new);
     let mut pause = Duration::from_millis(1);
@@ -345,14 +378,19 @@ fn supervise(
     )
 }
 
-fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, ProcessError> {
+fn start(
+    command: &Command,
+    stdout: File,
+    stderr: File,
+    pool: Option<Entered>,
+) -> Result<Group, ProcessError> {
     if let Some(around) = &command.around {
         let wrapped = around.wrap(command);
         let wrapped = wrapped.map_err(|source| ProcessError::Start {
             command: command.shell_words(),
             source,
         })?;
-        return start(&wrapped, stdout, stderr);
+        return start(&wrapped, stdout, stderr, pool);
     }
     // A missing folder and a missing program are the same error to the system.
     if let Some(folder) = command.cwd.as_ref().filter(|folder| !folder.is_dir()) {
@@ -382,6 +420,9 @@ fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, Process
     }
     if let Some(folder) = &command.cwd {
         expression = expression.dir(folder);
+    }
+    if let Some(pool) = pool {
+        expression = expression.before_spawn(move |command| pool.configure(command));
     }
     Group::start(&expression).map_err(|source| match source.kind() {
         // A script whose interpreter is missing exists, and is "not found" too.

@@ -11,7 +11,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::options::{
-    Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, StoreOptions, format,
+    Details, JobOptions, ReportOptions, SandboxOptions, ScheduleOptions, SourceOptions,
+    StoreOptions, format,
 };
 use crate::judge::snapshot::PARTS;
 use crate::model::cell::LtoMode;
@@ -437,9 +438,11 @@ pub struct Run {
     /// Where to build: one directory per cell, plus reports.
     #[arg(long, value_name = "DIR", default_value = "klto-work")]
     pub work: PathBuf,
-    /// The number of jobs of each make [default: one per processor].
-    #[arg(long, short, value_name = "N")]
-    pub jobs: Option<usize>,
+    #[command(flatten)]
+    pub schedule: ScheduleOptions,
+    /// Run a cell again that the machine stopped, at most N times.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retry_infra: usize,
     #[command(flatten)]
     pub known: Known,
     /// Build every cell from scratch instead of starting from another mode's tree.

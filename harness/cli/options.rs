@@ -1,10 +1,13 @@
 //! Options that several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::model::keep::Keep;
 use crate::model::sandbox::SandboxMode;
 use crate::report::{Format, Named, Options, ReportFile, named, names};
 
@@ -32,6 +35,29 @@ pub struct JobOptions {
     /// Write what happens to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+}
+
+/// How cells share the machine.
+#[derive(Debug, Args)]
+pub struct ScheduleOptions {
+    /// The number of jobs of all makes together [default: one per processor].
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Cells that are built at the same time, and share the jobs [default: 2, and one more for
+    /// each 8 jobs; 1 in a sandbox].
+    #[arg(long, value_name = "N")]
+    pub cells_at_once: Option<usize>,
+    /// Memory for all cells together, such as 12GiB: a cell starts once what it took in earlier
+    /// runs fits [default: what can be had].
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Start no cell that cannot end within this time, such as 8h, and end what runs then; the
+    /// report says what was left out.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub budget: Option<Duration>,
+    /// Which build trees stay; records, facts and logs always do [default: what the matrix says].
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub keep: Option<Keep>,
 }
 
 /// What make may do.

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use super::args::Run as Args;
 use super::output::{exit, report};
+use super::schedule::{Schedule, past};
 use super::stored::{keep, store_for_run};
-use super::{
-    check_place, events, jobs, known_findings, load_matrix, open_sources, real_kernel, select,
-};
+use super::{check_place, events, known_findings, load_matrix, open_sources, real_kernel, select};
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
 use crate::input::matrix::Matrix;
@@ -37,6 +36,14 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let store = store_for_run(args.store.store.as_deref())?;
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
+    let past = past(store.as_deref(), &matrix.name, &cancel)?;
+    let schedule = Schedule::new(
+        &args.schedule,
+        &matrix,
+        work.path(),
+        &past,
+        sandbox.is_some(),
+    );
 
     // Results of a mutated tree must never become accepted snapshots.
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
@@ -48,12 +55,12 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         mutations: &mutations,
         allows: &allows,
         snapshots: snapshots.as_ref(),
-        jobs: jobs(args.jobs, 1),
+        jobs: schedule.jobs,
+        policy: schedule.policy(args.retry_infra, args.jobs_options.fail_fast),
         ccache: args.ccache,
         caches: None,
         reuse_trees: !args.no_reuse,
         fresh: args.jobs_options.fresh,
-        fail_fast: args.jobs_options.fail_fast,
         sandbox: sandbox.as_ref(),
         carried: None,
         events: &*events,

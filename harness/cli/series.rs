@@ -21,6 +21,7 @@ use crate::model::record::{CellRecord, Outcome, RuleText, SkipReason};
 use crate::model::series::{FORMAT, SeriesRecord, Thread};
 use crate::report::series::{Format, Verdict, b4, terse, verdict};
 use crate::run::probe::drive::{Caches, Probe};
+use crate::run::schedule::Policy;
 use crate::run::series::coverage::{JudgedSeries, Place, cover};
 use crate::run::series::kernels::build_states;
 use crate::run::series::{Probed, State, probe_states};
@@ -103,7 +104,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             caches: None,
             reuse_trees: true,
             fresh: args.jobs_options.fresh,
-            fail_fast: args.jobs_options.fail_fast,
+            policy: Policy::plain(1, args.jobs_options.fail_fast),
             sandbox: sandbox.as_ref(),
             carried: None,
             events: &*events,

@@ -19,6 +19,7 @@ use crate::input::suggest::nearest;
 use crate::input::yaml::{self, Place, YamlError};
 use crate::model::arch::Arch;
 use crate::model::cell::{Cell, CellPattern, LtoMode, PatternError, SCENARIOS};
+use crate::model::keep::Keep;
 use crate::model::tolerances::Tolerances;
 
 /// A matrix whose parts fit together, and its cells.
@@ -36,6 +37,8 @@ pub struct Matrix {
     pub compare: Vec<LtoMode>,
     /// How much sizes may differ then.
     pub tolerances: Option<Tolerances>,
+    /// Which build trees stay after a run, unless the user says otherwise.
+    pub keep: Option<Keep>,
     cells: Vec<Cell>,
 }
 
@@ -57,6 +60,8 @@ struct Document {
     tolerances: Option<Tolerances>,
     #[serde(default = "six_hours", deserialize_with = "duration")]
     timeout: Duration,
+    #[serde(default)]
+    keep: Option<Keep>,
     #[serde(default)]
     allow: Vec<Allow>,
 }
@@ -288,6 +293,7 @@ impl Matrix {
             allow: document.allow,
             compare: document.compare,
             tolerances: document.tolerances,
+            keep: document.keep,
             cells,
         })
     }

@@ -63,6 +63,9 @@ pub struct CellRecord {
     pub baseline: Baseline,
     /// Why the machine, the toolchain or a limit kept klto from telling all, if one did.
     pub error: Option<String>,
+    /// What stopped earlier attempts of the same run (`--retry-infra`), the first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_errors: Vec<String>,
     /// What the build tree showed; `None` where there was nothing to look at.
     pub inspection: Option<Inspection>,
     /// In the order in which they ran.
@@ -362,6 +365,7 @@ impl CellRecord {
             outcome: Outcome::Pass,
             baseline: Baseline::None,
             error: None,
+            earlier_errors: Vec::new(),
             inspection: None,
             scenarios: Vec::new(),
             comparisons: Vec::new(),

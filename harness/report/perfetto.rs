@@ -385,6 +385,7 @@ fn processors(record: &CellRecord, span: Span) -> Vec<(u64, f64)> {
         user_seconds,
         system_seconds,
         peak_memory_kib: _,
+        disk_kib: _,
     } = record.cost;
     if span.begin == span.end {
         return Vec::new();

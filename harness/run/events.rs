@@ -24,7 +24,7 @@ pub enum Event<'a> {
     Note { text: &'a str },
     /// A job began.
     Started { cell: &'a str },
-    /// A job waits for another klto.
+    /// A job waits: for another klto, or for memory or disk.
     Waiting { cell: &'a str, why: &'a str },
     /// A build reached a stage, or goes on in one.
     Stage {
@@ -42,6 +42,15 @@ pub enum Event<'a> {
     },
     /// A job ended.
     Done { record: &'a CellRecord },
+    /// The machine stopped a job, which runs again later.
+    Again { cell: &'a str, why: &'a str },
+    /// A job is about to start: how many run now, how many others could, and how many have to
+    /// come after another.
+    Queue {
+        running: usize,
+        ready: usize,
+        after_others: usize,
+    },
     /// All jobs ended.
     Finished,
 }

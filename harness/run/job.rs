@@ -49,10 +49,15 @@ impl Job {
             .chain(self.clean_builds.iter().copied())
     }
 
+    /// The jobs whose trees it uses.
+    pub fn uses(&self) -> impl Iterator<Item = JobId> {
+        self.needs()
+            .chain(self.comparisons.iter().map(|compared| compared.with))
+    }
+
     /// The jobs that have to run before this one.
     pub fn runs_after(&self) -> impl Iterator<Item = JobId> {
-        let compared = self.comparisons.iter().map(|c| c.with);
-        self.needs().chain(compared).chain(self.not_before)
+        self.uses().chain(self.not_before)
     }
 }
 

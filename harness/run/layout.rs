@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 
 use super::job::Job;
-use super::pipeline::FinishedTree;
+use super::pipeline::FinishedJob;
 use super::place::Place;
 use crate::build::kbuild::{Build, BuildOutcome, Failure, Launcher, Target};
 use crate::judge::check;
@@ -21,6 +22,12 @@ pub trait Layout: fmt::Debug + Sync {
 
     /// The source tree that make is given. Jobs that share one do not run at the same time.
     fn source(&self, cell: &Cell) -> PathBuf;
+
+    /// Held for reading by whoever builds from sources that others build from at the same time, and
+    /// for writing by a scenario that edits them; `None` where each job has its own.
+    fn shared_sources(&self) -> Option<&RwLock<()>> {
+        None
+    }
 
     /// How far builds go.
     fn target(&self) -> Target;
@@ -40,7 +47,7 @@ pub trait Layout: fmt::Debug + Sync {
         job: &Job,
         place: &Place,
         build: &Build<'_>,
-        base: Option<&FinishedTree>,
+        base: Option<&FinishedJob>,
     ) -> Result<Prepared, Error>;
 
     /// Called after a make failed, before that is reported.

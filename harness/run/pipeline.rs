@@ -10,6 +10,7 @@ mod compare;
 mod scenarios;
 
 use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Instant, SystemTime};
 
 use super::events::{Event, Events};
@@ -18,9 +19,9 @@ use super::key::CommonKey;
 use super::layout::Layout;
 use super::place::Place;
 use super::rules;
-use crate::build::dir_state::is_there;
+use crate::build::dir_state::{disk_kib, is_there};
 use crate::build::doctor;
-use crate::build::kbuild::{Build, Watch};
+use crate::build::kbuild::{Build, Parallelism, Watch};
 use crate::build::process::{Cancel, Meter};
 use crate::build::sandbox::{Complaints, InSandbox, Sandbox};
 use crate::input::allow::Allow;
@@ -50,8 +51,8 @@ pub struct Context<'a> {
     pub snapshots: Option<&'a SnapshotDir>,
     pub allows: &'a [Allow],
     pub tolerances: &'a Tolerances,
-    /// Jobs of one make.
-    pub make_jobs: usize,
+    /// Jobs of one make, or of all.
+    pub parallelism: Parallelism<'a>,
     pub ccache: bool,
     /// What make runs in, if the sources are not trusted.
     pub sandbox: Option<&'a Sandbox>,
@@ -59,20 +60,24 @@ pub struct Context<'a> {
     pub has_shuffle: bool,
     /// Whether to run jobs again whose records could be used.
     pub fresh: bool,
+    /// When the time of the whole run is over.
+    pub until: Option<Instant>,
     pub events: &'a dyn Events,
     pub cancel: &'a Cancel,
 }
 
-/// A finished build tree: another job may begin with it, or be compared with it.
+/// A job whose build is finished: another may begin with its tree, or be compared with it.
 #[derive(Debug, Clone)]
-pub struct FinishedTree {
+pub struct FinishedJob {
     pub cell: Cell,
     pub key: String,
     pub place: Place,
+    /// Whether the tree is there: of a record that is used again, it may have been removed.
+    pub has_tree: bool,
 }
 
-/// The finished trees of the jobs that have run.
-pub type Finished = BTreeMap<JobId, FinishedTree>;
+/// The jobs that have run, as far as their builds are finished.
+pub type Finished = BTreeMap<JobId, FinishedJob>;
 
 /// A job at work.
 pub(super) struct AtWork<'a> {
@@ -99,7 +104,7 @@ pub fn run_job(
     context: &Context<'_>,
     job: &Job,
     finished: &Finished,
-) -> (CellRecord, Option<FinishedTree>) {
+) -> (CellRecord, Option<FinishedJob>) {
     let name = job.cell.name();
     context.events.on(&Event::Started { cell: &name });
     let mut record = new_record(context, &name);
@@ -132,7 +137,7 @@ fn attempt(
     name: &str,
     finished: &Finished,
     record: &mut CellRecord,
-) -> Result<Option<FinishedTree>, Error> {
+) -> Result<Option<FinishedJob>, Error> {
     let cell = &job.cell;
     if context.cancel.is_cancelled() {
         return Err(Error::Cancelled);
@@ -144,11 +149,17 @@ fn attempt(
     if let Some(reason) = doctor::missing_for(cell, context.ccache) {
         return Err(Error::Machine(reason));
     }
-    let needed = job.needs().filter_map(|id| finished.get(&id));
-    let needed: Vec<&str> = needed.map(|tree| tree.key.as_str()).collect();
-    let key = context.key.of(cell, &needed);
+    let needed = || job.needs().filter_map(|id| finished.get(&id));
+    let key_with = |needed: &mut dyn Iterator<Item = &FinishedJob>| {
+        let keys: Vec<&str> = needed.map(|job| job.key.as_str()).collect();
+        context.key.of(cell, &keys)
+    };
+    let key = key_with(&mut needed());
+    // Under which to build, if trees that it could use are gone.
+    let key_without = key_with(&mut needed().filter(|job| job.has_tree));
     let place = context.layout.place(cell);
-    let deadline = Instant::now().checked_add(cell.timeout);
+    let deadlines = [Instant::now().checked_add(cell.timeout), context.until];
+    let deadline = deadlines.into_iter().flatten().min();
     let mut work = AtWork {
         context,
         job,
@@ -164,6 +175,9 @@ fn attempt(
         earlier_utilization: CpuUtilization::default(),
     };
     let _lock = work.lock(&place, Sharing::Exclusive)?;
+    if key != key_without && work.kept().is_none() {
+        work.key = &key_without;
+    }
 
     let done = work.carry_out(record);
     if let Err(error) = &done {
@@ -173,12 +187,21 @@ fn attempt(
     let saved = work.save(record);
     done.and(saved)?;
     scenarios::keep_asked_for(job, record);
-    let has_tree = record.is_finished() && place.has_tree_of(&key);
-    Ok(has_tree.then(|| FinishedTree {
+    let key = work.key.to_owned();
+    Ok(record.is_finished().then(|| FinishedJob {
         cell: cell.clone(),
-        key: key.clone(),
+        has_tree: place.has_tree_of(&key),
+        key,
         place: place.clone(),
     }))
+}
+
+/// The sources, held.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, and not read")]
+pub(super) enum Held<'a> {
+    ToRead(RwLockReadGuard<'a, ()>),
+    ToEdit(RwLockWriteGuard<'a, ()>),
 }
 
 fn reason(error: &Error) -> String {
@@ -216,10 +239,7 @@ impl AtWork<'_> {
 
     /// Fills the record: from an earlier run, or by building.
     fn take_up(&mut self, record: &mut CellRecord) -> Result<Option<Inspected>, Error> {
-        if !self.context.fresh
-            && let Loaded::Same(kept) = self.place.record.load_for(self.key)
-            && self.can_go_on(&kept)
-        {
+        if let Some(kept) = self.kept() {
             *record = *kept;
             // The same files can be another commit by now.
             self.context.revision.clone_into(&mut record.revision);
@@ -237,13 +257,17 @@ impl AtWork<'_> {
         let build::Built {
             inspected,
             is_finished,
-        } = build::build(self, record)?;
+        } = {
+            let _held = self.hold_sources(false);
+            build::build(self, record)?
+        };
         let built = record.stages.last().map_or(0.0, StageTime::ends_seconds);
         if is_finished {
             self.place.set_tree_of(Some(self.key))?;
             self.place
                 .record
                 .save_imprint(&imprint(&self.place.build())?)?;
+            record.cost.disk_kib = disk_kib(&self.place.build());
         }
         self.note(record, "inspect", built);
         self.measure(record);
@@ -258,15 +282,25 @@ impl AtWork<'_> {
         Ok(inspected)
     }
 
+    /// The record of an earlier run, if it can be used.
+    fn kept(&self) -> Option<Box<CellRecord>> {
+        match self.place.record.load_for(self.key) {
+            Loaded::Same(kept) if !self.context.fresh && self.can_go_on(&kept) => Some(kept),
+            Loaded::Same(_) | Loaded::None(_) => None,
+        }
+    }
+
     /// Whether what is missing in a kept record can be had without a new build.
     fn can_go_on(&self, kept: &CellRecord) -> bool {
         if kept.inspection.is_none() {
             // An error stopped the build.
             return false;
         }
+        let has_tree = || self.place.has_tree_of(self.key);
         !kept.is_finished()
-            || !scenarios::are_missing(self, kept)
-            || self.place.has_tree_of(self.key) && is_there(&self.place.prepared())
+            || (!scenarios::are_missing(self, kept)
+                || has_tree() && is_there(&self.place.prepared()))
+                && (!compare::is_missing(self, kept) || has_tree())
     }
 
     /// Locks a job's folder; reports it if it has to wait.
@@ -282,6 +316,24 @@ impl AtWork<'_> {
             });
         };
         Lock::take(&place.folder, sharing, patience, &mut say)
+    }
+
+    /// Waits until nobody edits the sources, or, to edit them, until nobody builds from them; keeps
+    /// it so as long as the value lives.
+    pub fn hold_sources(&self, to_edit: bool) -> Option<Held<'_>> {
+        let shared = self.context.layout.shared_sources()?;
+        if !to_edit {
+            let held = shared.read().unwrap_or_else(PoisonError::into_inner);
+            return Some(Held::ToRead(held));
+        }
+        let held = shared.try_write().unwrap_or_else(|_| {
+            self.context.events.on(&Event::Waiting {
+                cell: self.name,
+                why: "others build from the sources, which a scenario is to edit",
+            });
+            shared.write().unwrap_or_else(PoisonError::into_inner)
+        });
+        Some(Held::ToEdit(held))
     }
 
     /// Judges the facts that are kept beside a record: what a snapshot of it says.
@@ -308,7 +360,7 @@ impl AtWork<'_> {
             source: &paths.source,
             dir: &paths.dir,
             target: self.context.layout.target(),
-            jobs: self.context.make_jobs,
+            parallelism: self.context.parallelism,
             launcher: paths.launcher.as_ref(),
             sandbox: self.context.sandbox.map(|sandbox| InSandbox {
                 sandbox,
@@ -362,17 +414,19 @@ impl AtWork<'_> {
             user_seconds: earlier.user_seconds + usage.user.as_secs_f64(),
             system_seconds: earlier.system_seconds + usage.system.as_secs_f64(),
             peak_memory_kib: earlier.peak_memory_kib.max(usage.peak_memory_kib),
+            disk_kib: record.cost.disk_kib,
         };
         let mut utilization = self.earlier_utilization.clone();
         utilization.add_later(earlier.wall_seconds, &self.meter.utilization());
         record.cpu_utilization = utilization.rounded();
     }
 
-    /// The finished tree of a mode among the jobs whose clean builds this one needs.
-    pub fn clean_builds(&self) -> impl Iterator<Item = (LtoMode, &FinishedTree)> {
+    /// The finished trees of other modes, of the jobs whose clean builds this one needs.
+    pub fn clean_builds(&self) -> impl Iterator<Item = (LtoMode, &FinishedJob)> {
         let ids = self.job.clean_builds.iter();
         ids.filter_map(|id| self.finished.get(id))
-            .map(|tree| (tree.cell.lto, tree))
+            .filter(|job| job.has_tree)
+            .map(|job| (job.cell.lto, job))
     }
 }
 

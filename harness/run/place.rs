@@ -75,6 +75,18 @@ impl Place {
         }
     }
 
+    /// Removes the tree and whatever scenarios left: the record, the facts and the log stay.
+    ///
+    /// # Errors
+    /// Where a file cannot be removed.
+    pub fn reduce(&self) -> Result<(), Error> {
+        self.set_tree_of(None)?;
+        for file in [self.build(), self.scratch(), self.prepared()] {
+            remove_file(&file)?;
+        }
+        Ok(())
+    }
+
     /// Copies the finished tree aside before the first scenario; after a kill it is there.
     ///
     /// # Errors

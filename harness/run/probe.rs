@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::job::Job;
 use super::key::CommonKey;
 use super::layout::{Layout, Prepared, configure};
-use super::pipeline::FinishedTree;
+use super::pipeline::FinishedJob;
 use super::place::Place;
 use super::scenario::EditTargets;
 use crate::build::dir_state::{create_dir, is_there, mirror, remove_file, touch};
@@ -235,7 +235,7 @@ impl Layout for Miniature<'_> {
         _: &Job,
         place: &Place,
         build: &Build<'_>,
-        _: Option<&FinishedTree>,
+        _: Option<&FinishedJob>,
     ) -> Result<Prepared, Error> {
         // First without the files that preparing should not read. A kernel that reads them
         // all the same is prepared with them, and again whenever they change.

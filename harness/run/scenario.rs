@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
+use crate::build::kbuild::Parallelism;
 use crate::input::yaml;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
@@ -130,13 +131,13 @@ impl Jobs {
         if number > 1 { Jobs::Several } else { Jobs::One }
     }
 
-    /// A number of jobs of this kind: the first build's, if it is of this kind.
+    /// Jobs of this kind: as the first build's, if those are of this kind.
     #[must_use]
-    pub fn number(self, first_build: usize) -> usize {
+    pub fn or(self, first_build: Parallelism<'_>) -> Parallelism<'_> {
         match self {
-            Jobs::One => 1,
-            Jobs::Several if Jobs::of(first_build) == Jobs::Several => first_build,
-            Jobs::Several => 8,
+            _ if Jobs::of(first_build.most()) == self => first_build,
+            Jobs::One => Parallelism::Jobs(1),
+            Jobs::Several => Parallelism::Jobs(8),
         }
     }
 }

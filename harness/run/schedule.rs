@@ -1,103 +1,355 @@
-//! Runs the jobs of a plan, several side by side: each as soon as what it needs is there.
+//! Runs the jobs of a plan side by side: each as soon as what it needs is there, and the machine
+//! has room for it.
+
+pub mod machine;
+pub mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use self::machine::Machine;
+use self::queue::{Held, Next, Now, Queue};
 use super::events::Event;
 use super::job::{Job, JobId};
-use super::pipeline::{Context, Finished, run_job};
+use super::pipeline::{Context, Finished, FinishedJob, run_job};
+use crate::build::process::JobServer;
+use crate::judge::expected::Expected;
+use crate::model::error::Error;
+use crate::model::keep::Keep;
 use crate::model::record::{CellRecord, Outcome, SkipReason};
+use crate::store::lock::{Lock, Patience, Sharing};
+
+/// How often jobs that wait are looked at: memory and disk become free without a job that ends.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How jobs share the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy<'a> {
+    /// Jobs that run at the same time.
+    pub at_once: usize,
+    /// The pool from which their makes take tokens.
+    pub pool: Option<&'a JobServer>,
+    /// By cell.
+    pub expected: &'a BTreeMap<String, Expected>,
+    /// By cell: those of a lower rank come first. 0 for a cell that has none.
+    pub ranks: &'a BTreeMap<String, usize>,
+    /// When no more jobs start, and those that run end.
+    pub until: Option<Instant>,
+    /// How often a job runs again that the machine stopped.
+    pub retries: usize,
+    pub keep: Keep,
+    /// The first cell that fails ends all others.
+    pub fail_fast: bool,
+    pub machine: Option<&'a dyn Machine>,
+}
+
+impl Policy<'_> {
+    /// Several jobs at once, and nothing else.
+    #[must_use]
+    pub fn plain(at_once: usize, fail_fast: bool) -> Policy<'static> {
+        static NOTHING_EXPECTED: BTreeMap<String, Expected> = BTreeMap::new();
+        static NO_RANKS: BTreeMap<String, usize> = BTreeMap::new();
+        Policy {
+            at_once,
+            pool: None,
+            expected: &NOTHING_EXPECTED,
+            ranks: &NO_RANKS,
+            until: None,
+            retries: 0,
+            keep: Keep::All,
+            fail_fast,
+            machine: None,
+        }
+    }
+}
 
 /// What the workers share.
 #[derive(Default)]
 struct State {
     /// Jobs that a worker has taken.
     taken: BTreeSet<JobId>,
+    running: BTreeSet<JobId>,
     records: BTreeMap<JobId, CellRecord>,
     finished: Finished,
+    /// What stopped earlier attempts.
+    stopped: BTreeMap<JobId, Vec<String>>,
+    /// Jobs of which was said that they wait.
+    held: BTreeSet<JobId>,
     /// A cell failed, and no more are wanted.
-    stopped: bool,
+    is_over: bool,
+}
+
+/// The jobs, and how they run.
+struct Run<'a> {
+    context: Context<'a>,
+    policy: Policy<'a>,
+    jobs: &'a [Job],
+    by_id: BTreeMap<JobId, &'a Job>,
+    queue: Queue<'a>,
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
 /// Runs the jobs; records are in the order of the matrix. After an interrupt, what is left
-/// is inconclusive. With `fail_fast` the first cell that fails ends all others.
+/// is inconclusive.
 #[must_use]
-pub fn run_jobs(
-    context: &Context<'_>,
-    jobs: &[Job],
-    workers: usize,
-    fail_fast: bool,
-) -> Vec<CellRecord> {
-    let state = Mutex::new(State::default());
-    let changed = Condvar::new();
+pub fn run_jobs(context: &Context<'_>, jobs: &[Job], policy: &Policy<'_>) -> Vec<CellRecord> {
     // Ends running cells, but not as if the user had interrupted.
     let cancel = context.cancel.linked();
-    let context = Context {
-        cancel: &cancel,
-        ..*context
+    let room = policy.machine.map(Machine::room).unwrap_or_default();
+    let at_once = policy.at_once.clamp(1, jobs.len().max(1));
+    let run = Run {
+        context: Context {
+            cancel: &cancel,
+            until: policy.until,
+            ..*context
+        },
+        policy: *policy,
+        jobs,
+        by_id: jobs.iter().map(|job| (job.id, job)).collect(),
+        queue: Queue::new(jobs, policy.expected, policy.ranks, at_once, room),
+        state: Mutex::default(),
+        changed: Condvar::new(),
     };
     let mut names: Vec<(JobId, String)> = jobs.iter().map(|j| (j.id, j.cell.name())).collect();
     names.sort();
     let names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
     context.events.on(&Event::Planned { cells: &names });
     std::thread::scope(|scope| {
-        for _ in 0..workers.clamp(1, jobs.len().max(1)) {
-            scope.spawn(|| work(&context, jobs, &state, &changed, fail_fast));
+        for _ in 0..at_once {
+            scope.spawn(|| run.work());
         }
     });
     context.events.on(&Event::Finished);
-    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let state = run
+        .state
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     state.records.into_values().collect()
 }
 
-/// Takes jobs until none is left.
-fn work(
-    context: &Context<'_>,
-    jobs: &[Job],
-    state: &Mutex<State>,
-    changed: &Condvar,
-    fail_fast: bool,
-) {
-    let mut shared = state.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let left = jobs.iter().filter(|job| !shared.taken.contains(&job.id));
-        let is_ready = |job: &&Job| job.runs_after().all(|id| shared.records.contains_key(&id));
-        let Some(job) = left.clone().find(is_ready) else {
-            if left.count() == 0 {
-                return;
+impl Run<'_> {
+    /// Takes jobs until none is left.
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            match self.next(&state) {
+                Next::Done => {
+                    self.changed.notify_all();
+                    return;
+                }
+                Next::Start(id) => {
+                    state.taken.insert(id);
+                    state.running.insert(id);
+                    state.held.remove(&id);
+                    self.say_queue(&state);
+                    let job = self.job(id);
+                    let used = job
+                        .uses()
+                        .filter_map(|id| state.finished.get_key_value(&id));
+                    let finished = used.map(|(id, job)| (*id, job.clone())).collect();
+                    drop(state);
+                    let (record, done) = self.run(job, &finished);
+                    state = self.lock();
+                    state.running.remove(&id);
+                    self.take_in(&mut state, job, record, done);
+                }
+                Next::LeaveOut(id) => {
+                    let skipped = self.skipped(id, SkipReason::Budget);
+                    self.leave_out(&mut state, id, skipped);
+                }
+                Next::NoRoom(id, why) => {
+                    let record =
+                        CellRecord::inconclusive(self.job(id).cell.name(), why.to_string());
+                    self.leave_out(&mut state, id, record);
+                }
+                Next::Wait(held) => {
+                    self.say_held(&mut state, held);
+                    let waited = self.changed.wait_timeout(state, LOOK);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
             }
-            shared = changed.wait(shared).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
-        shared.taken.insert(job.id);
-        let (record, tree) = if shared.stopped {
-            (stopped(job), None)
-        } else {
-            let finished = shared.finished.clone();
-            drop(shared);
-            let done = run_job(context, job, &finished);
-            shared = state.lock().unwrap_or_else(PoisonError::into_inner);
-            // A cell that was interrupted because another failed was not ended by the user.
-            let is_interrupted = matches!(done.0.outcome, Outcome::Error(_));
-            if shared.stopped && is_interrupted {
-                (stopped(job), None)
-            } else {
-                done
-            }
-        };
-        if fail_fast && record.outcome == Outcome::Fail {
-            shared.stopped = true;
-            // Twice: nobody waits for running cells.
-            context.cancel.cancel();
-            context.cancel.cancel();
         }
-        context.events.on(&Event::Done { record: &record });
-        shared.records.insert(job.id, record);
-        shared.finished.extend(tree.map(|tree| (job.id, tree)));
-        changed.notify_all();
+    }
+
+    fn next(&self, state: &State) -> Next {
+        let room = self.policy.machine.map(Machine::room);
+        self.queue.next(&Now {
+            taken: &state.taken,
+            running: &state.running,
+            room: room.unwrap_or_default(),
+            seconds_left: self.policy.until.map(|until| {
+                let left = until.saturating_duration_since(Instant::now());
+                left.as_secs_f64()
+            }),
+        })
+    }
+
+    /// Runs a job, with the token that its first command needs.
+    fn run(&self, job: &Job, finished: &Finished) -> (CellRecord, Option<FinishedJob>) {
+        let slot = self.policy.pool.map(JobServer::slot).transpose();
+        match slot {
+            Ok(_slot) if self.lock().is_over => (self.skipped(job.id, SkipReason::FailFast), None),
+            Ok(_slot) => run_job(&self.context, job, finished),
+            Err(error) => {
+                let record = CellRecord::inconclusive(job.cell.name(), error.in_one_line());
+                (record, None)
+            }
+        }
+    }
+
+    /// Takes in what a job left; a job that the machine stopped may run again.
+    fn take_in(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        job: &Job,
+        record: CellRecord,
+        done: Option<FinishedJob>,
+    ) {
+        let is_past = self
+            .policy
+            .until
+            .is_some_and(|until| Instant::now() >= until);
+        let mut record = match &record.outcome {
+            // A cell that was interrupted because another failed was not ended by the user.
+            Outcome::Error(_) if state.is_over => self.skipped(job.id, SkipReason::FailFast),
+            Outcome::Error(_) if self.context.cancel.is_cancelled() => record,
+            Outcome::Error(_) if is_past => self.skipped(job.id, SkipReason::Budget),
+            Outcome::Error(why) => {
+                let stopped = state.stopped.entry(job.id).or_default();
+                if stopped.len() < self.policy.retries {
+                    self.context.events.on(&Event::Again {
+                        cell: &record.cell,
+                        why,
+                    });
+                    stopped.push(why.clone());
+                    state.taken.remove(&job.id);
+                    self.changed.notify_all();
+                    return;
+                }
+                record
+            }
+            Outcome::Pass | Outcome::Fail | Outcome::Skip(_) => record,
+        };
+        record.earlier_errors = state.stopped.remove(&job.id).unwrap_or_default();
+        if self.policy.fail_fast && record.outcome == Outcome::Fail {
+            state.is_over = true;
+            // Twice: nobody waits for running cells.
+            self.context.cancel.cancel();
+            self.context.cancel.cancel();
+        }
+        state.finished.extend(done.map(|done| (job.id, done)));
+        self.end(state, job.id, record);
+    }
+
+    fn leave_out(&self, state: &mut MutexGuard<'_, State>, id: JobId, record: CellRecord) {
+        state.taken.insert(id);
+        self.end(state, id, record);
+    }
+
+    fn end(&self, state: &mut MutexGuard<'_, State>, id: JobId, record: CellRecord) {
+        self.context.events.on(&Event::Done { record: &record });
+        state.records.insert(id, record);
+        self.reduce(state);
+        self.changed.notify_all();
+    }
+
+    /// Removes the trees that are not to be kept, once no job needs them.
+    fn reduce(&self, state: &mut MutexGuard<'_, State>) {
+        if self.policy.keep == Keep::All {
+            return;
+        }
+        let may_go = |outcome: &Outcome| match (self.policy.keep, outcome) {
+            (Keep::All, _) | (_, Outcome::Error(_)) => false,
+            (Keep::Failed, outcome) => *outcome == Outcome::Pass,
+            (Keep::None, _) => true,
+        };
+        // One that the machine stopped needs it in the next run.
+        let is_done = |job: &Job| match state.records.get(&job.id).map(|record| &record.outcome) {
+            Some(Outcome::Pass | Outcome::Fail) => true,
+            Some(Outcome::Error(_) | Outcome::Skip(_)) | None => false,
+        };
+        let needed: BTreeSet<JobId> = self
+            .jobs
+            .iter()
+            .filter(|job| !is_done(job))
+            .flat_map(Job::uses)
+            .collect();
+        let goes = |(id, done): &(&JobId, &FinishedJob)| {
+            let record = state.records.get(id);
+            done.has_tree
+                && !needed.contains(id)
+                && record.is_some_and(|record| may_go(&record.outcome))
+        };
+        let gone: Vec<JobId> = state
+            .finished
+            .iter()
+            .filter(goes)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            if let Some(done) = state.finished.get_mut(&id)
+                && let Err(error) = reduce(done, &self.context)
+            {
+                let text = format!("{}: not removed: {}", done.cell.name(), error.in_one_line());
+                self.context.events.on(&Event::Note { text: &text });
+            }
+        }
+    }
+
+    /// Says which jobs wait for the machine, each once.
+    fn say_held(&self, state: &mut MutexGuard<'_, State>, held: Vec<(JobId, Held)>) {
+        for (id, why) in held {
+            if state.held.insert(id) {
+                self.context.events.on(&Event::Waiting {
+                    cell: &self.job(id).cell.name(),
+                    why: &why.to_string(),
+                });
+            }
+        }
+    }
+
+    /// Says how many jobs run and wait.
+    fn say_queue(&self, state: &State) {
+        let left = self
+            .jobs
+            .iter()
+            .filter(|job| !state.taken.contains(&job.id));
+        let (mut ready, mut after_others) = (0, 0);
+        for job in left {
+            match job.runs_after().all(|id| state.records.contains_key(&id)) {
+                true => ready += 1,
+                false => after_others += 1,
+            }
+        }
+        self.context.events.on(&Event::Queue {
+            running: state.running.len(),
+            ready,
+            after_others,
+        });
+    }
+
+    fn job(&self, id: JobId) -> &Job {
+        self.by_id[&id]
+    }
+
+    fn skipped(&self, id: JobId, why: SkipReason) -> CellRecord {
+        CellRecord::skipped(self.job(id).cell.name(), why)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn stopped(job: &Job) -> CellRecord {
-    CellRecord::skipped(job.cell.name(), SkipReason::FailFast)
+/// Removes the tree of a job, unless another klto uses it now.
+fn reduce(done: &mut FinishedJob, context: &Context<'_>) -> Result<(), Error> {
+    let patience = Patience {
+        until: Some(Instant::now()),
+        cancel: context.cancel,
+    };
+    let _lock = Lock::take(&done.place.folder, Sharing::Exclusive, patience, &mut || {})?;
+    done.has_tree = false;
+    done.place.reduce()
 }

@@ -4,10 +4,11 @@
 pub mod drive;
 
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 
 use super::job::Job;
 use super::layout::{Layout, Prepared, configure};
-use super::pipeline::FinishedTree;
+use super::pipeline::FinishedJob;
 use super::place::Place;
 use super::scenario::EditTargets;
 use crate::build::dir_state::{create_dir, mirror, remove_file};
@@ -32,6 +33,8 @@ pub struct WholeKernel<'a> {
     /// The folder of trees that are carried from one revision to the next: make finds what the last
     /// one left, and makes only what differs. `None` if each revision has trees of its own.
     pub carried: Option<&'a Path>,
+    /// Scenarios that edit the sources have them to themselves.
+    pub shared: RwLock<()>,
 }
 
 /// The folder of a cell.
@@ -63,6 +66,10 @@ impl Layout for WholeKernel<'_> {
         self.source.to_owned()
     }
 
+    fn shared_sources(&self) -> Option<&RwLock<()>> {
+        Some(&self.shared)
+    }
+
     fn target(&self) -> Target {
         kbuild::KERNEL
     }
@@ -85,7 +92,7 @@ impl Layout for WholeKernel<'_> {
         job: &Job,
         _: &Place,
         build: &Build<'_>,
-        base: Option<&FinishedTree>,
+        base: Option<&FinishedJob>,
     ) -> Result<Prepared, Error> {
         if self.carried.is_none() {
             remove_file(build.dir)?;

@@ -131,6 +131,7 @@ fn record(cell: usize, version: usize, run: usize, log: &Path) -> CellRecord {
         user_seconds: 390.5,
         system_seconds: 20.25,
         peak_memory_kib: 912_384,
+        disk_kib: 0,
     };
     record.stages = [
         "configure",

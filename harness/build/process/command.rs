@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::jobserver::JobServer;
 use super::meter::Meter;
 use super::sandbox::Around;
 
@@ -24,6 +25,8 @@ pub struct Command {
     pub(super) meter: Option<Meter>,
     /// What it reads from its standard input.
     pub(super) input: Option<Arc<[u8]>>,
+    /// The pool of tokens, if it is a make that shares one.
+    pub(super) jobserver: Option<JobServer>,
     /// The sandbox around it, if there is one.
     pub(super) around: Option<Around>,
 }
@@ -40,6 +43,7 @@ impl Command {
             grace: Duration::from_secs(5),
             meter: None,
             input: None,
+            jobserver: None,
             around: None,
         }
     }
@@ -91,6 +95,13 @@ impl Command {
     #[must_use]
     pub fn meter(mut self, meter: Meter) -> Self {
         self.meter = Some(meter);
+        self
+    }
+
+    /// Has it take its jobs from a pool. Its own first job needs a [`Slot`](super::Slot).
+    #[must_use]
+    pub fn jobserver(mut self, pool: JobServer) -> Self {
+        self.jobserver = Some(pool);
         self
     }
 

@@ -27,6 +27,7 @@ use crate::run::bisect::kernel::{CleanKernels, KernelOracle, build, built_in};
 use crate::run::bisect::probe::{ProbeOracle, probe_cells};
 use crate::run::events::Event;
 use crate::run::probe::drive::arch_folders;
+use crate::run::schedule::Policy;
 use crate::run::whole::drive::Run;
 use crate::source::commit::{Commit, SHORT};
 use crate::store::bisect::SearchKey;
@@ -267,7 +268,7 @@ impl Prepared<'_> {
             // A tree that is copied from another mode's is not carried.
             reuse_trees: false,
             fresh: self.args.jobs_options.fresh,
-            fail_fast: self.args.jobs_options.fail_fast,
+            policy: Policy::plain(1, self.args.jobs_options.fail_fast),
             sandbox: kernels.sandbox,
             carried: Some(kernels.carried),
             events: self.events,

@@ -14,8 +14,12 @@ pub struct Cost {
     pub user_seconds: f64,
     /// The same in the kernel.
     pub system_seconds: f64,
-    /// The largest process of the build, in KiB.
+    /// The largest amount of memory that the processes of one command had at one time, in KiB.
     pub peak_memory_kib: u64,
+    /// What the finished build tree takes on disk, in KiB; 0 if an older klto wrote it, or no tree
+    /// was finished.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disk_kib: u64,
 }
 
 /// When a stage of a job began, and how long it took.

@@ -88,6 +88,8 @@ pub enum SkipReason {
     NoShuffle,
     /// An earlier cell failed, and klto was asked to stop then.
     FailFast,
+    /// The time that was given was over, or too short for it.
+    Budget,
     /// It is accepted, but no cell of the matrix.
     NoCell,
     /// A tree between the first and the last of a series, of which whole kernels are built.
@@ -120,6 +122,7 @@ impl fmt::Display for SkipReason {
                 write!(f, "this make has no --shuffle, which came with make 4.4")
             }
             SkipReason::FailFast => write!(f, "an earlier cell failed (--fail-fast)"),
+            SkipReason::Budget => write!(f, "left out, for lack of time (--budget)"),
             SkipReason::BetweenEnds => {
                 write!(
                     f,

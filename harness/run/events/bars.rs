@@ -13,6 +13,8 @@ use super::{Event, Events, verdict};
 #[derive(Debug, Default)]
 pub struct Bars {
     all: MultiProgress,
+    /// The line below them: what runs and waits.
+    queue: Mutex<Option<ProgressBar>>,
     /// The bars of the cells at work.
     cells: Mutex<BTreeMap<String, ProgressBar>>,
 }
@@ -47,6 +49,24 @@ impl Bars {
         cells.insert(cell.to_owned(), bar);
     }
 
+    /// Shows what waits, if anything does.
+    fn show_queue(&self, running: usize, ready: usize, after_others: usize) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = queue.take() {
+            old.finish_and_clear();
+            self.all.remove(&old);
+        }
+        if ready + after_others == 0 {
+            return;
+        }
+        let bar = self.all.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        bar.set_message(queue_line(running, ready, after_others));
+        *queue = Some(bar);
+    }
+
     fn end(&self, cell: &str) {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = cells.remove(cell) {
@@ -56,10 +76,25 @@ impl Bars {
     }
 }
 
+/// What runs and waits, in one line.
+fn queue_line(running: usize, ready: usize, after_others: usize) -> String {
+    let after = match after_others {
+        0 => String::new(),
+        more => format!(", {more} come after another"),
+    };
+    format!("{running} at work, {ready} wait for their turn{after}")
+}
+
 impl Events for Bars {
     fn on(&self, event: &Event<'_>) {
         match event {
             Event::Planned { .. } => {}
+            Event::Again { cell, why } => self.say(&format!("{cell}: will run again: {why}")),
+            Event::Queue {
+                running,
+                ready,
+                after_others,
+            } => self.show_queue(*running, *ready, *after_others),
             Event::Note { text } => self.say(text),
             Event::Started { cell } => self.start(cell),
             Event::Waiting { cell, why } => {
@@ -83,6 +118,7 @@ impl Events for Bars {
                 self.say(&verdict(record));
             }
             Event::Finished => {
+                self.show_queue(0, 0, 0);
                 // No bar is in the way of what is printed next.
                 let _ = self.all.clear();
             }

@@ -27,9 +27,13 @@ impl Lines {
     /// The line for an event, if it gets one.
     fn line(&self, event: &Event<'_>, now: Instant) -> Option<String> {
         match event {
-            Event::Planned { .. } | Event::Started { .. } | Event::Finished => None,
+            Event::Planned { .. }
+            | Event::Started { .. }
+            | Event::Queue { .. }
+            | Event::Finished => None,
             Event::Note { text } => Some((*text).to_owned()),
             Event::Waiting { cell, why } => Some(format!("{cell}: waiting: {why}")),
+            Event::Again { cell, why } => Some(format!("{cell}: will run again: {why}")),
             Event::Stage {
                 cell,
                 stage,

@@ -8,7 +8,7 @@ use rstest::rstest;
 use super::*;
 use crate::input::arch_table;
 
-const ALL: PlanOptions<'static> = PlanOptions {
+pub const ALL: PlanOptions<'static> = PlanOptions {
     reuse_trees: true,
     share_clean_builds: true,
     prepare_all: false,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::super::events::stage::StageReader;
 use super::super::layout::Prepared;
-use super::{AtWork, FinishedTree};
+use super::{AtWork, FinishedJob};
 use crate::build::dir_state::{DirState, remove_file};
 use crate::build::kbuild::{Build, BuildOutcome, Failure, Launcher, Watch};
 use crate::build::process::LogTail;
@@ -72,6 +72,7 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
     record.logs = vec![build.log.display().to_string()];
 
     let base = work.job.base.and_then(|id| work.finished.get(&id));
+    let base = base.filter(|job| job.has_tree);
     record.derived_from = base.map(|tree| tree.cell.name());
     let made = make(work, &build, base);
     let stages = stages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +103,7 @@ enum Made {
     Misconfigured(Vec<FindingRecord>),
 }
 
-fn make(work: &AtWork<'_>, build: &Build<'_>, base: Option<&FinishedTree>) -> Result<Made, Error> {
+fn make(work: &AtWork<'_>, build: &Build<'_>, base: Option<&FinishedJob>) -> Result<Made, Error> {
     let layout = work.context.layout;
     match layout.prepare(work.job, work.place, build, base)? {
         Prepared::Ready => {
@@ -121,7 +122,7 @@ fn make(work: &AtWork<'_>, build: &Build<'_>, base: Option<&FinishedTree>) -> Re
 fn note_prepared(
     work: &AtWork<'_>,
     build: &Build<'_>,
-    base: Option<&FinishedTree>,
+    base: Option<&FinishedJob>,
 ) -> Result<(), Error> {
     let prepared = match base {
         Some(base) => base.place.read_prepared()?,

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::super::job::Comparison;
 use super::super::pair::{BuiltTree, compare_trees};
-use super::{AtWork, FinishedTree};
+use super::{AtWork, FinishedJob};
 use crate::judge::diff::{Difference, SizeChange};
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, ComparisonRecord, Growth, MOST_GROWTH, SkipReason};
@@ -18,11 +19,9 @@ pub(super) fn compare(work: &AtWork<'_>, record: &mut CellRecord) -> Result<(), 
     let known = std::mem::take(&mut record.comparisons);
     for comparison in &work.job.comparisons {
         let other = work.finished.get(&comparison.with);
-        let key = other.map_or("", |tree| tree.key.as_str());
-        let is_known = |old: &&ComparisonRecord| old.with == comparison.mode && old.job == key;
-        let compared = match (known.iter().find(is_known), other) {
-            (Some(known), Some(_)) => known.clone(),
-            (_, Some(other)) => {
+        let compared = match (known_of(&known, comparison, other), other) {
+            (Some(known), _) => known.clone(),
+            (None, Some(other)) if other.has_tree => {
                 let begins = work.now();
                 record.reused = false;
                 let compared = compare_with(work, comparison.is_first, other);
@@ -33,7 +32,7 @@ pub(super) fn compare(work: &AtWork<'_>, record: &mut CellRecord) -> Result<(), 
                 );
                 compared?
             }
-            (_, None) => ComparisonRecord {
+            (None, _) => ComparisonRecord {
                 with: comparison.mode,
                 job: String::new(),
                 seconds: 0.0,
@@ -50,10 +49,31 @@ pub(super) fn compare(work: &AtWork<'_>, record: &mut CellRecord) -> Result<(), 
     Ok(())
 }
 
+/// What is known of a comparison with the same tree.
+fn known_of<'a>(
+    known: &'a [ComparisonRecord],
+    comparison: &Comparison,
+    other: Option<&FinishedJob>,
+) -> Option<&'a ComparisonRecord> {
+    let key = &other?.key;
+    let is_known = |old: &&ComparisonRecord| old.with == comparison.mode && old.job == *key;
+    known.iter().find(is_known)
+}
+
+/// Whether a comparison is to be made that a kept record does not have.
+pub(super) fn is_missing(work: &AtWork<'_>, kept: &CellRecord) -> bool {
+    let mut comparisons = work.job.comparisons.iter();
+    comparisons.any(|comparison| {
+        let other = work.finished.get(&comparison.with);
+        let can_be_made = other.is_some_and(|other| other.has_tree);
+        can_be_made && known_of(&kept.comparisons, comparison, other).is_none()
+    })
+}
+
 fn compare_with(
     work: &AtWork<'_>,
     is_first: bool,
-    other: &FinishedTree,
+    other: &FinishedJob,
 ) -> Result<ComparisonRecord, Error> {
     let started = Instant::now();
     let _lock = work.lock(&other.place, Sharing::Shared)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::events::Event;
 use super::super::job::Job;
+use super::super::scenario;
 use super::super::scenario::engine::{CleanBuild, ScenarioContext};
 use super::AtWork;
 use super::build::Paths;
@@ -91,7 +92,11 @@ pub(super) fn run(
             continue;
         }
         let begins = work.now();
-        let scenario = scenarios.run_named(name);
+        let scenario = {
+            let edits = scenario::by_name(name)?.edits_sources();
+            let _held = work.hold_sources(edits);
+            scenarios.run_named(name)
+        };
         // One of another mode does nothing.
         if !scenario.as_ref().is_ok_and(ScenarioRecord::is_skipped) {
             work.note(record, format!("scenario {name}"), begins);

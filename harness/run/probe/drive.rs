@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Miniature, RECORDS, prune, readable, trusted_caches, untrusted_caches};
 use crate::build::doctor;
-use crate::build::kbuild;
+use crate::build::kbuild::{self, Parallelism};
 use crate::build::process::{Cancel, Command};
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
@@ -20,7 +20,7 @@ use crate::run::job::{PlanOptions, plan};
 use crate::run::key::{CommonKey, own_program};
 use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
-use crate::run::schedule::run_jobs;
+use crate::run::schedule::{Policy, run_jobs};
 use crate::source::copy::{Extent, SourceCopy};
 use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience};
@@ -185,11 +185,12 @@ impl Probe<'_> {
             snapshots: None,
             allows: self.allows,
             tolerances: &tolerances,
-            make_jobs: (self.jobs / workers).max(1),
+            parallelism: Parallelism::Jobs((self.jobs / workers).max(1)),
             ccache: false,
             sandbox: sandbox.as_ref(),
             has_shuffle: kbuild::has_shuffle(self.cancel)?,
             fresh: self.fresh,
+            until: None,
             events: self.events,
             cancel: self.cancel,
         };
@@ -210,7 +211,7 @@ impl Probe<'_> {
             kernel: sources.version().to_owned(),
             revision: revision.clone(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
-            cells: run_jobs(&context, &plan, workers, self.fail_fast),
+            cells: run_jobs(&context, &plan, &Policy::plain(workers, self.fail_fast)),
             unreferenced: Vec::new(),
         })
     }

@@ -198,7 +198,7 @@ impl<'a> ScenarioRun<'a> {
                 }
                 continue;
             }
-            if step.fresh && step.jobs == Some(Jobs::of(self.context.build.jobs)) {
+            if step.fresh && step.jobs == Some(Jobs::of(self.context.build.parallelism.most())) {
                 // The first build already did.
                 continue;
             }
@@ -372,7 +372,10 @@ impl<'a> ScenarioRun<'a> {
         remove_file(&log)?;
         let build = Build {
             log: &log,
-            jobs: step.jobs.map_or(build.jobs, |jobs| jobs.number(build.jobs)),
+            parallelism: match step.jobs {
+                Some(jobs) => jobs.or(build.parallelism),
+                None => build.parallelism,
+            },
             ..*build
         };
         if configure && let Some(failure) = self.configure(&build)? {

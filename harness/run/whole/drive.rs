@@ -1,10 +1,11 @@
 //! Builds cells of a matrix from one state of the sources, and checks each.
 
 use std::path::Path;
+use std::sync::RwLock;
 
 use super::{WholeKernel, carried_record, folder};
-use crate::build::kbuild;
-use crate::build::process::Cancel;
+use crate::build::kbuild::{self, Parallelism};
+use crate::build::process::{Cancel, JobServer, Style};
 use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
 use crate::input::matrix::Matrix;
@@ -19,7 +20,7 @@ use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
 use crate::run::probe::untrusted_caches;
 use crate::run::scenario;
-use crate::run::schedule::run_jobs;
+use crate::run::schedule::{Policy, run_jobs};
 use crate::source::commit::Commit;
 use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience};
@@ -36,15 +37,16 @@ pub struct Run<'a> {
     pub mutations: &'a [Mutation],
     pub allows: &'a [Allow],
     pub snapshots: Option<&'a SnapshotDir>,
-    /// Jobs of make.
+    /// Jobs of all makes together.
     pub jobs: usize,
+    /// How the cells share the machine, apart from the pool of jobs.
+    pub policy: Policy<'a>,
     pub ccache: bool,
     /// The folder for what ccache keeps; `None` for the user's.
     pub caches: Option<&'a Path>,
     /// A cell may begin with the finished tree of another.
     pub reuse_trees: bool,
     pub fresh: bool,
-    pub fail_fast: bool,
     /// What make runs in, if the sources are not trusted.
     pub sandbox: Option<&'a Sandbox>,
     /// As [`WholeKernel::carried`].
@@ -101,6 +103,13 @@ impl Run<'_> {
             ccache: self.ccache,
             caches,
             carried: self.carried,
+            shared: RwLock::default(),
+        };
+        let has_shuffle = kbuild::has_shuffle(self.cancel)?;
+        let pool = self.pool(has_shuffle)?;
+        let policy = Policy {
+            pool: pool.as_ref(),
+            ..self.policy
         };
         let context = Context {
             layout: &layout,
@@ -110,11 +119,15 @@ impl Run<'_> {
             snapshots: self.snapshots,
             allows: self.allows,
             tolerances: &tolerances,
-            make_jobs: self.jobs,
+            parallelism: match &pool {
+                Some(pool) => Parallelism::Pool(pool),
+                None => Parallelism::Jobs((self.jobs / policy.at_once).max(1)),
+            },
             ccache: self.ccache,
             sandbox: sandbox.as_ref(),
-            has_shuffle: kbuild::has_shuffle(self.cancel)?,
+            has_shuffle,
             fresh: self.fresh,
+            until: policy.until,
             events: self.events,
             cancel: self.cancel,
         };
@@ -135,9 +148,23 @@ impl Run<'_> {
             kernel: sources.version().to_owned(),
             revision: revision.clone(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
-            cells: run_jobs(&context, &plan, 1, self.fail_fast),
+            cells: run_jobs(&context, &plan, &policy),
             unreferenced: Vec::new(),
         })
+    }
+
+    /// The pool of tokens for makes that run at the same time. In a sandbox there is none: a make
+    /// that is not trusted could keep all of them.
+    fn pool(&self, has_shuffle: bool) -> Result<Option<JobServer>, Error> {
+        if self.policy.at_once <= 1 || self.sandbox.is_some() {
+            return Ok(None);
+        }
+        // Both came with make 4.4.
+        let style = match has_shuffle {
+            true => Style::Fifo,
+            false => Style::Pipe,
+        };
+        JobServer::new(self.jobs, style).map(Some)
     }
 
     /// The record of a cell of a commit, if an earlier run with the same places left one.

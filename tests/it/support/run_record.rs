@@ -177,6 +177,7 @@ fn cell(name: &str, seconds: f64, findings: Vec<FindingRecord>) -> CellRecord {
             user_seconds: seconds * 1.5,
             system_seconds: 8.25,
             peak_memory_kib: 912_384,
+            disk_kib: 0,
         },
         inspection: Some(inspection(parts[0], lto, findings)),
         rules: rules().into(),

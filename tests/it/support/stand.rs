@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use klto::build::dir_state::{DirState, mirror, set_modified};
-use klto::build::kbuild::{Build, BuildOutcome, KERNEL, Target, Watch};
+use klto::build::kbuild::{Build, BuildOutcome, KERNEL, Parallelism, Target, Watch};
 use klto::build::process::{Cancel, Meter};
 use klto::input::arch_table;
 use klto::input::yaml;
@@ -153,7 +153,7 @@ impl Stand {
             source: &self.path("source"),
             dir: &self.path("build"),
             target: self.target,
-            jobs: 2,
+            parallelism: Parallelism::Jobs(2),
             launcher: None,
             sandbox: None,
             fills_cache: true,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::{Params, Row, params};
 
 use super::{Index, from_json};
+use crate::judge::expected::PastRun;
 use crate::judge::history::{Entry, Known, KnownFinding};
 use crate::model::error::Error;
 use crate::model::stored::{CellRun, RunAt, RunHead};
@@ -119,6 +120,48 @@ impl Index {
             self.with_findings(rows)
         };
         cells.iter().map(of_cell).collect()
+    }
+
+    /// What the last runs took of each cell of a matrix, `most` runs of each; the newest first.
+    /// Runs of sources that had a mutation do not count.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn past(&self, matrix: &str, most: usize) -> Result<BTreeMap<String, Vec<PastRun>>, Error> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql = "SELECT name, recorded, revision, outcome, seconds, memory, disk FROM (
+                SELECT cells.name AS name, runs.recorded AS recorded, runs.revision AS revision,
+                    bodies.outcome AS outcome, results.seconds AS seconds,
+                    results.memory AS memory, results.disk AS disk,
+                    ROW_NUMBER() OVER (PARTITION BY cells.id ORDER BY runs.name DESC) AS place
+                FROM cells
+                JOIN results ON results.cell = cells.id
+                JOIN runs ON runs.id = results.run
+                JOIN bodies ON bodies.id = results.body
+                WHERE cells.matrix = ?1 AND NOT runs.is_mutated)
+             WHERE place <= ?2 ORDER BY name, place";
+        let rows: Vec<(String, PastRun)> = self.rows(sql, params![matrix, most], |row| {
+            let kib = |column| {
+                let found = row.get::<_, Option<i64>>(column);
+                found.map(|kib| kib.map_or(0, i64::unsigned_abs))
+            };
+            Ok((
+                row.get(0)?,
+                PastRun {
+                    recorded: row.get(1)?,
+                    revision: row.get(2)?,
+                    outcome: row.get(3)?,
+                    seconds: row.get(4)?,
+                    memory_kib: kib(5)?,
+                    disk_kib: kib(6)?,
+                },
+            ))
+        })?;
+        let mut past: BTreeMap<String, Vec<PastRun>> = BTreeMap::new();
+        for (cell, run) in rows {
+            past.entry(cell).or_default().push(run);
+        }
+        Ok(past)
     }
 
     /// Adds to entries, each with the number of its record, the findings of that.

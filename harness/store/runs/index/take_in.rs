@@ -155,17 +155,24 @@ fn insert_result(
     };
     // A run that has a cell twice says of it what it says last.
     db.prepare_cached(
-        "INSERT OR REPLACE INTO results (cell, run, body, job, seconds)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO results (cell, run, body, job, seconds, memory, disk)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         cell,
         run,
         body,
         now.job_number(),
-        now.cost.wall_seconds
+        now.cost.wall_seconds,
+        whole(now.cost.peak_memory_kib),
+        whole(now.cost.disk_kib)
     ])?;
     Ok(())
+}
+
+/// As `SQLite` has numbers.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn insert_body(

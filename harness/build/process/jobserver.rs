@@ -1,0 +1,182 @@
+//! One pool of tokens for all makes of a run: GNU make's jobserver. A make takes a token for each
+//! command beyond its first, so that one kernel's link leaves its processors to another's compilers.
+//!
+//! The first command of a make needs no token of make's; it has the [`Slot`] of its job, which klto
+//! holds as long as the job runs.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jobslot::Client;
+
+use super::Exit;
+use crate::model::error::Error;
+
+/// How a make learns of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Inherited file descriptors: every make since 4.2.
+    Pipe,
+    /// The path of a named pipe: make 4.4 and later, which also passes it to commands that close
+    /// what they inherit.
+    Fifo,
+}
+
+/// A pool of tokens; its clones are the same pool.
+#[derive(Debug, Clone)]
+pub struct JobServer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limit: usize,
+    style: Style,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    client: Client,
+    /// Counts the pools: which one `client` is.
+    generation: u64,
+    /// Tokens that jobs hold.
+    slots: usize,
+    /// Jobs that wait for one.
+    waiting: usize,
+    /// Makes that run.
+    makes: usize,
+}
+
+impl JobServer {
+    /// A pool of `limit` tokens, at least one.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] if the system gives no pipe.
+    pub fn new(limit: usize, style: Style) -> Result<JobServer, Error> {
+        let limit = limit.max(1);
+        let client = client(limit, style).map_err(refused)?;
+        Ok(JobServer(Arc::new(Shared {
+            limit,
+            style,
+            state: Mutex::new(State {
+                client,
+                generation: 0,
+                slots: 0,
+                waiting: 0,
+                makes: 0,
+            }),
+        })))
+    }
+
+    /// How many tokens there are.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.0.limit
+    }
+
+    /// Takes the token of a job; waits until one is free. It blocks, for a make that waits would
+    /// always be faster than a klto that tries now and then.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] if the pool cannot be read.
+    pub fn slot(&self) -> Result<Slot, Error> {
+        loop {
+            let (client, generation) = {
+                let mut state = self.state();
+                state.waiting += 1;
+                (state.client.clone(), state.generation)
+            };
+            let taken = client.acquire_raw();
+            let mut state = self.state();
+            state.waiting -= 1;
+            taken.map_err(refused)?;
+            // Otherwise the token is one of a pool that is no more.
+            if state.generation == generation {
+                state.slots += 1;
+                return Ok(Slot(self.clone()));
+            }
+        }
+    }
+
+    /// Takes a make in that is about to start.
+    pub(super) fn enter(&self) -> Entered {
+        let mut state = self.state();
+        state.makes += 1;
+        Entered {
+            client: state.client.clone(),
+            style: self.0.style,
+        }
+    }
+
+    /// Notes that a make has ended. One that was killed has kept its tokens: then a
+    /// new pool takes the place of this one.
+    pub(super) fn leave(&self, exit: Option<Exit>) -> io::Result<()> {
+        let mut state = self.state();
+        state.makes -= 1;
+        let free = self.0.limit - state.slots;
+        let is_short = match exit {
+            // Nobody else has a token, so that each that is missing is lost, however that happened.
+            _ if state.makes == 0 => state.client.available()? != free,
+            Some(Exit::Success | Exit::Code(_)) => false,
+            Some(Exit::Signal(_) | Exit::TimedOut | Exit::Cancelled | Exit::Stopped) | None => true,
+        };
+        if is_short {
+            let fresh = client(free, self.0.style)?;
+            let old = std::mem::replace(&mut state.client, fresh);
+            state.generation += 1;
+            for _ in 0..state.waiting {
+                // Whoever waits at the old pool wakes up, and goes to the new one.
+                old.release_raw()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn client(limit: usize, style: Style) -> io::Result<Client> {
+    match style {
+        Style::Pipe => Client::new(limit),
+        Style::Fifo => Client::new_with_fifo(limit),
+    }
+}
+
+fn refused(error: io::Error) -> Error {
+    Error::Machine(format!(
+        "the pool of make's jobs failed: {error}\n  run again with --cells-at-once 1, which needs none"
+    ))
+}
+
+/// The token of a job, held as long as this lives.
+#[derive(Debug)]
+pub struct Slot(JobServer);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.slots -= 1;
+        // Only a pipe with thousands of tokens is full.
+        let _ = state.client.release_raw();
+    }
+}
+
+/// What a make that starts needs of the pool.
+#[derive(Debug, Clone)]
+pub(super) struct Entered {
+    client: Client,
+    style: Style,
+}
+
+impl Entered {
+    /// Sets up a command: the variable that names the pool, and what it inherits.
+    pub fn configure(&self, command: &mut std::process::Command) -> io::Result<()> {
+        match self.style {
+            Style::Pipe => self.client.configure_make_and_run(command, |_| Ok(())),
+            Style::Fifo => self
+                .client
+                .configure_make_and_run_with_fifo(command, |_| Ok(())),
+        }
+    }
+}

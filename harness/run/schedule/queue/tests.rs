@@ -1,0 +1,277 @@
+//! Which job starts next: by hand, and over random plans that are played to their end.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::model::cell::{Cell, LtoMode};
+use crate::run::job::plan;
+use crate::run::job::tests::{ALL, cell};
+
+use LtoMode::{Full, None as No, Thin, ThinDist};
+
+/// The jobs of a matrix of these kernels in these modes; in-process ones begin with distributed
+/// trees.
+fn jobs(kernels: usize, modes: &[LtoMode]) -> Vec<Job> {
+    let kernels = (0..kernels).flat_map(|kernel| {
+        modes.iter().map(move |mode| Cell {
+            config_name: format!("k{kernel}"),
+            ..cell("x86_64", *mode, &["build"])
+        })
+    });
+    plan(&kernels.collect::<Vec<_>>(), ALL)
+}
+
+fn takes(seconds: f64, memory_mib: u64, disk_mib: u64) -> Expected {
+    Expected {
+        seconds: Some(seconds),
+        memory_kib: Some(memory_mib * 1024),
+        disk_kib: Some(disk_mib * 1024),
+    }
+}
+
+const ROOM: Room = Room {
+    memory_kib: Some(8 * 1024),
+    disk_kib: Some(100 * 1024),
+};
+
+/// Says what is next, where these have started and those of them have ended.
+fn next(queue: &Queue<'_>, started: &[usize], ended: &[usize], left: Option<f64>) -> Next {
+    let taken: BTreeSet<JobId> = started.iter().map(|id| JobId(*id)).collect();
+    let ended: BTreeSet<JobId> = ended.iter().map(|id| JobId(*id)).collect();
+    queue.next(&Now {
+        taken: &taken,
+        running: &taken.difference(&ended).copied().collect(),
+        room: ROOM,
+        seconds_left: left,
+    })
+}
+
+fn expected(jobs: &[Job], of: impl Fn(usize) -> Expected) -> BTreeMap<String, Expected> {
+    let named = jobs.iter().map(|job| (job.cell.name(), of(job.id.0)));
+    named.collect()
+}
+
+fn queue<'a>(jobs: &'a [Job], expected: &BTreeMap<String, Expected>, at_once: usize) -> Queue<'a> {
+    Queue::new(jobs, expected, &BTreeMap::new(), at_once, ROOM)
+}
+
+#[test]
+fn the_longest_chain_starts_first() {
+    let jobs = jobs(3, &[ThinDist, Thin]);
+    // 0 and its derived 1 take 10 seconds, 2 and 3 take 12, 4 and 5 take 11.
+    let seconds = [9.0, 1.0, 4.0, 8.0, 10.0, 1.0];
+    let expected = expected(&jobs, |id| takes(seconds[id], 1, 1));
+    let queue = queue(&jobs, &expected, 2);
+    assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(2)));
+    assert_eq!(next(&queue, &[2], &[], None), Next::Start(JobId(4)));
+    assert_eq!(next(&queue, &[2, 4], &[], None), Next::Wait(vec![]));
+    assert_eq!(next(&queue, &[2, 4], &[4], None), Next::Start(JobId(0)));
+    assert_eq!(next(&queue, &[2, 4], &[2], None), Next::Start(JobId(0)));
+    assert_eq!(
+        next(&queue, &[2, 4, 0], &[2, 0], None),
+        Next::Start(JobId(3))
+    );
+    assert_eq!(
+        next(&queue, &[2, 4, 0, 3, 1, 5], &[2, 4, 0, 3, 1], None),
+        Next::Wait(vec![])
+    );
+    assert_eq!(
+        next(&queue, &[2, 4, 0, 3, 1, 5], &[2, 4, 0, 3, 1, 5], None),
+        Next::Done
+    );
+}
+
+#[test]
+fn a_lower_rank_comes_before_a_longer_job_and_brings_its_source_along() {
+    let jobs = jobs(2, &[ThinDist, Thin]);
+    let expected = expected(&jobs, |id| takes(if id < 2 { 9.0 } else { 1.0 }, 1, 1));
+    let rank = |job: &Job| if job.id.0 == 3 { 1 } else { 2 };
+    let ranks = jobs
+        .iter()
+        .map(|job| (job.cell.name(), rank(job)))
+        .collect();
+    let queue = Queue::new(&jobs, &expected, &ranks, 1, ROOM);
+    assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(2)));
+    assert_eq!(next(&queue, &[2], &[2], None), Next::Start(JobId(3)));
+    assert_eq!(next(&queue, &[2, 3], &[2, 3], None), Next::Start(JobId(0)));
+}
+
+#[test]
+fn a_job_waits_for_memory_and_a_smaller_one_passes_it() {
+    let jobs = jobs(3, &[ThinDist]);
+    let memory = [5, 4, 3];
+    let expected = expected(&jobs, |id| takes(9.0, memory[id], 1));
+    let queue = queue(&jobs, &expected, 3);
+    assert_eq!(next(&queue, &[0], &[], None), Next::Start(JobId(2)));
+    let held = Held::Memory {
+        needs_kib: 4 * 1024,
+        free_kib: 0,
+    };
+    assert_eq!(
+        next(&queue, &[0, 2], &[], None),
+        Next::Wait(vec![(JobId(1), held)])
+    );
+    assert_eq!(
+        held.to_string(),
+        "it is expected to need 4 MiB of memory, and 0 MiB can be had"
+    );
+    assert_eq!(next(&queue, &[0, 2], &[0], None), Next::Start(JobId(1)));
+}
+
+#[test]
+fn a_job_that_never_fitted_starts_once_nothing_runs() {
+    let jobs = jobs(2, &[ThinDist]);
+    let expected = expected(&jobs, |_| takes(9.0, 99, 1));
+    let queue = queue(&jobs, &expected, 2);
+    assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(0)));
+    assert!(matches!(next(&queue, &[0], &[], None), Next::Wait(held) if held.len() == 1));
+    assert_eq!(next(&queue, &[0], &[0], None), Next::Start(JobId(1)));
+}
+
+#[test]
+fn others_on_the_machine_leave_less_memory() {
+    let jobs = jobs(2, &[ThinDist]);
+    let expected = expected(&jobs, |_| takes(9.0, 3, 1));
+    let queue = queue(&jobs, &expected, 2);
+    let one = BTreeSet::from([JobId(0)]);
+    let with_free = |mib: u64| {
+        queue.next(&Now {
+            taken: &one,
+            running: &one,
+            room: Room {
+                memory_kib: Some(mib * 1024),
+                ..ROOM
+            },
+            seconds_left: None,
+        })
+    };
+    assert_eq!(with_free(3), Next::Start(JobId(1)));
+    assert!(matches!(with_free(2), Next::Wait(held) if held.len() == 1));
+}
+
+#[test]
+fn jobs_of_which_nothing_is_known_share_the_memory_evenly() {
+    let jobs = jobs(3, &[ThinDist]);
+    let queue = queue(&jobs, &BTreeMap::new(), 2);
+    assert_eq!(next(&queue, &[0], &[], None), Next::Start(JobId(1)));
+    assert_eq!(next(&queue, &[0, 1], &[], None), Next::Wait(vec![]));
+}
+
+#[test]
+fn a_job_waits_for_disk_as_long_as_others_may_free_it_and_no_longer() {
+    let jobs = jobs(2, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes(9.0, 1, [60, 50][id]));
+    let queue = queue(&jobs, &expected, 2);
+    let held = |free_mib: u64| Held::Disk {
+        needs_kib: 50 * 1024,
+        free_kib: free_mib * 1024,
+    };
+    assert_eq!(
+        next(&queue, &[0], &[], None),
+        Next::Wait(vec![(JobId(1), held(40))])
+    );
+    let ended = BTreeSet::from([JobId(0)]);
+    let with_free = |mib: u64| {
+        queue.next(&Now {
+            taken: &ended,
+            running: &BTreeSet::new(),
+            room: Room {
+                disk_kib: Some(mib * 1024),
+                ..ROOM
+            },
+            seconds_left: None,
+        })
+    };
+    assert_eq!(with_free(49), Next::NoRoom(JobId(1), held(49)));
+    assert_eq!(with_free(50), Next::Start(JobId(1)));
+}
+
+#[rstest]
+#[case::time_enough(Some(9.0), Next::Start(JobId(0)))]
+#[case::too_short_for_the_first(Some(8.9), Next::LeaveOut(JobId(0)))]
+#[case::over(Some(0.0), Next::LeaveOut(JobId(0)))]
+#[case::no_limit(None, Next::Start(JobId(0)))]
+fn a_job_that_cannot_end_in_time_is_left_out(#[case] left: Option<f64>, #[case] then: Next) {
+    let jobs = jobs(2, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes([9.0, 1.0][id], 1, 1));
+    assert_eq!(next(&queue(&jobs, &expected, 1), &[], &[], left), then);
+}
+
+#[test]
+fn a_job_of_unknown_length_starts_in_the_last_second() {
+    let jobs = jobs(1, &[ThinDist]);
+    let queue = queue(&jobs, &BTreeMap::new(), 1);
+    assert_eq!(next(&queue, &[], &[], Some(0.1)), Next::Start(JobId(0)));
+}
+
+/// Plays a plan to its end: whatever started first ends first. Returns the jobs in the order in
+/// which they started, and those that did not.
+fn play(queue: &Queue<'_>, count: usize, seconds: Option<f64>) -> (Vec<JobId>, Vec<JobId>) {
+    let (mut taken, mut running) = (BTreeSet::new(), Vec::new());
+    let (mut started, mut left_out) = (Vec::new(), Vec::new());
+    let mut left = seconds;
+    for _ in 0..=4 * count {
+        let now: BTreeSet<JobId> = running.iter().copied().collect();
+        assert!(now.len() <= queue.at_once);
+        match queue.next(&Now {
+            taken: &taken,
+            running: &now,
+            room: queue.room,
+            seconds_left: left,
+        }) {
+            Next::Start(id) => {
+                assert!(taken.insert(id), "started twice");
+                running.push(id);
+                started.push(id);
+            }
+            Next::LeaveOut(id) | Next::NoRoom(id, _) => {
+                assert!(taken.insert(id), "left out twice");
+                left_out.push(id);
+            }
+            Next::Wait(_) => {
+                assert!(!running.is_empty(), "waits for nothing");
+                running.remove(0);
+                left = left.map(|left| left - 1.0);
+            }
+            Next::Done => {
+                assert_eq!((taken.len(), running.len()), (count, 0));
+                return (started, left_out);
+            }
+        }
+    }
+    panic!("never done");
+}
+
+proptest! {
+    #[test]
+    fn every_job_starts_once_after_what_it_needs_and_within_the_memory(
+        kernels in 1_usize..6,
+        at_once in 1_usize..5,
+        seconds in proptest::collection::vec(proptest::option::of(0.1_f64..9.0), 24),
+        memory in proptest::collection::vec(proptest::option::of(1_u64..12), 24),
+        disk in proptest::collection::vec(proptest::option::of(1_u64..120), 24),
+        rank in proptest::collection::vec(0_usize..3, 24),
+        limit in proptest::option::of(0.0_f64..9.0),
+    ) {
+        let jobs = jobs(kernels, &[Thin, ThinDist, No, Full]);
+        let expected = expected(&jobs, |id| Expected {
+            seconds: seconds[id],
+            memory_kib: memory[id].map(|mib| mib * 1024),
+            disk_kib: disk[id].map(|mib| mib * 1024),
+        });
+        let ranks = jobs.iter().map(|job| (job.cell.name(), rank[job.id.0])).collect();
+        let queue = Queue::new(&jobs, &expected, &ranks, at_once, ROOM);
+        let (started, left_out) = play(&queue, jobs.len(), limit);
+        for (place, id) in started.iter().enumerate() {
+            let job = jobs.iter().find(|job| job.id == *id).unwrap();
+            for needed in job.runs_after() {
+                prop_assert!(started[..place].contains(&needed) || left_out.contains(&needed));
+            }
+        }
+        for id in left_out {
+            let too_large = disk[id.0].is_some_and(|mib| mib > 100);
+            prop_assert!(too_large || limit.is_some());
+        }
+    }
+}
