@@ -12,6 +12,7 @@ mod diff;
 mod explain;
 mod history;
 mod man;
+mod night;
 pub mod options;
 mod output;
 mod plan;
@@ -54,6 +55,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Series(args) => series::run(args),
         Command::Bisect(args) => bisect::run(args),
         Command::Run(args) => run::run(args),
+        Command::Night(args) => night::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Compare(args) => compare::run(args),

@@ -11,8 +11,10 @@ pub mod expected;
 pub mod history;
 pub mod identity;
 pub mod inspect;
+pub mod night;
 pub mod runs;
 pub mod series;
 pub mod snapshot;
 #[cfg(test)]
 mod test_records;
+pub mod worth;

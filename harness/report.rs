@@ -15,6 +15,7 @@ pub mod kcidb;
 pub mod ktap;
 pub mod mail;
 pub mod markdown;
+pub mod night;
 pub mod perfetto;
 pub mod schema;
 pub mod series;

@@ -57,6 +57,8 @@ pub enum Command {
     Bisect(Bisect),
     /// Build every cell of a matrix, check it and run its scenarios.
     Run(Run),
+    /// Run a matrix every night: what changed and what is red first, and fail by what is new.
+    Night(Night),
     /// Compare two finished build trees: two modes, two kernels, two toolchains.
     Diff(Diff),
     /// List, show, remove, export and import the runs that are kept.
@@ -429,6 +431,29 @@ pub struct Known {
 /// `klto run`
 #[derive(Debug, Args)]
 pub struct Run {
+    #[command(flatten)]
+    pub matrix: MatrixRun,
+    /// Run a cell again that the machine stopped, at most N times.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retry_infra: usize,
+    /// Also fail if a snapshot changed, not only on a new finding.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `klto night`
+#[derive(Debug, Args)]
+pub struct Night {
+    #[command(flatten)]
+    pub matrix: MatrixRun,
+    /// Run a cell again that the machine stopped, at most N times.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub retry_infra: usize,
+}
+
+/// What both have in common.
+#[derive(Debug, Args)]
+pub struct MatrixRun {
     /// The matrix (YAML).
     pub matrix: PathBuf,
     #[command(flatten)]
@@ -440,9 +465,6 @@ pub struct Run {
     pub work: PathBuf,
     #[command(flatten)]
     pub schedule: ScheduleOptions,
-    /// Run a cell again that the machine stopped, at most N times.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub retry_infra: usize,
     #[command(flatten)]
     pub known: Known,
     /// Build every cell from scratch instead of starting from another mode's tree.
@@ -451,9 +473,6 @@ pub struct Run {
     /// Compile through ccache.
     #[arg(long)]
     pub ccache: bool,
-    /// Also fail if a snapshot changed, not only on a new finding.
-    #[arg(long)]
-    pub strict: bool,
     #[command(flatten)]
     pub snapshots: Snapshots,
     #[command(flatten)]

@@ -1,9 +1,9 @@
 //! `klto run`: builds the cells of a matrix and checks each.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::Run as Args;
+use super::args::{MatrixRun, Run as Args};
 use super::output::{exit, report};
 use super::schedule::{Schedule, past};
 use super::stored::{keep, store_for_run};
@@ -12,10 +12,12 @@ use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
 use crate::input::matrix::Matrix;
 use crate::input::mutation;
+use crate::judge::expected::PastRun;
 use crate::model::accepted::Unreferenced;
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
+use crate::model::stored::RunHead;
 use crate::report::{Format, Options};
 use crate::run::whole::drive::Run as Build;
 use crate::store::record_dir::RecordDir;
@@ -23,6 +25,40 @@ use crate::store::snapshots::SnapshotDir;
 use crate::store::work_dir::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
+    let how = How {
+        retries: args.retry_infra,
+        is_night: false,
+    };
+    let done = carry_out(&args.matrix, how)?;
+    done.written?;
+    Ok(exit(&done.run, args.strict))
+}
+
+/// What differs between a run and a night.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// How often a cell runs again that the machine stopped.
+    pub retries: usize,
+    /// Whether a limited time goes to the cells that are worth most, and trees of cells that passed
+    /// go at once.
+    pub is_night: bool,
+}
+
+/// A run that has ended and was reported.
+#[derive(Debug)]
+pub struct Done {
+    pub run: RunRecord,
+    pub work: WorkDir,
+    /// Where it is kept and as what, if it is.
+    pub kept: Option<(PathBuf, RunHead)>,
+    /// What was known of its cells before.
+    pub past: BTreeMap<String, Vec<PastRun>>,
+    /// Whether the reports in the work directory could be written.
+    pub written: Result<(), Error>,
+}
+
+/// Builds and checks the cells, reports, and keeps the run.
+pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let matrix = load_matrix(&args.matrix)?;
     let cells = select(&matrix, &args.cells)?;
     let mutations = mutation::load_all(&args.known.mutate)?;
@@ -37,13 +73,16 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
     let past = past(store.as_deref(), &matrix.name, &cancel)?;
-    let schedule = Schedule::new(
+    let mut schedule = Schedule::new(
         &args.schedule,
         &matrix,
         work.path(),
         &past,
         sandbox.is_some(),
     );
+    if how.is_night {
+        schedule.for_the_night(&args.schedule, &matrix, &cells, &sources, &past)?;
+    }
 
     // Results of a mutated tree must never become accepted snapshots.
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
@@ -56,7 +95,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         allows: &allows,
         snapshots: snapshots.as_ref(),
         jobs: schedule.jobs,
-        policy: schedule.policy(args.retry_infra, args.jobs_options.fail_fast),
+        policy: schedule.policy(how.retries, args.jobs_options.fail_fast),
         ccache: args.ccache,
         caches: None,
         reuse_trees: !args.no_reuse,
@@ -78,19 +117,29 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     run.cells.extend(gone);
     run.unreferenced = unreferenced;
     let written = write_reports(&work, &run);
-    report(&run, &args.reporting).and(written)?;
+    report(&run, &args.reporting)?;
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    if let Some(store) = store {
-        let cells = cells.iter();
-        let records: BTreeMap<String, RecordDir> = cells
-            .map(|cell| (cell.name(), build.record(&sources, cell)))
-            .collect();
-        let record_dir = |cell: &CellRecord| records.get(&cell.cell).cloned();
-        keep(&store, &run, &record_dir, &cancel)?;
-    }
-    Ok(exit(&run, args.strict))
+    let kept = match store {
+        None => None,
+        Some(store) => {
+            let cells = cells.iter();
+            let records: BTreeMap<String, RecordDir> = cells
+                .map(|cell| (cell.name(), build.record(&sources, cell)))
+                .collect();
+            let record_dir = |cell: &CellRecord| records.get(&cell.cell).cloned();
+            let head = keep(&store, &run, &record_dir, &cancel)?;
+            Some((store, head))
+        }
+    };
+    Ok(Done {
+        run,
+        work,
+        kept,
+        past,
+        written,
+    })
 }
 
 /// What is accepted and no longer read: cells, and files of none.

@@ -9,10 +9,15 @@ use super::options::ScheduleOptions;
 use crate::build::process::Cancel;
 use crate::input::matrix::Matrix;
 use crate::judge::expected::{Expected, PastRun};
+use crate::judge::worth::{Standing, concerns, last_result, ranks};
+use crate::model::arch::Arch;
+use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::keep::Keep;
 use crate::run::schedule::Policy;
 use crate::run::schedule::machine::ThisMachine;
+use crate::source::commit::{Commit, changed_between};
+use crate::source::sources::{Origin, Sources};
 use crate::store::runs::RunStore;
 use crate::store::runs::index::Index;
 
@@ -64,6 +69,42 @@ impl Schedule {
         }
     }
 
+    /// What a night does otherwise: cells that are worth most come first if not all may have the
+    /// time, and trees of cells that passed go.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn for_the_night(
+        &mut self,
+        options: &ScheduleOptions,
+        matrix: &Matrix,
+        cells: &[Cell],
+        sources: &Sources,
+        past: &BTreeMap<String, Vec<PastRun>>,
+    ) -> Result<(), Error> {
+        self.keep = options.keep.or(matrix.keep).unwrap_or(Keep::Failed);
+        if self.until.is_none() {
+            return Ok(());
+        }
+        let mut changed = ChangedSince::new(sources);
+        let names: Vec<String> = cells.iter().map(Cell::name).collect();
+        let mut standings = Vec::new();
+        for (cell, name) in cells.iter().zip(&names) {
+            let past = past.get(name).map_or(&[][..], Vec::as_slice);
+            let is_changed = match last_result(past) {
+                Some(last) => changed.concerns(&cell.arch, &last.revision)?,
+                None => true,
+            };
+            standings.push(Standing {
+                cell: name,
+                past,
+                is_changed,
+            });
+        }
+        self.ranks = ranks(&standings);
+        Ok(())
+    }
+
     /// How jobs share the machine.
     pub fn policy(&self, retries: usize, fail_fast: bool) -> Policy<'_> {
         Policy {
@@ -76,6 +117,51 @@ impl Schedule {
             keep: self.keep,
             fail_fast,
             machine: Some(&self.machine),
+        }
+    }
+}
+
+/// What has changed in the sources since earlier runs.
+struct ChangedSince<'a> {
+    sources: &'a Sources,
+    /// By revision; `None` where everything may have changed.
+    files: BTreeMap<String, Option<Vec<String>>>,
+}
+
+impl<'a> ChangedSince<'a> {
+    fn new(sources: &'a Sources) -> ChangedSince<'a> {
+        ChangedSince {
+            sources,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Whether kernels of an architecture may have changed since the run of a revision.
+    fn concerns(&mut self, arch: &Arch, revision: &str) -> Result<bool, Error> {
+        if !self.files.contains_key(revision) {
+            let files = self.files_since(revision)?;
+            self.files.insert(revision.to_owned(), files);
+        }
+        Ok(match &self.files[revision] {
+            Some(files) => concerns(arch, files),
+            None => true,
+        })
+    }
+
+    fn files_since(&self, revision: &str) -> Result<Option<Vec<String>>, Error> {
+        if revision == self.sources.revision() {
+            return Ok(Some(Vec::new()));
+        }
+        let (Origin::Commit(now), Some((_, earlier))) =
+            (self.sources.origin(), revision.rsplit_once("-g"))
+        else {
+            return Ok(None);
+        };
+        match Commit::find(now.git(), earlier) {
+            Ok(earlier) => changed_between(now.git(), earlier.id(), now.id()).map(Some),
+            // It may have been on a branch that is gone.
+            Err(Error::Usage(_)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::input::suggest::{known_names, nearest};
 use crate::model::cell::CellPattern;
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, RunRecord};
+use crate::model::stored::RunHead;
 use crate::run::events::say;
 use crate::store::record_dir::RecordDir;
 use crate::store::runs::RunStore;
@@ -66,7 +67,7 @@ pub fn keep(
     run: &RunRecord,
     record_dir: &(dyn Fn(&CellRecord) -> Option<RecordDir> + Sync),
     cancel: &Cancel,
-) -> Result<(), Error> {
+) -> Result<RunHead, Error> {
     let added = RunStore::open(dir)?.add(run, record_dir, cancel)?;
     for missing in &added.missing {
         say(format_args!("klto: not kept: {missing}"));
@@ -78,7 +79,7 @@ pub fn keep(
         ));
     }
     say(format_args!("klto: kept as run {}", added.head.run));
-    Ok(())
+    Ok(added.head)
 }
 
 /// The run that a word means: its name or the beginning of it, `latest`, a matrix; with `~N` the

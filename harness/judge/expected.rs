@@ -5,6 +5,8 @@ use crate::model::record::Outcome;
 /// What a run of a cell took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastRun {
+    /// Its name in the store.
+    pub run: String,
     /// When it was recorded, in RFC 3339, UTC.
     pub recorded: String,
     /// As [`crate::model::record::CellRecord::revision`].
@@ -61,6 +63,7 @@ mod tests {
 
     fn run(outcome: &str, seconds: f64, memory_kib: u64, disk_kib: u64) -> PastRun {
         PastRun {
+            run: String::new(),
             recorded: String::new(),
             revision: String::new(),
             outcome: outcome.to_owned(),

@@ -13,8 +13,10 @@ use self::queue::{Held, Next, Now, Queue};
 use super::events::Event;
 use super::job::{Job, JobId};
 use super::pipeline::{Context, Finished, FinishedJob, run_job};
+use crate::build::dir_state::is_there;
 use crate::build::process::JobServer;
 use crate::judge::expected::Expected;
+use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::keep::Keep;
 use crate::model::record::{CellRecord, Outcome, SkipReason};
@@ -72,6 +74,8 @@ struct State {
     running: BTreeSet<JobId>,
     records: BTreeMap<JobId, CellRecord>,
     finished: Finished,
+    /// Jobs whose trees are not kept.
+    reduced: BTreeSet<JobId>,
     /// What stopped earlier attempts.
     stopped: BTreeMap<JobId, Vec<String>>,
     /// Jobs of which was said that they wait.
@@ -276,23 +280,20 @@ impl Run<'_> {
             .filter(|job| !is_done(job))
             .flat_map(Job::uses)
             .collect();
-        let goes = |(id, done): &(&JobId, &FinishedJob)| {
-            let record = state.records.get(id);
-            done.has_tree
-                && !needed.contains(id)
-                && record.is_some_and(|record| may_go(&record.outcome))
+        let goes = |(id, record): &(&JobId, &CellRecord)| {
+            !state.reduced.contains(id) && !needed.contains(id) && may_go(&record.outcome)
         };
         let gone: Vec<JobId> = state
-            .finished
+            .records
             .iter()
             .filter(goes)
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
-            if let Some(done) = state.finished.get_mut(&id)
-                && let Err(error) = reduce(done, &self.context)
-            {
-                let text = format!("{}: not removed: {}", done.cell.name(), error.in_one_line());
+            state.reduced.insert(id);
+            let cell = &self.job(id).cell;
+            if let Err(error) = reduce(&self.context, cell) {
+                let text = format!("{}: not removed: {}", cell.name(), error.in_one_line());
                 self.context.events.on(&Event::Note { text: &text });
             }
         }
@@ -343,13 +344,16 @@ impl Run<'_> {
     }
 }
 
-/// Removes the tree of a job, unless another klto uses it now.
-fn reduce(done: &mut FinishedJob, context: &Context<'_>) -> Result<(), Error> {
+/// Removes the tree of a cell, unless another klto uses it now.
+fn reduce(context: &Context<'_>, cell: &Cell) -> Result<(), Error> {
+    let place = context.layout.place(cell);
+    if !is_there(&place.build()) {
+        return Ok(());
+    }
     let patience = Patience {
         until: Some(Instant::now()),
         cancel: context.cancel,
     };
-    let _lock = Lock::take(&done.place.folder, Sharing::Exclusive, patience, &mut || {})?;
-    done.has_tree = false;
-    done.place.reduce()
+    let _lock = Lock::take(&place.folder, Sharing::Exclusive, patience, &mut || {})?;
+    place.reduce()
 }

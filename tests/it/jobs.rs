@@ -101,7 +101,7 @@ fn passed(cell: &str, reused: bool) -> (String, String, bool) {
 fn a_run_that_was_killed_goes_on_at_the_cell_that_it_was_at() {
     let noted = Noted::new("[thin-dist, thin, none]");
     noted.hang_in("NONE");
-    let mut run = noted.start(&[]);
+    let mut run = noted.start(&["--cells-at-once", "1"]);
     noted.waits_for_the_hang_of(NONE);
 
     run.kill().unwrap();
@@ -439,7 +439,7 @@ fn with_fail_fast_nothing_begins_after_a_failure() {
         "compile/*)\n\tif grep -q '^CONFIG_LTO_CLANG_THIN=y' \"$out/.config\"; then exit 1; fi\n";
     fs::write(&script, text.replacen("compile/*)\n", thin, 1)).unwrap();
 
-    let ended = noted.run(&["--fail-fast"]);
+    let ended = noted.run(&["--fail-fast", "--cells-at-once", "1"]);
 
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let outcome = |cell: usize| noted.0.report()["cells"][cell]["outcome"].clone();
@@ -474,7 +474,7 @@ fn events_name_every_cell_and_stage() {
     assert_eq!(
         names,
         [
-            "planned", "started", "stage", "scenario", "done", "finished"
+            "planned", "queue", "started", "stage", "scenario", "done", "finished"
         ]
     );
     let of = |name: &'static str| events.iter().filter(move |e| e["event"] == name);

@@ -34,6 +34,7 @@ mod run;
 mod run_mail;
 mod sandbox;
 mod scenario;
+mod schedule;
 mod series;
 mod series_mail;
 mod store;

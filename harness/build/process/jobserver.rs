@@ -4,6 +4,7 @@
 //! The first command of a make needs no token of make's; it has the [`Slot`] of its job, which klto
 //! holds as long as the job runs.
 
+use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,9 @@ use jobslot::Client;
 
 use super::Exit;
 use crate::model::error::Error;
+
+/// The variable that passes make its options.
+const MAKEFLAGS: &str = "MAKEFLAGS";
 
 /// How a make learns of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,11 +176,122 @@ pub(super) struct Entered {
 impl Entered {
     /// Sets up a command: the variable that names the pool, and what it inherits.
     pub fn configure(&self, command: &mut std::process::Command) -> io::Result<()> {
-        match self.style {
-            Style::Pipe => self.client.configure_make_and_run(command, |_| Ok(())),
+        // jobslot expects the command to start in the closure, and takes the variable away after it.
+        let flags = |command: &mut &mut std::process::Command| {
+            let mut set = command.get_envs();
+            let flags = set.find_map(|(name, value)| value.filter(|_| name == MAKEFLAGS));
+            flags
+                .map(OsString::from)
+                .ok_or_else(|| io::Error::other("jobslot set no MAKEFLAGS"))
+        };
+        let flags = match self.style {
+            Style::Pipe => self.client.configure_make_and_run(&mut *command, flags),
             Style::Fifo => self
                 .client
-                .configure_make_and_run_with_fifo(command, |_| Ok(())),
+                .configure_make_and_run_with_fifo(&mut *command, flags),
+        };
+        command.env(MAKEFLAGS, flags?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rstest::rstest;
+
+    use super::super::{Cancel, Command, capture};
+    use super::*;
+
+    impl JobServer {
+        fn free(&self) -> usize {
+            self.state().client.available().unwrap()
         }
+    }
+
+    /// A make of five jobs that run `command` each, as a part of the pool.
+    fn make(pool: &JobServer, command: &str, time: Duration) -> Exit {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = format!("all: 1 2 3 4 5\n1 2 3 4 5:\n\t@{command}\n");
+        std::fs::write(folder.path().join("Makefile"), rules).unwrap();
+        let make = Command::new("make")
+            .args(["-C".as_ref(), folder.path()])
+            .grace(Duration::from_millis(200))
+            .jobserver(pool.clone());
+        let deadline = Instant::now().checked_add(time);
+        capture(&make, deadline, &Cancel::new()).unwrap().status
+    }
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_make_takes_tokens_and_gives_them_back() {
+        let pool = JobServer::new(3, Style::Pipe).unwrap();
+        let slot = pool.slot().unwrap();
+        assert_eq!(pool.free(), 2);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("running");
+        std::fs::create_dir(&file).unwrap();
+        let count = format!(
+            "cd {}; : >$$$$; set -- *; echo $$# >>../counts; sleep 0.2; rm $$$$",
+            file.display()
+        );
+        assert_eq!(make(&pool, &count, LONG), Exit::Success);
+        let counts = std::fs::read_to_string(folder.path().join("counts")).unwrap();
+        assert_eq!(counts.lines().max(), Some("3"), "{counts}");
+        assert_eq!(pool.free(), 2);
+        drop(slot);
+        assert_eq!(pool.free(), 3);
+    }
+
+    #[rstest]
+    #[case::of_a_pipe(Style::Pipe)]
+    #[case::of_a_fifo(Style::Fifo)]
+    fn a_job_gives_its_token_back(#[case] style: Style) {
+        let pool = JobServer::new(2, style).unwrap();
+        let (one, other) = (pool.slot().unwrap(), pool.slot().unwrap());
+        assert_eq!(pool.free(), 0);
+        drop(one);
+        assert_eq!(pool.free(), 1);
+        drop(other);
+        assert_eq!((pool.free(), pool.limit()), (2, 2));
+    }
+
+    #[test]
+    fn tokens_of_a_make_that_was_killed_are_not_lost() {
+        let pool = JobServer::new(3, Style::Pipe).unwrap();
+        let slot = pool.slot().unwrap();
+        let hang = "trap '' TERM; sleep 60";
+        assert_eq!(make(&pool, hang, Duration::from_secs(1)), Exit::TimedOut);
+        assert_eq!(pool.free(), 2);
+        drop(slot);
+        assert_eq!(pool.free(), 3);
+    }
+
+    #[test]
+    fn they_are_not_lost_while_another_make_runs_and_whoever_waits_gets_one() {
+        let pool = JobServer::new(3, Style::Pipe).unwrap();
+        std::thread::scope(|scope| {
+            let (first, second) = (pool.slot().unwrap(), pool.slot().unwrap());
+            // It has the third token until it is killed.
+            let hangs =
+                scope.spawn(|| make(&pool, "trap '' TERM; sleep 60", Duration::from_secs(1)));
+            let runs = scope.spawn(|| make(&pool, "sleep 0.5", LONG));
+            let waits = scope.spawn(|| pool.slot().unwrap());
+            assert_eq!(hangs.join().unwrap(), Exit::TimedOut);
+            let third = waits.join().unwrap();
+            assert_eq!(runs.join().unwrap(), Exit::Success);
+            drop((first, second, third));
+        });
+        assert_eq!(pool.free(), 3);
+    }
+
+    #[test]
+    fn a_make_that_does_not_start_takes_nothing() {
+        let pool = JobServer::new(2, Style::Pipe).unwrap();
+        let missing = Command::new("/nowhere/make").jobserver(pool.clone());
+        assert!(capture(&missing, None, &Cancel::new()).is_err());
+        assert_eq!((pool.free(), pool.state().makes), (2, 0));
     }
 }

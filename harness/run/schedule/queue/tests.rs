@@ -1,4 +1,4 @@
-//! Which job starts next: by hand, and over random plans that are played to their end.
+//! Which job starts next: by hand, and over random plans that run to their end.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -205,9 +205,9 @@ fn a_job_of_unknown_length_starts_in_the_last_second() {
     assert_eq!(next(&queue, &[], &[], Some(0.1)), Next::Start(JobId(0)));
 }
 
-/// Plays a plan to its end: whatever started first ends first. Returns the jobs in the order in
+/// Runs a plan to its end: what started first ends first. Returns the jobs in the order in
 /// which they started, and those that did not.
-fn play(queue: &Queue<'_>, count: usize, seconds: Option<f64>) -> (Vec<JobId>, Vec<JobId>) {
+fn run_all(queue: &Queue<'_>, count: usize, seconds: Option<f64>) -> (Vec<JobId>, Vec<JobId>) {
     let (mut taken, mut running) = (BTreeSet::new(), Vec::new());
     let (mut started, mut left_out) = (Vec::new(), Vec::new());
     let mut left = seconds;
@@ -262,7 +262,7 @@ proptest! {
         });
         let ranks = jobs.iter().map(|job| (job.cell.name(), rank[job.id.0])).collect();
         let queue = Queue::new(&jobs, &expected, &ranks, at_once, ROOM);
-        let (started, left_out) = play(&queue, jobs.len(), limit);
+        let (started, left_out) = run_all(&queue, jobs.len(), limit);
         for (place, id) in started.iter().enumerate() {
             let job = jobs.iter().find(|job| job.id == *id).unwrap();
             for needed in job.runs_after() {

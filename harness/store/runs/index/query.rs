@@ -129,8 +129,8 @@ impl Index {
     /// If the index cannot be read.
     pub fn past(&self, matrix: &str, most: usize) -> Result<BTreeMap<String, Vec<PastRun>>, Error> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let sql = "SELECT name, recorded, revision, outcome, seconds, memory, disk FROM (
-                SELECT cells.name AS name, runs.recorded AS recorded, runs.revision AS revision,
+        let sql = "SELECT name, run, recorded, revision, outcome, seconds, memory, disk FROM (
+                SELECT cells.name AS name, runs.name AS run, runs.recorded AS recorded, runs.revision AS revision,
                     bodies.outcome AS outcome, results.seconds AS seconds,
                     results.memory AS memory, results.disk AS disk,
                     ROW_NUMBER() OVER (PARTITION BY cells.id ORDER BY runs.name DESC) AS place
@@ -148,12 +148,13 @@ impl Index {
             Ok((
                 row.get(0)?,
                 PastRun {
-                    recorded: row.get(1)?,
-                    revision: row.get(2)?,
-                    outcome: row.get(3)?,
-                    seconds: row.get(4)?,
-                    memory_kib: kib(5)?,
-                    disk_kib: kib(6)?,
+                    run: row.get(1)?,
+                    recorded: row.get(2)?,
+                    revision: row.get(3)?,
+                    outcome: row.get(4)?,
+                    seconds: row.get(5)?,
+                    memory_kib: kib(6)?,
+                    disk_kib: kib(7)?,
                 },
             ))
         })?;

@@ -1,0 +1,248 @@
+//! How the cells of a run share the machine, over a fake kernel: jobs, memory, disk, time.
+
+use std::fs;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::support::fake_kernel::{CELL, FakeKernel};
+use crate::support::program::{Ended, finish};
+
+const THIN: &str = "x86_64/tiny/thin/llvm-22";
+const NONE: &str = "x86_64/tiny/none/llvm-22";
+const FULL: &str = "x86_64/tiny/full/llvm-22";
+
+/// A fake kernel whose makefile has more lines, in which `@DIR@` stands for a folder outside of its
+/// sources and `vmlinux` may get more to do.
+fn with_lines(modes: &str, lines: &str) -> FakeKernel {
+    let kernel = FakeKernel::new();
+    kernel.matrix(modes, "2min");
+    let makefile = kernel.source().join("Makefile");
+    let text = fs::read_to_string(&makefile).unwrap();
+    let lines = lines.replace("@DIR@", &kernel.dir().display().to_string());
+    fs::write(makefile, text + &lines).unwrap();
+    kernel
+}
+
+/// Runs the matrix, with a store of its own: what is expected of a cell is kept there.
+fn run(kernel: &FakeKernel, more: &[&str]) -> Ended {
+    let store = kernel.dir().join("store");
+    finish(kernel.run(&[]).arg("--store").arg(store).args(more))
+}
+
+/// The cells of the last report by name.
+fn cell(kernel: &FakeKernel, name: &str) -> Value {
+    let report = kernel.report();
+    let mut cells = report["cells"].as_array().unwrap().iter();
+    cells.find(|cell| cell["cell"] == name).unwrap().clone()
+}
+
+/// Commands that note how many of them run at the same time, six in each cell.
+const COUNTED: &str = "
+PARTS := 1 2 3 4 5 6
+vmlinux: $(addprefix part-, $(PARTS))
+part-%: prepare
+\t@mkdir @DIR@/at-work.$$$$; set -- @DIR@/at-work.*; echo $$# >>@DIR@/counts; \\
+\t sleep 0.2; rm -r @DIR@/at-work.$$$$
+";
+
+/// The largest number of them that ran at the same time.
+fn most_at_once(kernel: &FakeKernel) -> usize {
+    let counts = fs::read_to_string(kernel.dir().join("counts")).unwrap();
+    counts.lines().map(|n| n.parse().unwrap()).max().unwrap()
+}
+
+#[rstest]
+#[case::two(&["--jobs", "2"], 2)]
+#[case::three(&["--jobs", "3"], 3)]
+#[case::one(&["--jobs", "1"], 1)]
+#[case::one_cell_has_them_all(&["--jobs", "3", "--cells-at-once", "1"], 3)]
+fn cells_share_the_jobs(#[case] options: &[&str], #[case] most: usize) {
+    let kernel = with_lines("[thin-dist, none, full]", COUNTED);
+    let ended = run(&kernel, options);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(most_at_once(&kernel), most);
+}
+
+#[test]
+fn a_cell_that_the_machine_stopped_runs_again_as_often_as_asked() {
+    let lines = "
+vmlinux: stopped
+stopped: prepare
+\t@if [ $$(cat @DIR@/left) -gt 0 ]; then echo $$(($$(cat @DIR@/left) - 1)) >@DIR@/left; \\
+\t echo 'cc: fatal error: No space left on device' >&2; exit 1; fi
+";
+    let kernel = with_lines("[none]", lines);
+    let left = |times: usize| fs::write(kernel.dir().join("left"), times.to_string()).unwrap();
+    left(2);
+    let ended = run(&kernel, &["--retry-infra", "1"]);
+    assert_eq!(ended.code, Some(125), "{}", ended.stderr);
+    let record = cell(&kernel, NONE);
+    assert_eq!(record["outcome"]["is"], "error");
+    assert_eq!(record["earlier_errors"].as_array().unwrap().len(), 1);
+
+    left(2);
+    let ended = run(&kernel, &["--retry-infra", "2"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let record = cell(&kernel, NONE);
+    assert_eq!(record["outcome"]["is"], "pass");
+    let earlier = record["earlier_errors"].as_array().unwrap();
+    assert_eq!(earlier.len(), 2);
+    assert!(
+        earlier[0]
+            .as_str()
+            .unwrap()
+            .contains("No space left on device")
+    );
+    assert_eq!(
+        ended.stderr.matches("will run again: ").count(),
+        2,
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_kernel_that_fails_does_not_run_again() {
+    let kernel = FakeKernel::with_fault("compile-error");
+    let ended = run(&kernel, &["--retry-infra", "3"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(!ended.stderr.contains("will run again"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_does_not_end_within_the_budget_is_left_out_and_runs_next_time() {
+    let lines = "
+vmlinux: slow
+slow: prepare
+\t@if grep -q _LTO_CLANG_FULL=y $(O)/.config && [ ! -e @DIR@/fast ]; then sleep 300; fi
+";
+    let kernel = with_lines("[none, full, thin-dist]", lines);
+    let ended = run(&kernel, &["--budget", "4s", "--cells-at-once", "1"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let budget = json!({ "is": "skip", "reason": { "why": "budget" } });
+    let outcomes = || [NONE, FULL, CELL].map(|name| cell(&kernel, name)["outcome"].clone());
+    let pass = || json!({ "is": "pass" });
+    assert_eq!(outcomes(), [pass(), budget, pass()]);
+    assert!(
+        ended
+            .stdout
+            .contains("left out, for lack of time (--budget)"),
+        "{}",
+        ended.stdout
+    );
+
+    fs::write(kernel.dir().join("fast"), "").unwrap();
+    let ended = run(&kernel, &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(outcomes(), [pass(), pass(), pass()]);
+    let reused = |name: &str| cell(&kernel, name)["reused"].clone();
+    assert_eq!([reused(NONE), reused(FULL)], [json!(true), json!(false)]);
+}
+
+fn trees(kernel: &FakeKernel, cells: &[&str]) -> Vec<bool> {
+    let has = |name: &&str| kernel.cell_dir(name).join("build/vmlinux").exists();
+    cells.iter().map(has).collect()
+}
+
+#[rstest]
+#[case::by_default(&[], "", [true, true])]
+#[case::all(&["--keep", "all"], "keep: none\n", [true, true])]
+#[case::failed(&["--keep", "failed"], "", [false, true])]
+#[case::none(&["--keep", "none"], "", [false, false])]
+#[case::as_the_matrix_says(&[], "keep: failed\n", [false, true])]
+fn trees_stay_as_asked_and_records_always_do(
+    #[case] options: &[&str],
+    #[case] in_matrix: &str,
+    #[case] expected: [bool; 2],
+) {
+    let lines = "
+vmlinux: broken
+broken: init/main.o
+\t@if grep -q _LTO_NONE=y $(O)/.config; then : >$(O)/vmlinux; \\
+\t echo 'scripts/x.c:1: error: no' >&2; exit 1; fi
+";
+    let kernel = with_lines("[full, none]", lines);
+    kernel.add_to_matrix(in_matrix);
+    let first = run(&kernel, options);
+    assert_eq!(first.code, Some(1), "{}", first.stderr);
+    assert_eq!(trees(&kernel, &[FULL, NONE]), expected);
+    for name in [FULL, NONE] {
+        for file in ["record.json", "build.log"] {
+            assert!(kernel.cell_dir(name).join(file).exists(), "{name} {file}");
+        }
+    }
+    // The records are used again without the trees.
+    let again = run(&kernel, options);
+    assert_eq!(again.code, Some(1));
+    let reused = [FULL, NONE].map(|name| cell(&kernel, name)["reused"] == true);
+    assert_eq!(reused, [true, true]);
+}
+
+#[test]
+fn a_derived_cell_is_used_again_when_the_tree_that_it_began_with_is_gone() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin, thin-dist]", "2min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\n");
+    assert_eq!(run(&kernel, &["--keep", "none"]).code, Some(0));
+    assert_eq!(cell(&kernel, THIN)["derived_from"], CELL);
+    assert_eq!(trees(&kernel, &[CELL, THIN]), [false, false]);
+
+    assert_eq!(run(&kernel, &["--keep", "none"]).code, Some(0));
+    let reused = [CELL, THIN].map(|name| cell(&kernel, name)["reused"] == true);
+    assert_eq!(reused, [true, true]);
+    assert_eq!(
+        cell(&kernel, THIN)["comparisons"].as_array().unwrap().len(),
+        1
+    );
+    assert!(cell(&kernel, THIN)["comparisons"][0]["skipped"].is_null());
+
+    // A new build of it begins with nothing.
+    fs::remove_file(kernel.cell_dir(THIN).join("record.json")).unwrap();
+    assert_eq!(run(&kernel, &["--keep", "none"]).code, Some(0));
+    let thin = cell(&kernel, THIN);
+    assert_eq!(
+        [&thin["reused"], &thin["derived_from"]],
+        [&json!(false), &json!(null)]
+    );
+}
+
+#[test]
+fn a_cell_waits_for_memory_that_its_history_predicts() {
+    let lines = "
+vmlinux: slow
+slow: prepare
+\t@sleep 1
+";
+    let kernel = with_lines("[none, full]", lines);
+    let options = ["--jobs", "2"];
+    assert_eq!(run(&kernel, &options).code, Some(0));
+    let with = |memory: &str| {
+        let ended = run(
+            &kernel,
+            &[&options[..], &["--fresh", "--memory", memory]].concat(),
+        );
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stderr
+    };
+    let waits = "waiting: it is expected to need";
+    assert!(!with("8GiB").contains(waits));
+    // Too little for both, whatever a shell takes.
+    let said = with("300KiB");
+    assert!(said.contains(waits), "{said}");
+    assert!(
+        said.contains("MiB of memory, and 0 MiB can be had"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_record_says_what_the_tree_takes_on_the_disk() {
+    let kernel = FakeKernel::new();
+    assert_eq!(run(&kernel, &[]).code, Some(0));
+    let kib = || cell(&kernel, CELL)["cost"]["disk_kib"].as_u64().unwrap();
+    let first = kib();
+    assert!(first > 8, "{first}");
+    assert_eq!(run(&kernel, &[]).code, Some(0));
+    assert_eq!(kib(), first, "of a record that is used again");
+}
