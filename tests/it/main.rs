@@ -23,6 +23,7 @@ mod ktap_kunit;
 mod launcher;
 mod layering;
 mod machine;
+mod night;
 mod perfetto;
 mod probe;
 mod probe_kernel;

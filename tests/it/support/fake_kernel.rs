@@ -121,6 +121,8 @@ impl FakeKernel {
             .arg("--work")
             .arg(work)
             .env("PATH", self.tools())
+            // What other tests took must not show in the order of the cells.
+            .env("KLTO_STORE", self.dir().join("store"))
             .current_dir(self.dir());
     }
 
@@ -196,6 +198,31 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &to);
         } else {
             fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Ends what a killed run left: whatever has the kernel's folder on its command line.
+pub fn end_makes(kernel: &FakeKernel) {
+    let ours = kernel.dir().display().to_string();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(line) = fs::read(process.path().join("cmdline")) else {
+            continue;
+        };
+        let line = String::from_utf8_lossy(&line);
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|pid| pid.parse().ok())
+        else {
+            continue;
+        };
+        if line.starts_with("make") && line.contains(&ours) {
+            let group = rustix::process::Pid::from_raw(pid)
+                .and_then(|pid| rustix::process::getpgid(Some(pid)).ok());
+            if let Some(group) = group {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
         }
     }
 }
