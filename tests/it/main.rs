@@ -42,3 +42,4 @@ mod store;
 mod stored_page;
 mod stored_report;
 mod support;
+mod systemd;
