@@ -146,16 +146,24 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_outlives_its_job_does_not_keep_the_lock() {
+    fn a_child_of_another_job_does_not_keep_the_lock() {
         use crate::build::process::{Command, capture};
 
         let folder = tempfile::tempdir().unwrap();
         let (held, _) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
-        // A daemon leaves its group, as a process of another job would.
-        let daemon = Command::new("sh").args(["-c", "setsid sleep 2 >/dev/null 2>&1 &"]);
-        capture(&daemon, None, &Cancel::new()).unwrap();
-        drop(held);
-        let (lock, waits) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
-        assert_eq!((lock.is_ok(), waits), (true, 0));
+        let (begun, cancel) = (folder.path().join("begun"), Cancel::new());
+        let other = Command::new("sh")
+            .args(["-c", r#": >"$0"; sleep 100"#])
+            .arg(&begun);
+        std::thread::scope(|scope| {
+            scope.spawn(|| capture(&other, None, &cancel).unwrap());
+            while !begun.exists() {
+                std::thread::sleep(POLL);
+            }
+            drop(held);
+            let (lock, waits) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
+            cancel.cancel();
+            assert_eq!((lock.is_ok(), waits), (true, 0));
+        });
     }
 }

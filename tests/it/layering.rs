@@ -16,7 +16,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("build", &["model", "input", "tree"]),
     ("source", &["model", "input", "build"]),
     ("judge", &["model", "input", "tree"]),
-    ("store", &["model", "build", "judge"]),
+    ("store", &["model", "tree", "build", "judge"]),
     (
         "run",
         &[

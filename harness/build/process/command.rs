@@ -24,6 +24,8 @@ pub struct Command {
     pub(super) meter: Option<Meter>,
     /// What it reads from its standard input.
     pub(super) input: Option<Arc<[u8]>>,
+    /// How much it may write, in bytes.
+    pub(super) output_limit: Option<u64>,
     /// The sandbox around it, if there is one.
     pub(super) around: Option<Around>,
 }
@@ -40,6 +42,7 @@ impl Command {
             grace: Duration::from_secs(5),
             meter: None,
             input: None,
+            output_limit: None,
             around: None,
         }
     }
@@ -98,6 +101,15 @@ impl Command {
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Arc<[u8]>>) -> Self {
         self.input = Some(bytes.into());
+        self
+    }
+
+    /// Sets how much of its output is kept, in bytes: of a longer log, the beginning and the end,
+    /// and nothing of a longer captured output, which ends the command. If not set, 256 MiB of a
+    /// log, and 64 MiB that are captured.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: u64) -> Self {
+        self.output_limit = Some(bytes);
         self
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use super::adopted::{self, Mark};
 use super::cancel::Cancel;
 use super::meter::{own_pages, processor_time};
 
@@ -18,11 +19,12 @@ pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// How long processes may take to disappear after SIGKILL; if one takes longer, it hangs in
 /// the kernel.
-const BURIAL: Duration = Duration::from_secs(10);
+pub(super) const BURIAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Group {
     handle: duct::Handle,
     leader: Pid,
+    mark: Mark,
     is_reaped: bool,
 }
 
@@ -33,17 +35,34 @@ impl Group {
             command.process_group(0);
             Ok(())
         };
-        let handle = expression.unchecked().before_spawn(own_group).start()?;
-        let pid = handle
-            .pids()
-            .first()
-            .and_then(|pid| i32::try_from(*pid).ok());
-        let leader = pid.and_then(Pid::from_raw);
+        let mark = Mark::new();
+        let expression = expression
+            .env(adopted::VARIABLE, mark.value())
+            .unchecked()
+            .before_spawn(own_group);
+        let (handle, leader) = adopted::start(|| {
+            let handle = expression.start()?;
+            let pid = handle
+                .pids()
+                .first()
+                .and_then(|pid| i32::try_from(*pid).ok());
+            let leader = pid.and_then(Pid::from_raw);
+            let leader =
+                leader.ok_or_else(|| io::Error::other("the child has no process number"))?;
+            Ok((handle, leader))
+        })?;
         Ok(Self {
-            leader: leader.ok_or_else(|| io::Error::other("the child has no process number"))?,
             handle,
+            leader,
+            mark,
             is_reaped: false,
         })
+    }
+
+    /// Ends the daemons of the command, whose group has ended, as [`Group::end`] does. Returns what
+    /// they were, in words.
+    pub fn end_daemons(&self, grace: Duration, cancel: &Cancel) -> Vec<String> {
+        adopted::end(&self.mark, grace, cancel)
     }
 
     /// Whether the leader has ended; it stays a zombie until [`Group::reap`].
@@ -71,7 +90,7 @@ impl Group {
     /// The leader's status. Blocks unless the leader has ended.
     pub fn reap(mut self) -> io::Result<ExitStatus> {
         self.is_reaped = true;
-        self.handle.wait().map(|output| output.status)
+        adopted::reap(self.leader, || self.handle.wait()).map(|output| output.status)
     }
 
     fn signal(&self, signal: Signal) {
@@ -147,8 +166,9 @@ impl Drop for Group {
         if !self.is_reaped {
             self.signal(Signal::KILL);
             if self.is_gone_within(BURIAL, || false) {
-                let _ = self.handle.wait();
+                let _ = adopted::reap(self.leader, || self.handle.wait().map(|_| ()));
             }
+            adopted::end(&self.mark, Duration::ZERO, &Cancel::new());
         }
     }
 }
