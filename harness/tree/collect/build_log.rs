@@ -43,6 +43,12 @@ pub fn parse(text: &[u8]) -> Log {
     log
 }
 
+/// Whether make says that a file is from a time to come: the clock went back during the build.
+pub(super) fn says_clock_went_back(log: &Log) -> bool {
+    let mut texts = log.messages.iter().map(|(_, text)| text);
+    texts.any(|text| text.starts_with("make") && text.contains(": warning:  Clock skew detected."))
+}
+
 fn without_colours(line: &[u8]) -> Cow<'_, [u8]> {
     match memchr::memchr(0x1b, line) {
         None => Cow::Borrowed(line),
