@@ -137,7 +137,7 @@ pub(super) fn failure(log: &[u8]) -> Failure {
         "Unable to reopen jobserver",
     ];
 
-    let log = build_log::parse(log);
+    let log = build_log::parse(around_stop(log));
     let texts: Vec<&str> = log
         .messages
         .iter()
@@ -195,6 +195,21 @@ pub(super) fn failure(log: &[u8]) -> Failure {
     }
 }
 
+/// The part of a log in which make says what it could not build, or the last part.
+fn around_stop(log: &[u8]) -> &[u8] {
+    /// More than the messages that are read.
+    const AROUND: usize = 128 * 1024;
+
+    let stop = memchr::memmem::find(log, b": *** [").unwrap_or(log.len());
+    let begin = stop.saturating_sub(AROUND);
+    // A part of a line would be a message of its own.
+    let begin = match begin {
+        0 => 0,
+        begin => memchr::memchr(b'\n', &log[begin..stop]).map_or(begin, |at| begin + at + 1),
+    };
+    &log[begin..stop.saturating_add(AROUND).min(log.len())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +232,17 @@ mod tests {
                 .unwrap()
                 .contains("init/main.o] Error 1")
         );
+    }
+
+    #[test]
+    fn what_failed_after_thousands_of_messages_is_named() {
+        let flood = "init/x.c:1:1: warning: it is a flood\n".repeat(50_000);
+        let error = "init/main.c:3:1: error: unknown type name 'x'";
+        let stop = "make[3]: *** [scripts/Makefile.build:289: init/main.o] Error 1";
+        let log = format!("{flood}{error}\n{stop}\n{flood}");
+        let failure = failure(log.as_bytes());
+        assert_eq!(failure.target.as_deref(), Some("init/main.o"));
+        assert_eq!(failure.first_errors, [error, stop]);
     }
 
     const IGNORED: &str = "'+v8a' is not a recognized feature for this target";
