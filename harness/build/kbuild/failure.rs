@@ -335,7 +335,7 @@ mod tests {
         "nospace.c:4:22: error: call to undeclared function 'undefined_thing'\nint g(void) { return undefined_thing(\"Input/output error\"); } /* std::bad_alloc */\n                     ^"
     )]
     #[case("nospace.c:3:2: error: \"No space left on device\"")]
-    #[case("nospace.c:3:2: error: #error MemoryError")]
+    #[case("nospace.c:3:2: error: #error std::bad_alloc")]
     #[case("nospace.c:3: warning: Read-only file system [-Wcpp]")]
     #[case("init/Makefile:3: *** Cannot allocate memory.  Stop.")]
     #[case("make: *** [Makefile:21: segvc] Error 139")]
