@@ -453,7 +453,7 @@ fn start(command: &Command, stdout: File, stderr: File) -> Result<Group, Process
     if let Some(folder) = &command.cwd {
         expression = expression.dir(folder);
     }
-    Group::start(&expression).map_err(|source| match source.kind() {
+    Group::start(&expression, command.leaves_daemons).map_err(|source| match source.kind() {
         // A script whose interpreter is missing exists, and is "not found" too.
         ErrorKind::NotFound if !Path::new(&command.program).is_file() => ProcessError::NotFound {
             program: command.program.to_string_lossy().into_owned(),

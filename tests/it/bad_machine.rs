@@ -21,6 +21,29 @@ fn log(kernel: &FakeKernel) -> String {
     fs::read_to_string(kernel.cell_dir(CELL).join("build.log")).unwrap()
 }
 
+/// `klto run` with something else in place of a system call.
+fn run_with(call: &str, inject: &str, kernel: &FakeKernel) -> Ended {
+    let plain = kernel.run(&[]);
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null"])
+        .args(["-e", &format!("trace={call}")])
+        .args(["-e", &format!("inject={call}:{inject}")])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(kernel.dir());
+    let path = std::env::var_os("PATH").unwrap();
+    let folders = std::env::split_paths(&path);
+    let path = std::env::join_paths([kernel.tools()].into_iter().chain(folders)).unwrap();
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    finish(command.env("PATH", path))
+}
+
 #[test]
 fn a_log_that_floods_is_cut_and_no_verdict_is_given_on_it() {
     let kernel = FakeKernel::with_fault("floods");
@@ -42,6 +65,23 @@ fn a_log_that_floods_is_cut_and_no_verdict_is_given_on_it() {
     let note = log.lines().find(|line| line.starts_with("klto: left out "));
     let bytes = note.unwrap().split(' ').nth(3).unwrap();
     assert!(kernel.cell()["error"].as_str().unwrap().contains(bytes));
+}
+
+#[test]
+fn a_log_that_floods_where_nothing_can_be_left_out_ends_its_build() {
+    let kernel = FakeKernel::with_fault("floods");
+
+    let ended = run_with("fallocate", "error=EOPNOTSUPP", &kernel);
+
+    assert_eq!(ended.code, Some(125));
+    let why = kernel.cell()["error"].as_str().unwrap().to_owned();
+    let log = kernel.cell_dir(CELL).join("build.log");
+    let says = format!(
+        "the log {} is longer than 268435456 bytes, and its file system cannot free the middle of a file: 'env -u AR -u ARCH",
+        log.display()
+    );
+    assert!(why.starts_with(&says), "{why}");
+    assert!(why.contains("use a folder on another file system"), "{why}");
 }
 
 #[test]
@@ -171,28 +211,6 @@ fn a_disk_that_fails_costs_one_cell_until_it_is_mended(#[case] fills: bool) {
     assert_eq!(outcomes(&work), [kept(&none, true), kept(THIN, false)]);
 }
 
-/// `klto run` with something else in place of its calls of `flock`.
-fn run_with_locks(kernel: &FakeKernel, inject: &str) -> Ended {
-    let plain = kernel.run(&[]);
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-qqq", "-o", "/dev/null", "-e", "trace=flock"])
-        .args(["-e", &format!("inject=flock:{inject}")])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .current_dir(kernel.dir());
-    let path = std::env::var_os("PATH").unwrap();
-    let folders = std::env::split_paths(&path);
-    let path = std::env::join_paths([kernel.tools()].into_iter().chain(folders)).unwrap();
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    finish(command.env("PATH", path))
-}
-
 #[rstest]
 #[case::no_lock_service("error=ENOLCK", "No locks available")]
 #[case::not_supported("error=EOPNOTSUPP", "Operation not supported")]
@@ -201,7 +219,7 @@ fn run_with_locks(kernel: &FakeKernel, inject: &str) -> Ended {
 fn a_folder_without_locks_is_refused_with_a_remedy(#[case] inject: &str, #[case] why: &str) {
     let kernel = FakeKernel::new();
 
-    let ended = run_with_locks(&kernel, inject);
+    let ended = run_with("flock", inject, &kernel);
 
     assert_eq!(ended.code, Some(125));
     let said = format!("{}{}", ended.stdout, ended.stderr);
@@ -217,6 +235,6 @@ fn a_folder_without_locks_is_refused_with_a_remedy(#[case] inject: &str, #[case]
 #[test]
 fn locks_that_work_are_believed() {
     let kernel = FakeKernel::new();
-    let ended = run_with_locks(&kernel, "delay_exit=1000");
+    let ended = run_with("flock", "delay_exit=1000", &kernel);
     assert_eq!(ended.code, Some(0));
 }

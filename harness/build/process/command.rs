@@ -26,6 +26,8 @@ pub struct Command {
     pub(super) input: Option<Arc<[u8]>>,
     /// How much it may write, in bytes.
     pub(super) output_limit: Option<u64>,
+    /// Whether what it leaves may go on after it.
+    pub(super) leaves_daemons: bool,
     /// The sandbox around it, if there is one.
     pub(super) around: Option<Around>,
 }
@@ -43,6 +45,7 @@ impl Command {
             meter: None,
             input: None,
             output_limit: None,
+            leaves_daemons: false,
             around: None,
         }
     }
@@ -110,6 +113,13 @@ impl Command {
     #[must_use]
     pub fn output_limit(mut self, bytes: u64) -> Self {
         self.output_limit = Some(bytes);
+        self
+    }
+
+    /// Lets processes that leave the command's group go on after it.
+    #[must_use]
+    pub fn leaves_daemons(mut self) -> Self {
+        self.leaves_daemons = true;
         self
     }
 

@@ -24,22 +24,24 @@ pub(super) const BURIAL: Duration = Duration::from_secs(10);
 pub(super) struct Group {
     handle: duct::Handle,
     leader: Pid,
-    mark: Mark,
+    /// Of its daemons, if they are to end with it.
+    mark: Option<Mark>,
     is_reaped: bool,
 }
 
 impl Group {
-    /// Starts `expression` as the leader of its own group.
-    pub fn start(expression: &duct::Expression) -> io::Result<Self> {
+    /// Starts `expression` as the leader of its own group. Its daemons end with it, or are left.
+    pub fn start(expression: &duct::Expression, leaves_daemons: bool) -> io::Result<Self> {
         let own_group = |command: &mut std::process::Command| {
             command.process_group(0);
             Ok(())
         };
-        let mark = Mark::new();
-        let expression = expression
-            .env(adopted::VARIABLE, mark.value())
-            .unchecked()
-            .before_spawn(own_group);
+        let mark = (!leaves_daemons).then(Mark::new);
+        let expression = match &mark {
+            Some(mark) => expression.env(adopted::VARIABLE, mark.value()),
+            None => expression.clone(),
+        };
+        let expression = expression.unchecked().before_spawn(own_group);
         let (handle, leader) = adopted::start(|| {
             let handle = expression.start()?;
             let pid = handle
@@ -62,7 +64,9 @@ impl Group {
     /// Ends the daemons of the command, whose group has ended, as [`Group::end`] does. Returns what
     /// they were, in words.
     pub fn end_daemons(&self, grace: Duration, cancel: &Cancel) -> Vec<String> {
-        adopted::end(&self.mark, grace, cancel)
+        let mark = self.mark.iter();
+        mark.flat_map(|mark| adopted::end(mark, grace, cancel))
+            .collect()
     }
 
     /// Whether the leader has ended; it stays a zombie until [`Group::reap`].
@@ -168,7 +172,7 @@ impl Drop for Group {
             if self.is_gone_within(BURIAL, || false) {
                 let _ = adopted::reap(self.leader, || self.handle.wait().map(|_| ()));
             }
-            adopted::end(&self.mark, Duration::ZERO, &Cancel::new());
+            let _ = self.end_daemons(Duration::ZERO, &Cancel::new());
         }
     }
 }

@@ -412,6 +412,16 @@ fn commands_side_by_side_do_not_take_each_others_processes() {
 }
 
 #[test]
+fn what_may_go_on_after_its_command_does() {
+    let leave = sh("setsid sleep 1000 & sleep 0.3; echo $!").leaves_daemons();
+    let daemon = capture(&leave, None, &Cancel::new()).unwrap().stdout;
+    capture(&sh("true"), None, &Cancel::new()).unwrap();
+    assert!(is_there(&daemon));
+    let daemon = rustix::process::Pid::from_raw(daemon.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
 fn a_mark_is_in_no_line_to_paste() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
