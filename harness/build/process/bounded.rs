@@ -155,7 +155,7 @@ pub(super) struct InMemory {
 impl InMemory {
     /// Whether the child has written more than it may.
     pub fn is_too_large(&self) -> io::Result<bool> {
-        let [out, err] = [&self.stdout, &self.stderr].map(|file| file.metadata());
+        let [out, err] = [&self.stdout, &self.stderr].map(File::metadata);
         Ok(out?.len() + err?.len() > self.limit)
     }
 }
