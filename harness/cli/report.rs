@@ -149,7 +149,8 @@ fn show(run: &StoredRun, around: &Around) -> Result<(), Error> {
     say(format_args!("klto: opening {}", page.display()));
     let opener = Command::new("sh")
         .args(["-c", DETACHED, "sh", OPENER])
-        .arg(&page);
+        .arg(&page)
+        .leaves_daemons();
     capture(&opener, None, &Cancel::new())?;
     Ok(())
 }

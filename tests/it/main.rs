@@ -1,6 +1,7 @@
 //! All integration tests: one program, so that what they share is compiled and linked once.
 
 mod accepted;
+mod bad_machine;
 mod bisect;
 mod bisect_axes;
 mod bisect_bad_input;

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use crate::support::program::{Ended, finish, klto};
 
 /// The programs that the fake kernel and klto really run.
-const PROGRAMS: [&str; 10] = [
-    "sh", "make", "cat", "cp", "grep", "mkdir", "mkfifo", "rm", "sed", "sleep",
+const PROGRAMS: [&str; 11] = [
+    "sh", "make", "cat", "cp", "grep", "mkdir", "mkfifo", "rm", "sed", "setsid", "sleep",
 ];
 
 /// The cell that [`FakeKernel::matrix`] has with the mode `thin-dist`.
