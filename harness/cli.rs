@@ -38,6 +38,7 @@ use crate::input::yaml;
 use crate::model::arch::Arch;
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
+use crate::model::shard::ShardRecord;
 use crate::run::events::json::JsonLines;
 use crate::run::events::{Events, Fan, for_standard_error, say};
 use crate::run::rules;
@@ -124,8 +125,23 @@ fn load_matrix(file: &Path) -> Result<Matrix, Error> {
     Ok(matrix)
 }
 
-fn select(matrix: &Matrix, cells: &Cells) -> Result<Vec<Cell>, Error> {
-    Ok(matrix.select(&cells.patterns)?)
+/// The cells of a matrix that were asked for.
+struct Selected {
+    cells: Vec<Cell>,
+    /// Which of them these are, if they were divided.
+    shard: Option<ShardRecord>,
+}
+
+/// The cells that the patterns match; of those, the ones in the shard.
+fn select(matrix: &Matrix, asked: &Cells) -> Result<Selected, Error> {
+    let mut cells = matrix.select(&asked.patterns)?;
+    let record = |shard| ShardRecord::new(shard, matrix.digest.clone(), &cells);
+    let shard = asked.shard.map(record);
+    if let Some(record) = &shard {
+        let mut is_in_shard = record.has();
+        cells.retain(|_| is_in_shard.next().unwrap_or_default());
+    }
+    Ok(Selected { cells, shard })
 }
 
 /// Refuses a work directory in which kernels cannot be built, before it is created.

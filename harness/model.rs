@@ -14,6 +14,7 @@ pub mod kernel_version;
 pub mod record;
 pub mod sandbox;
 pub mod series;
+pub mod shard;
 pub mod stored;
 pub mod tolerances;
 pub mod utilization;

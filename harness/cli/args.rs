@@ -18,6 +18,7 @@ use crate::model::cell::LtoMode;
 use crate::model::coverage::CoverageMode;
 use crate::model::facts::Goal;
 use crate::model::sandbox::SandboxMode;
+use crate::model::shard::Shard;
 use crate::report::history::Format as HistoryFormat;
 use crate::report::schema::Document;
 use crate::report::series::Format as SeriesFormat;
@@ -500,8 +501,9 @@ pub struct Plan {
 pub struct Accept {
     /// The matrix whose snapshots to accept (YAML).
     pub matrix: PathBuf,
-    #[command(flatten)]
-    pub cells: Cells,
+    /// Only cells whose name matches, as in 'klto run'. Repeatable.
+    #[arg(long = "cell", value_name = "GLOB")]
+    pub patterns: Vec<String>,
     /// Only this part of each snapshot [default: all]. Repeatable.
     #[arg(long = "part", value_name = "PART", value_parser = PossibleValuesParser::new(PARTS))]
     pub parts: Vec<String>,
@@ -526,6 +528,18 @@ pub struct Cells {
     /// Repeatable.
     #[arg(long = "cell", value_name = "GLOB")]
     pub patterns: Vec<String>,
+    /// Only part I of N of these cells, with I from 1 to N: each machine takes another part, and
+    /// 'klto merge' joins the runs. Cells that share trees stay together.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+}
+
+impl Cells {
+    /// Whether a run of them reports on what belongs to no cell of the matrix: of several shards,
+    /// the first one does.
+    pub fn reports_on_whole_matrix(&self) -> bool {
+        self.patterns.is_empty() && self.shard.is_none_or(|shard| shard.number == 1)
+    }
 }
 
 /// Where accepted snapshots are.

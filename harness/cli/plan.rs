@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{load_matrix, print, select};
+use super::{Selected, load_matrix, print, select};
 use crate::build::toolchain;
 use crate::cli::args::Plan;
 use crate::model::error::{Error, Exit};
@@ -10,7 +10,7 @@ use crate::model::finding::counted;
 
 pub fn run(args: &Plan) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
-    let cells = select(&matrix, &args.cells)?;
+    let Selected { cells, .. } = select(&matrix, &args.cells)?;
     let mut out = String::new();
     for cell in &cells {
         let variables: Vec<String> = toolchain::variables(cell)

@@ -7,7 +7,8 @@ use super::args::Run as Args;
 use super::output::{exit, report};
 use super::stored::{keep, store_for_run};
 use super::{
-    check_place, events, jobs, known_findings, load_matrix, open_sources, real_kernel, select,
+    Selected, check_place, events, jobs, known_findings, load_matrix, open_sources, real_kernel,
+    select,
 };
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
@@ -18,6 +19,7 @@ use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::report::{Format, Options};
+use crate::run::events::Event;
 use crate::run::whole::drive::Run as Build;
 use crate::store::record_dir::RecordDir;
 use crate::store::snapshots::SnapshotDir;
@@ -25,7 +27,7 @@ use crate::store::work_dir::WorkDir;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
-    let cells = select(&matrix, &args.cells)?;
+    let Selected { cells, shard } = select(&matrix, &args.cells)?;
     let mutations = mutation::load_all(&args.known.mutate)?;
     let mut allows = known_findings(&args.known)?;
     allows.extend(matrix.allow.iter().cloned());
@@ -62,7 +64,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let _lock = build.lock(&sources)?;
     let whole = snapshots
         .as_ref()
-        .filter(|_| args.cells.patterns.is_empty());
+        .filter(|_| args.cells.reports_on_whole_matrix());
     let (gone, unreferenced) = match whole {
         Some(snapshots) => unread(snapshots, &matrix)?,
         None => Default::default(),
@@ -70,6 +72,11 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let mut run = build.run(&sources)?;
     run.cells.extend(gone);
     run.unreferenced = unreferenced;
+    run.shard = shard;
+    if run.is_empty_shard() {
+        let text = "the shard has no cells: there are more shards than kernels to build";
+        events.on(&Event::Note { text });
+    }
     let written = write_reports(&work, &run);
     report(&run, &args.reporting).and(written)?;
     if cancel.is_cancelled() {

@@ -211,6 +211,7 @@ impl Probe<'_> {
             revision: revision.clone(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
             cells: run_jobs(&context, &plan, workers, self.fail_fast),
+            shard: None,
             unreferenced: Vec::new(),
         })
     }

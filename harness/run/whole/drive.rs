@@ -136,6 +136,7 @@ impl Run<'_> {
             revision: revision.clone(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
             cells: run_jobs(&context, &plan, 1, self.fail_fast),
+            shard: None,
             unreferenced: Vec::new(),
         })
     }

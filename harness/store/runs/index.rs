@@ -29,7 +29,10 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const AT_ONCE: usize = 8;
 
 /// Each step, once written, stays as it is.
-const STEPS: &[M<'static>] = &[M::up(include_str!("index/1.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("index/1.sql")),
+    M::up(include_str!("index/2.sql")),
+];
 
 /// The index of a store, up to date with its runs.
 #[derive(Debug)]

@@ -113,7 +113,12 @@ fn insert_run(db: &Connection, head: &RunHead) -> rusqlite::Result<i64> {
         to_json(head)?,
         !head.mutations.is_empty()
     ])?;
-    Ok(db.last_insert_rowid())
+    let id = db.last_insert_rowid();
+    for replaced in &head.replaces {
+        db.prepare_cached("INSERT OR IGNORE INTO replaced (name, run) VALUES (?1, ?2)")?
+            .execute(params![replaced, id])?;
+    }
+    Ok(id)
 }
 
 /// A record in the index.
@@ -225,10 +230,10 @@ fn finding_of(db: &Connection, placed: Placed<'_>) -> rusqlite::Result<i64> {
 
 /// Removes a run.
 pub(super) fn forget(db: &Connection, name: &str) -> rusqlite::Result<()> {
-    db.execute(
-        "DELETE FROM results WHERE run = (SELECT id FROM runs WHERE name = ?1)",
-        [name],
-    )?;
+    for table in ["results", "replaced"] {
+        let of_run = "WHERE run = (SELECT id FROM runs WHERE name = ?1)";
+        db.execute(&format!("DELETE FROM {table} {of_run}"), [name])?;
+    }
     db.execute("DELETE FROM runs WHERE name = ?1", [name])?;
     Ok(())
 }
