@@ -10,6 +10,7 @@ pub mod diff;
 pub mod history;
 pub mod identity;
 pub mod inspect;
+pub mod merge;
 pub mod runs;
 pub mod series;
 pub mod snapshot;
