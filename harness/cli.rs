@@ -12,6 +12,7 @@ mod diff;
 mod explain;
 mod history;
 mod man;
+mod merge;
 pub mod options;
 mod output;
 mod plan;
@@ -60,6 +61,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::History(args) => history::run(args),
         Command::Report(args) => report::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Accept(args) => accept::run(args),
         Command::Doctor => doctor(),
         Command::Explain(args) => explain::run(args),

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod finding;
 pub mod imprint;
 pub mod kernel_version;
+pub mod plan;
 pub mod record;
 pub mod sandbox;
 pub mod series;

@@ -16,6 +16,7 @@ pub mod ktap;
 pub mod mail;
 pub mod markdown;
 pub mod perfetto;
+pub mod plan;
 pub mod schema;
 pub mod series;
 pub mod shared;
