@@ -241,8 +241,8 @@ pub(super) fn forget(db: &Connection, name: &str) -> rusqlite::Result<()> {
 /// Removes what only removed runs had.
 pub(super) fn forget_unused(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
-        "DELETE FROM bodies WHERE id NOT IN (SELECT body FROM results);
-         DELETE FROM found WHERE body NOT IN (SELECT id FROM bodies);
+        "DELETE FROM found WHERE body NOT IN (SELECT body FROM results);
+         DELETE FROM bodies WHERE id NOT IN (SELECT body FROM results);
          DELETE FROM cells WHERE id NOT IN (SELECT cell FROM results);",
     )
 }
