@@ -78,8 +78,8 @@ fn list(dir: Option<&Path>) -> Result<(), Error> {
     if replaced > 0 {
         let _ = writeln!(
             out,
-            "not listed: {} of which others were merged; 'klto runs show' names them",
-            counted(replaced, "runs")
+            "not listed: {} of merged runs, which 'klto runs show' names",
+            counted(replaced, "parts")
         );
     }
     print(&out)

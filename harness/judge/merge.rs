@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::identity::Placed;
+use super::identity::ids;
 use crate::model::finding::counted;
 use crate::model::record::{CellRecord, Outcome, RunRecord, SkipReason};
 use crate::model::shard::{Shard, ShardRecord};
@@ -229,13 +229,13 @@ fn is_better(
     let why = match (is_finished(first), is_finished(second)) {
         (false, finished) => return Ok(finished),
         (true, false) => return Ok(false),
-        (true, true) if first.job != second.job => {
-            "which was built from other sources or with other tools\n  leave one of the runs out"
-        }
-        (true, true) if result(first) != result(second) => {
+        (true, true) if result(first) == result(second) => return Ok(false),
+        (true, true) if first.job == second.job => {
             "although nothing that it depends on differs: it is flaky\n  leave one of the runs out"
         }
-        (true, true) => return Ok(false),
+        (true, true) => {
+            "which was built from other sources, with other tools or elsewhere\n  leave one of the runs out"
+        }
     };
     let in_part =
         |part: Part<'_>, record: &CellRecord| format!("{} in {}", record.outcome.name(), part.name);
@@ -258,8 +258,7 @@ fn is_finished(record: &CellRecord) -> bool {
 
 /// What two records of a cell with the same result have in common.
 fn result(record: &CellRecord) -> (&'static str, BTreeSet<String>) {
-    let findings = Placed::all(record).map(|placed| placed.id());
-    (record.outcome.name(), findings.collect())
+    (record.outcome.name(), ids(record))
 }
 
 #[cfg(test)]

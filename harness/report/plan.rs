@@ -180,7 +180,7 @@ fn gitlab(plan: &Plan, include: &str) -> Result<String, PlanError> {
             ("extends", ".klto-shard".into()),
             ("variables", map(variables)),
         ];
-        pipeline.insert(format!("klto {}", job.shard).into(), map(body));
+        pipeline.insert(format!("shard {}", job.shard).into(), map(body));
     }
     Ok(serde_yaml::to_string(&pipeline)?)
 }
@@ -244,6 +244,21 @@ mod tests {
     #[test]
     fn gitlab_gets_a_pipeline_with_a_job_for_each_shard() {
         let yaml = write(&plan(2), Format::Gitlab, "ci/a: b.yml").unwrap();
-        insta::assert_snapshot!(yaml, @"");
+        insta::assert_snapshot!(yaml, @r"
+        include:
+        - local: 'ci/a: b.yml'
+        shard 1/2:
+          extends: .klto-shard
+          variables:
+            KLTO_SHARD: 1/2
+            KLTO_NUMBER: '1'
+            KLTO_NAME: arm64 c1 llvm-22 and 1 more
+        shard 2/2:
+          extends: .klto-shard
+          variables:
+            KLTO_SHARD: 2/2
+            KLTO_NUMBER: '2'
+            KLTO_NAME: arm64 c2 llvm-22
+        ");
     }
 }

@@ -201,8 +201,8 @@ fn division(run: &mut RunRecord) -> &mut ShardRecord {
     "the cell b has different results: pass in B, and fail in C, although nothing that it depends on differs: it is flaky\n  leave one"
 )]
 #[case::other_job(
-    with_b(CellRecord { job: "other".to_owned(), ..cell("b") }),
-    "the cell b has different results: pass in B, and pass in C, which was built from other sources or with other tools\n  leave one"
+    with_b(CellRecord { job: "other".to_owned(), ..broken("b") }),
+    "the cell b has different results: pass in B, and fail in C, which was built from other sources, with other tools or elsewhere\n  leave one"
 )]
 fn what_cannot_be_joined_is_refused(#[case] runs: [RunRecord; 3], #[case] expected: &str) {
     let error = merged(&runs, true).unwrap_err().to_string();
