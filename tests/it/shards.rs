@@ -290,6 +290,8 @@ fn a_merged_run_takes_the_place_of_its_parts() {
     let words = ["latest".to_owned(), parts[2].clone()];
     assert_eq!(night.merge("store", &words, &[]).code, Some(1));
     assert_eq!((runs().len(), history()), (2, vec![2; 6]));
+    let compared = night.ask("store", &["compare"]);
+    assert!(compared.stdout.contains(&parts[0]), "{}", compared.stdout);
 
     // The parts go with the last run that was merged from them.
     let kept = night.ask("store", &["runs", "gc", "--keep", "1"]).stdout;
