@@ -85,6 +85,7 @@ mod tests {
             revision: "7.2".to_owned(),
             mutations: Vec::new(),
             cells,
+            shard: None,
             unreferenced: Vec::new(),
         }
     }
@@ -97,6 +98,8 @@ mod tests {
             kernel: "7.2".to_owned(),
             revision: "7.2".to_owned(),
             mutations: Vec::new(),
+            shard: None,
+            replaces: Vec::new(),
             cells: 1,
         };
         let last = last.map(|last| (CELL.to_owned(), state(last)));

@@ -87,6 +87,18 @@ impl FakeKernel {
         fs::write(self.matrix_file(), text + lines).unwrap();
     }
 
+    /// Adds the kernels `small` and `other` to a matrix, in the modes that it has.
+    pub fn add_kernels(&self) {
+        let text = fs::read_to_string(self.matrix_file()).unwrap();
+        let tiny = "  tiny: { base: tinyconfig, enable: [MODULES, MODVERSIONS] }\n";
+        assert!(text.contains(tiny));
+        let [small, other] = ["small", "other"].map(|name| tiny.replacen("tiny", name, 1));
+        let text = text
+            .replace(tiny, &format!("{tiny}{small}{other}"))
+            .replace("config: [tiny]", "config: [tiny, small, other]");
+        fs::write(self.matrix_file(), text).unwrap();
+    }
+
     pub fn matrix_file(&self) -> PathBuf {
         self.dir().join("matrices/fake.yaml")
     }
