@@ -76,6 +76,8 @@ struct State {
     finished: Finished,
     /// Jobs whose trees are not kept.
     reduced: BTreeSet<JobId>,
+    /// Jobs that the machine stopped, and that are to run again.
+    again: BTreeSet<JobId>,
     /// What stopped earlier attempts.
     stopped: BTreeMap<JobId, Vec<String>>,
     /// Jobs of which was said that they wait.
@@ -182,6 +184,7 @@ impl Run<'_> {
         self.queue.next(&Now {
             taken: &state.taken,
             running: &state.running,
+            again: &state.again,
             room: room.unwrap_or_default(),
             seconds_left: self.policy.until.map(|until| {
                 let left = until.saturating_duration_since(Instant::now());
@@ -229,6 +232,7 @@ impl Run<'_> {
                     });
                     stopped.push(why.clone());
                     state.taken.remove(&job.id);
+                    state.again.insert(job.id);
                     self.changed.notify_all();
                     return;
                 }
