@@ -264,9 +264,10 @@ impl AtWork<'_> {
             // An error stopped the build.
             return false;
         }
+        let is_prepared = is_there(&self.place.prepared());
         !kept.is_finished()
-            || !scenarios::are_missing(self, kept)
-            || self.place.has_tree_of(self.key) && is_there(&self.place.prepared())
+            || !scenarios::are_missing(self, kept) && (is_prepared || !self.job.prepares)
+            || self.place.has_tree_of(self.key) && is_prepared
     }
 
     /// Locks a job's folder; reports it if it has to wait.
