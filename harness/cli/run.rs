@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::args::Run as Args;
+use super::options::Engine;
 use super::output::{exit, report};
 use super::stored::{keep, store_for_run};
 use super::{
     check_place, events, jobs, known_findings, load_matrix, open_sources, real_kernel, select,
+    slurm,
 };
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
@@ -37,12 +39,13 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let store = store_for_run(args.store.store.as_deref())?;
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
+    let cluster = slurm::Folders::open(args, &kernel)?;
 
     // Results of a mutated tree must never become accepted snapshots.
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
         .filter(|_| mutations.is_empty());
     let build = Build {
-        work: &work,
+        work: cluster.as_ref().map_or(&work, |cluster| &cluster.scratch),
         matrix: &matrix,
         cells: &cells,
         mutations: &mutations,
@@ -59,7 +62,11 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         events: &*events,
         cancel: &cancel,
     };
-    let _lock = build.lock(&sources)?;
+    let _lock = match args.engine.engine {
+        Engine::Local => build.lock(&sources)?,
+        // Each task does so on its node.
+        Engine::Slurm => None,
+    };
     let whole = snapshots
         .as_ref()
         .filter(|_| args.cells.patterns.is_empty());
@@ -67,7 +74,10 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         Some(snapshots) => unread(snapshots, &matrix)?,
         None => Default::default(),
     };
-    let mut run = build.run(&sources)?;
+    let mut run = match &cluster {
+        None => build.run(&sources)?,
+        Some(cluster) => cluster.run(args, &build, &kernel, &sources)?,
+    };
     run.cells.extend(gone);
     run.unreferenced = unreferenced;
     let written = write_reports(&work, &run);

@@ -19,8 +19,8 @@ struct State {
     stopped: bool,
 }
 
-/// Runs the jobs; records are in the order of the matrix. After an interrupt, what is left
-/// is inconclusive. With `fail_fast` the first cell that fails ends all others.
+/// Runs the jobs; records are in the order of the matrix. A job does not wait for one that is not
+/// among them. After an interrupt, what is left is inconclusive. With `fail_fast` the first cell that fails ends all others.
 #[must_use]
 pub fn run_jobs(
     context: &Context<'_>,
@@ -61,7 +61,9 @@ fn work(
     let mut shared = state.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let left = jobs.iter().filter(|job| !shared.taken.contains(&job.id));
-        let is_ready = |job: &&Job| job.runs_after().all(|id| shared.records.contains_key(&id));
+        let is_over =
+            |id: JobId| shared.records.contains_key(&id) || jobs.iter().all(|job| job.id != id);
+        let is_ready = |job: &&Job| job.runs_after().all(is_over);
         let Some(job) = left.clone().find(is_ready) else {
             if left.count() == 0 {
                 return;

@@ -36,6 +36,7 @@ mod sandbox;
 mod scenario;
 mod series;
 mod series_mail;
+mod slurm;
 mod store;
 mod stored_page;
 mod stored_report;
