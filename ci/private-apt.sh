@@ -80,3 +80,41 @@ read_suites() {
 
 # Why read_suites failed.
 update_error() { grep -m 1 '^E:' "$tmp/update.log" || tail -n 1 "$tmp/update.log"; }
+
+# Downloads packages and what they depend on, and unpacks them to $tmp/tree. The private apt
+# believes that nothing is installed, so libc is among it. Older packages have /lib apart from
+# /usr/lib.
+unpack_packages() {
+  local package
+  apt-get -c "$tmp/apt.conf" install -q -y --download-only --no-install-recommends "$@" >"$tmp/install.log" 2>&1 ||
+    die "apt-get could not download $*: $(grep -m 1 '^E:' "$tmp/install.log" || tail -n 1 "$tmp/install.log")"
+  mkdir -p "$tmp"/tree/usr/{lib,lib64,bin,sbin}
+  ln -s usr/lib usr/lib64 usr/bin usr/sbin "$tmp/tree"
+  for package in "$tmp"/cache/archives/*.deb; do
+    dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$tmp/tree"
+    rm "$package"
+  done
+}
+
+# Has these programs in $tmp/tree start with their own loader and find their own
+# libraries, as they will be in $folder. patchelf is among the packages. A program's rpath holds
+# for the libraries of its libraries too, but not for those of a library that has a path itself.
+bind() {
+  local loaders libraries patchelf file
+  loaders=("$tmp"/tree/usr/lib/*/ld-linux*.so.*)
+  [[ -x ${loaders[0]} ]] || die "expected a loader in usr/lib of the packages, found none"
+  libraries=$(dirname "${loaders[0]}")
+  patchelf=("${loaders[0]}" --library-path "$libraries" "$tmp/tree/usr/bin/patchelf")
+  local own=(--force-rpath --set-rpath "${libraries/#"$tmp/tree"/"$folder"}")
+  for file in "$@"; do
+    is_elf "$file" || continue
+    "${patchelf[@]}" --set-interpreter "${loaders[0]/#"$tmp/tree"/"$folder"}" "${own[@]}" "$file"
+  done
+  while IFS= read -r -d '' file; do
+    is_elf "$file" && [[ -n $("${patchelf[@]}" --print-rpath "$file") ]] || continue
+    "${patchelf[@]}" "${own[@]}" "$file"
+  done < <(find "$libraries" -name '*.so*' -type f -print0)
+}
+
+# Whether it is an ELF file, and not a link to one.
+is_elf() { [[ -f $1 && ! -L $1 ]] && cmp -s -n 4 "$1" - <<<$'\x7fELF'; }

@@ -24,7 +24,9 @@ mod runs;
 mod schedule;
 mod schema;
 mod series;
+mod slurm;
 mod stored;
+mod task;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +73,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
+        Command::Task(args) => task::run(args),
     };
     result.unwrap_or_else(|error| {
         say(format_args!("klto: {error}"));

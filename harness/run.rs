@@ -1,5 +1,5 @@
 //! From a job to a record: configure, build, inspect, run scenarios, for a whole kernel and
-//! for the miniature.
+//! for the miniature; on this machine, or on those of a cluster.
 
 pub mod bisect;
 pub mod events;
@@ -15,4 +15,5 @@ pub mod rules;
 pub mod scenario;
 pub mod schedule;
 pub mod series;
+pub mod slurm;
 pub mod whole;

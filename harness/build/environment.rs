@@ -59,7 +59,7 @@ const OF_A_SESSION: [&str; 24] = [
 ];
 
 /// Prefixes of more such variables.
-const OF_A_SESSION_BY_PREFIX: [&str; 13] = [
+const OF_A_SESSION_BY_PREFIX: [&str; 14] = [
     "BUILDKITE_",
     "CI_",
     "DBUS_",
@@ -71,6 +71,7 @@ const OF_A_SESSION_BY_PREFIX: [&str; 13] = [
     "RUNNER_",
     "SSH_",
     "SLURM_",
+    "SLURMD_",
     "TERM_",
     "XDG_",
 ];
@@ -105,6 +106,21 @@ pub fn path_with(folders: &[PathBuf]) -> Result<OsString, Error> {
 #[must_use]
 pub fn fingerprint() -> blake3::Hash {
     fingerprint_of(std::env::vars_os())
+}
+
+/// The variables that a build could see.
+#[must_use]
+pub fn seen() -> BTreeMap<OsString, OsString> {
+    let all = std::env::vars_os();
+    all.filter(|(name, _)| is_seen(name)).collect()
+}
+
+/// The environment of this process with those variables in place of all that a build could see.
+#[must_use]
+pub fn with_seen(seen: &BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
+    let own = std::env::vars_os().filter(|(name, _)| !is_seen(name));
+    let seen = seen.iter().map(|(n, v)| (n.clone(), v.clone()));
+    own.chain(seen).collect()
 }
 
 fn fingerprint_of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> blake3::Hash {

@@ -28,7 +28,7 @@ use thiserror::Error as DeriveError;
 
 pub use cancel::Cancel;
 pub use command::Command;
-pub use in_place::{Said, replace_by, run_in_place};
+pub use in_place::{Said, replace_by, replace_in, run_in_place};
 pub use jobserver::{JobServer, Slot, Style};
 pub use meter::{Meter, Usage};
 pub use tail::LogTail;

@@ -11,8 +11,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::options::{
-    Details, JobOptions, ReportOptions, SandboxOptions, ScheduleOptions, SourceOptions,
-    StoreOptions, format,
+    Details, EngineOptions, JobOptions, ReportOptions, SandboxOptions, ScheduleOptions,
+    SourceOptions, StoreOptions, format,
 };
 use crate::judge::snapshot::PARTS;
 use crate::model::cell::LtoMode;
@@ -87,6 +87,20 @@ pub enum Command {
     Completions(Completions),
     /// Write the manual pages, one for each command.
     Man(Man),
+    /// Do one task of a run on a cluster; 'klto run --engine slurm' submits them.
+    #[command(hide = true)]
+    Task(Task),
+}
+
+/// `klto task`
+#[derive(Debug, Args)]
+pub struct Task {
+    /// The plan's folder.
+    pub plan: PathBuf,
+    /// The place of an array in the plan, or 'report'.
+    pub array: String,
+    /// The place of the task in the array.
+    pub task: Option<usize>,
 }
 
 /// `klto schema`
@@ -464,11 +478,13 @@ pub struct MatrixRun {
     pub source: SourceOptions,
     #[command(flatten)]
     pub cells: Cells,
-    /// Where to build: one directory per cell, plus reports.
+    /// Where to build: one directory per cell, plus reports; with Slurm, only the reports.
     #[arg(long, value_name = "DIR", default_value = "klto-work")]
     pub work: PathBuf,
     #[command(flatten)]
     pub schedule: ScheduleOptions,
+    #[command(flatten)]
+    pub engine: EngineOptions,
     #[command(flatten)]
     pub known: Known,
     /// Build every cell from scratch instead of starting from another mode's tree.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 
 use crate::model::keep::Keep;
 use crate::model::sandbox::SandboxMode;
@@ -69,6 +69,38 @@ pub struct SandboxOptions {
     /// what it can; the report says what.
     #[arg(long, value_name = "MODE", value_enum, default_value_t)]
     pub sandbox: SandboxMode,
+}
+
+/// Which machines build.
+#[derive(Debug, Args)]
+pub struct EngineOptions {
+    /// Where cells are built: on this machine, or by the nodes of a Slurm cluster, one task per
+    /// cell.
+    #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
+    pub engine: Engine,
+    /// With Slurm: a folder that this machine and all nodes see under the same path. Results are
+    /// kept there, and used again.
+    #[arg(long, value_name = "DIR", required_if_eq("engine", "slurm"))]
+    pub shared: Option<PathBuf>,
+    /// With Slurm: the partition [default: Slurm's own].
+    #[arg(long, value_name = "NAME", requires = "shared")]
+    pub partition: Option<String>,
+    /// With Slurm: how many tasks of one array may run at the same time; without --jobs, each has a
+    /// node for itself [default: no limit].
+    #[arg(long, value_name = "N", requires = "shared", value_parser = clap::value_parser!(u32).range(1..))]
+    pub nodes: Option<u32>,
+    /// With Slurm: where nodes build, a path on the disk of each [default: klto-work and the name of
+    /// the shared folder, in TMPDIR or /tmp].
+    #[arg(long, value_name = "DIR", requires = "shared")]
+    pub scratch: Option<PathBuf>,
+}
+
+/// What runs the cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Engine {
+    #[default]
+    Local,
+    Slurm,
 }
 
 /// Where runs are kept.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::args::{MatrixRun, Run as Args};
+use super::options::Engine;
 use super::output::{exit, report};
 use super::schedule::{Schedule, past};
 use super::stored::{keep, store_for_run};
 use super::{
     Selected, check_place, events, known_findings, load_matrix, open_sources, real_kernel, select,
+    slurm,
 };
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
@@ -86,12 +88,13 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     if how.is_night {
         schedule.for_the_night(&args.schedule, &matrix, &cells, &sources, &past)?;
     }
+    let cluster = slurm::Folders::open(args, &kernel)?;
 
     // Results of a mutated tree must never become accepted snapshots.
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
         .filter(|_| mutations.is_empty());
     let build = Build {
-        work: &work,
+        work: cluster.as_ref().map_or(&work, |cluster| &cluster.scratch),
         matrix: &matrix,
         cells: &cells,
         mutations: &mutations,
@@ -108,7 +111,11 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         events: &*events,
         cancel: &cancel,
     };
-    let _lock = build.lock(&sources)?;
+    let _lock = match args.engine.engine {
+        Engine::Local => build.lock(&sources)?,
+        // Each task does so on its node.
+        Engine::Slurm => None,
+    };
     let whole = snapshots
         .as_ref()
         .filter(|_| args.cells.reports_on_whole_matrix());
@@ -116,7 +123,10 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         Some(snapshots) => unread(snapshots, &matrix)?,
         None => Default::default(),
     };
-    let mut run = build.run(&sources)?;
+    let mut run = match &cluster {
+        None => build.run(&sources)?,
+        Some(cluster) => cluster.run(args, &build, &kernel, &sources)?,
+    };
     run.cells.extend(gone);
     run.unreferenced = unreferenced;
     run.shard = shard;

@@ -14,7 +14,7 @@ use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Instant, SystemTime};
 
 use super::events::{Event, Events};
-use super::job::{Job, JobId};
+use super::job::{Comparison, Job, JobId};
 use super::key::CommonKey;
 use super::layout::Layout;
 use super::place::Place;
@@ -107,7 +107,7 @@ pub fn run_job(
 ) -> (CellRecord, Option<FinishedJob>) {
     let name = job.cell.name();
     context.events.on(&Event::Started { cell: &name });
-    let mut record = new_record(context, &name);
+    let mut record = new_record(context.sources, context.sandbox, &name);
     let tree = attempt(context, job, &name, finished, &mut record).unwrap_or_else(|error| {
         record.error = Some(reason(&error));
         None
@@ -117,15 +117,16 @@ pub fn run_job(
     (record, tree)
 }
 
-fn new_record(context: &Context<'_>, name: &str) -> CellRecord {
+/// The record of a job that has done nothing yet.
+pub fn new_record(sources: &Sources, sandbox: Option<&Sandbox>, name: &str) -> CellRecord {
     CellRecord {
-        revision: context.revision.to_owned(),
-        kernel: context.sources.version().to_owned(),
+        revision: sources.revision(),
+        kernel: sources.version().to_owned(),
         host: rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned(),
-        sandbox: context.sandbox.map(|sandbox| *sandbox.enforced()),
+        sandbox: sandbox.map(|sandbox| *sandbox.enforced()),
         started: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         ..CellRecord::new(name.to_owned())
     }
@@ -217,7 +218,9 @@ impl AtWork<'_> {
         let mut seen = self.take_up(record)?;
         if !record.is_finished() {
             scenarios::skip_all(self.job, record);
-            record.baseline = baseline_without_kernel(self.context, self.name)?;
+            let context = self.context;
+            record.baseline =
+                baseline_without_kernel(context.snapshots, context.sources, self.name)?;
             return Ok(());
         }
         let own = |seen: Option<Inspected>| match seen {
@@ -296,11 +299,13 @@ impl AtWork<'_> {
             // An error stopped the build.
             return false;
         }
-        let has_tree = || self.place.has_tree_of(self.key);
+        let has_tree = self.place.has_tree_of(self.key);
+        let is_prepared = is_there(&self.place.prepared());
+        // A job that begins with the tree copies the note of what was prepared.
+        let is_noted = is_prepared || !self.job.prepares || !has_tree;
         !kept.is_finished()
-            || (!scenarios::are_missing(self, kept)
-                || has_tree() && is_there(&self.place.prepared()))
-                && (!compare::is_missing(self, kept) || has_tree())
+            || (!scenarios::are_missing(self, kept) && is_noted || has_tree && is_prepared)
+                && (!compare::is_missing(self, kept) || has_tree)
     }
 
     /// Locks a job's folder; reports it if it has to wait.
@@ -446,12 +451,16 @@ fn compare_with_accepted(
 }
 
 /// A kernel that cannot be built is a regression only if it has been accepted before.
-fn baseline_without_kernel(context: &Context<'_>, cell: &str) -> Result<Baseline, Error> {
-    let accepted = match context.snapshots {
+fn baseline_without_kernel(
+    snapshots: Option<&SnapshotDir>,
+    sources: &Sources,
+    cell: &str,
+) -> Result<Baseline, Error> {
+    let accepted = match snapshots {
         Some(snapshots) => snapshots.accepted(cell)?,
         None => None,
     };
-    let version = context.sources.version();
+    let version = sources.version();
     let is_accepted = accepted.is_some_and(|accepted| {
         let mut parts = accepted.parts.values();
         parts.all(|part| baseline::is_same_kernel(&part.taken.kernel, version))
@@ -460,6 +469,58 @@ fn baseline_without_kernel(context: &Context<'_>, cell: &str) -> Result<Baseline
         true => Baseline::Regressed,
         false => Baseline::None,
     })
+}
+
+/// Whether a kept record says all that a job asks for. `keys` are those of the jobs with a
+/// finished tree.
+#[must_use]
+pub fn is_whole(job: &Job, record: &CellRecord, keys: &BTreeMap<JobId, String>) -> bool {
+    let is_compared = |comparison: &Comparison| {
+        let key = keys.get(&comparison.with).map_or("", String::as_str);
+        let mut known = record.comparisons.iter();
+        known.any(|known| known.with == comparison.mode && known.job == key)
+    };
+    record.inspection.is_some()
+        && record.error.is_none()
+        && (!record.is_finished()
+            || scenarios::are_all_in(job, record) && job.comparisons.iter().all(is_compared))
+}
+
+/// Compares a record that another machine made, and whose facts are in `place`, with what is
+/// accepted here, and applies the allow entries. What cannot be read is the record's error.
+pub fn adopt(
+    job: &Job,
+    place: &Place,
+    snapshots: Option<&SnapshotDir>,
+    allows: &[Allow],
+    sources: &Sources,
+    record: &mut CellRecord,
+) {
+    record.revision = sources.revision();
+    record.baseline = Baseline::None;
+    record.differences.clear();
+    record.predecessor = None;
+    let mut compare = || match snapshots {
+        _ if record.error.is_some() || record.inspection.is_none() => Ok(()),
+        Some(snapshots) if record.is_finished() => {
+            let inspected = AtWork::judge_kept(&job.cell, place)?;
+            compare_with_accepted(snapshots, &inspected, record)
+        }
+        _ => {
+            let name = job.cell.name();
+            record.baseline = match record.is_finished() {
+                true => Baseline::None,
+                false => baseline_without_kernel(snapshots, sources, &name)?,
+            };
+            Ok(())
+        }
+    };
+    if let Err(error) = compare() {
+        record.error = Some(reason(&error));
+    }
+    scenarios::keep_asked_for(job, record);
+    apply_allows(allows, record);
+    record.settle();
 }
 
 /// Marks the findings that allow entries cover, and adds the texts of the rules that the

@@ -97,8 +97,8 @@ struct Run<'a> {
     changed: Condvar,
 }
 
-/// Runs the jobs; records are in the order of the matrix. After an interrupt, what is left
-/// is inconclusive.
+/// Runs the jobs; records are in the order of the matrix. A job does not wait for one that is not
+/// among them. After an interrupt, what is left is inconclusive.
 #[must_use]
 pub fn run_jobs(context: &Context<'_>, jobs: &[Job], policy: &Policy<'_>) -> Vec<CellRecord> {
     // Ends running cells, but not as if the user had interrupted.
@@ -323,7 +323,10 @@ impl Run<'_> {
             .filter(|job| !state.taken.contains(&job.id));
         let (mut ready, mut after_others) = (0, 0);
         for job in left {
-            match job.runs_after().all(|id| state.records.contains_key(&id)) {
+            match job
+                .runs_after()
+                .all(|id| state.records.contains_key(&id) || !self.by_id.contains_key(&id))
+            {
                 true => ready += 1,
                 false => after_others += 1,
             }

@@ -29,7 +29,21 @@ impl Sources {
     /// # Errors
     /// If git fails.
     pub fn folder(&self, work: &Path) -> Result<PathBuf, Error> {
+        self.folder_for(work, &[], false)
+    }
+
+    /// The folder that [`Sources::prepare`] returns.
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn folder_for(
+        &self,
+        work: &Path,
+        mutations: &[Mutation],
+        needs_own_copy: bool,
+    ) -> Result<PathBuf, Error> {
         Ok(match self.origin() {
+            Origin::Directory(_) if self.is_copied(mutations, needs_own_copy) => work.join(COPY),
             Origin::Directory(dir) => dir.clone(),
             Origin::Commit(commit) => worktree(commit, work)?.dir().to_owned(),
         })

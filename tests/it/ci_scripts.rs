@@ -222,6 +222,44 @@ tar -czf pytest-8.4.2.tar.gz pytest-8.4.2 && rm -r pytest-8.4.2"#
     programs
 }
 
+#[rstest]
+#[case::none(&[], "expected a verb, found none")]
+#[case::other(&["begin", "d"], "expected a verb, found 'begin'")]
+#[case::no_folder(&["start"], "expected a folder after 'start', found ''")]
+#[case::option_first(&["start", "--nodes", "2"], "expected a folder after 'start', found '--nodes'")]
+#[case::no_number(&["start", "d", "--nodes", "two"], "expected a number after --nodes, found 'two'")]
+#[case::more(&["stop", "d", "n1"], "expected nothing more, found 'n1'")]
+#[case::no_slurm(&["stop", "d"], "found no slurm.conf; run: ci/slurm-local start ")]
+#[case::no_node(&["kill-node", "d", "n9"], "expected a node of ")]
+fn what_slurm_local_does_not_know_is_a_usage_error(#[case] args: &[&str], #[case] says: &str) {
+    let dir = TempDir::new().unwrap();
+    let cache = dir.path().join("cache");
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/slurm-local"));
+    let ended = finish(
+        command
+            .args(args)
+            .env("KLTO_CACHE", &cache)
+            .current_dir(dir.path()),
+    );
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    assert!(!cache.exists());
+}
+
+#[test]
+fn a_fetch_that_fails_leaves_no_slurm() {
+    let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let apt = r#"case "$*" in *indextargets*) echo file:///nowhere;; *) echo "E: no network"; exit 100;; esac"#;
+    write_program(&programs.path().join("apt-get"), apt);
+    let ended = script("slurm-local", &["fetch"], cache.path(), programs.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let says = "cannot read bookworm: E: no network";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    let names = std::fs::read_dir(cache.path().join("slurm")).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, [".lock"]);
+}
+
 #[test]
 fn a_schema_of_another_content_is_refused_and_not_kept() {
     let (cache, programs) = (TempDir::new().unwrap(), python_with("<other/>"));

@@ -125,6 +125,25 @@ fn a_run_that_was_killed_goes_on_at_the_cell_that_it_was_at() {
     assert!(noted.stderr().contains(&format!("{THIN}: pass, reused")));
 }
 
+/// What was there before the first object is noted only if a scenario needs it; the cell that the
+/// tree comes from is built again then.
+#[test]
+fn a_scenario_that_is_new_gets_what_was_prepared_of_the_cell_that_the_tree_comes_from() {
+    let noted = Noted::new("[thin-dist, thin]");
+    assert_eq!(noted.run(&[]).code, Some(0));
+    noted.builds();
+    noted
+        .0
+        .add_to_matrix("scenarios: [build, { name: clean, cells: \"*/thin\" }]\n");
+
+    let ended = noted.run(&[]);
+
+    let thin = &noted.0.report()["cells"][1];
+    assert_eq!(thin["error"], Value::Null, "{}", ended.stderr);
+    assert_eq!(thin["scenarios"][0]["name"], "clean");
+    assert_eq!(thin["derived_from"], CELL);
+}
+
 /// What happens between two runs.
 type Change = fn(&FakeKernel);
 

@@ -80,6 +80,7 @@ const PURE: &[&str] = &[
     "judge::identity",
     "judge::snapshot",
     "report",
+    "run::slurm::arrays",
     "store::facts_file",
     "tree::clang_options",
     "tree::path",

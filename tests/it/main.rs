@@ -40,6 +40,7 @@ mod schedule;
 mod series;
 mod series_mail;
 mod shards;
+mod slurm;
 mod store;
 mod stored_page;
 mod stored_report;

@@ -13,6 +13,7 @@ pub mod program;
 pub mod real;
 pub mod run_record;
 pub mod schema;
+pub mod slurm;
 pub mod sources;
 pub mod stand;
 pub mod tree;

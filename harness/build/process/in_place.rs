@@ -1,6 +1,7 @@
 //! Programs that klto runs in its own place, as a wrapper does: they stay in its process
 //! group, so that whoever ends the wrapper ends them too.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -24,6 +25,19 @@ pub fn replace_by(command: &[OsString], environment: &[(&str, OsString)]) -> io:
             let mut command = Command::new(program);
             let variables = environment.iter().map(|(name, value)| (name, value));
             command.args(args).envs(variables).exec()
+        }
+        None => io::Error::from(io::ErrorKind::InvalidInput),
+    }
+}
+
+/// Replaces this process by that program in an environment of these variables and no others;
+/// returns only if it cannot be started.
+#[must_use]
+pub fn replace_in(command: &[OsString], environment: &BTreeMap<OsString, OsString>) -> io::Error {
+    match command.split_first() {
+        Some((program, args)) => {
+            let mut command = Command::new(program);
+            command.args(args).env_clear().envs(environment).exec()
         }
         None => io::Error::from(io::ErrorKind::InvalidInput),
     }

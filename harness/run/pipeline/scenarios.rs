@@ -17,7 +17,12 @@ use crate::store::lock::Sharing;
 
 /// Whether a scenario was asked for whose result is not in the record.
 pub(super) fn are_missing(work: &AtWork<'_>, record: &CellRecord) -> bool {
-    work.job.scenarios().any(|name| !has(record, name))
+    !are_all_in(work.job, record)
+}
+
+/// Whether the record has the results of all scenarios that were asked for.
+pub(super) fn are_all_in(job: &Job, record: &CellRecord) -> bool {
+    job.scenarios().all(|name| has(record, name))
 }
 
 fn has(record: &CellRecord, name: &str) -> bool {

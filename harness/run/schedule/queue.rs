@@ -75,6 +75,8 @@ impl fmt::Display for Held {
 #[derive(Debug)]
 pub struct Queue<'a> {
     jobs: Vec<Planned<'a>>,
+    /// Their numbers: nothing waits for another job.
+    known: BTreeSet<JobId>,
     at_once: usize,
     /// What there was when nothing ran.
     room: Room,
@@ -115,6 +117,7 @@ impl<'a> Queue<'a> {
         });
         Queue {
             jobs: planned,
+            known: jobs.iter().map(|job| job.id).collect(),
             at_once: at_once.max(1),
             room,
         }
@@ -138,7 +141,10 @@ impl<'a> Queue<'a> {
             {
                 return Next::LeaveOut(id);
             }
-            let has_ended = |id: &JobId| now.taken.contains(id) && !now.running.contains(id);
+            let has_ended = |id: &JobId| {
+                let is_over = now.taken.contains(id) && !now.running.contains(id);
+                is_over || !self.known.contains(id)
+            };
             if now.running.len() >= self.at_once
                 || !planned.job.runs_after().all(|id| has_ended(&id))
             {

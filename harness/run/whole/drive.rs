@@ -14,7 +14,7 @@ use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, FORMAT, RunRecord};
 use crate::run::events::{Event, Events};
-use crate::run::job::{PlanOptions, plan};
+use crate::run::job::{Job, PlanOptions, plan};
 use crate::run::key::{CommonKey, own_program};
 use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
@@ -82,6 +82,29 @@ impl Run<'_> {
     /// # Errors
     /// If the machine fails before the first cell; later that is in the records.
     pub fn run(&self, sources: &Sources) -> Result<RunRecord, Error> {
+        self.run_some(sources, &self.plan())
+    }
+
+    /// The jobs of the cells, in the order in which they run.
+    #[must_use]
+    pub fn plan(&self) -> Vec<Job> {
+        plan(
+            self.cells,
+            PlanOptions {
+                reuse_trees: self.reuse_trees,
+                share_clean_builds: true,
+                prepare_all: false,
+                one_mode_at_a_time: false,
+                compare: &self.matrix.compare,
+            },
+        )
+    }
+
+    /// The same for some of the jobs of [`Run::plan`]; the others count as not there.
+    ///
+    /// # Errors
+    /// As [`Run::run`].
+    pub fn run_some(&self, sources: &Sources, jobs: &[Job]) -> Result<RunRecord, Error> {
         let work = self.work.path();
         let folder = sources.prepare(work, self.mutations, self.changes_sources()?)?;
         let source_key = self.source_key(sources)?;
@@ -131,27 +154,33 @@ impl Run<'_> {
             events: self.events,
             cancel: self.cancel,
         };
-        let plan = plan(
-            self.cells,
-            PlanOptions {
-                reuse_trees: self.reuse_trees,
-                share_clean_builds: true,
-                prepare_all: false,
-                one_mode_at_a_time: false,
-                compare: &self.matrix.compare,
-            },
-        );
-        Ok(RunRecord {
+        Ok(self.record_of(sources, run_jobs(&context, jobs, &policy)))
+    }
+
+    /// The record of a run with these cells.
+    #[must_use]
+    pub fn record_of(&self, sources: &Sources, cells: Vec<CellRecord>) -> RunRecord {
+        RunRecord {
             format: FORMAT,
             klto: env!("CARGO_PKG_VERSION").to_owned(),
             matrix: self.matrix.name.clone(),
             kernel: sources.version().to_owned(),
-            revision: revision.clone(),
+            revision: sources.revision(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
-            cells: run_jobs(&context, &plan, &policy),
+            cells,
             shard: None,
             unreferenced: Vec::new(),
-        })
+        }
+    }
+
+    /// What the keys of the jobs have in common, before anything is prepared.
+    ///
+    /// # Errors
+    /// If the sources cannot be read.
+    pub fn common_key(&self, sources: &Sources) -> Result<CommonKey, Error> {
+        let (work, changes) = (self.work.path(), self.changes_sources()?);
+        let folder = sources.folder_for(work, self.mutations, changes)?;
+        self.key(&self.source_key(sources)?, &folder)
     }
 
     /// The pool of tokens for makes that run at the same time. In a sandbox there is none: a make
@@ -192,7 +221,10 @@ impl Run<'_> {
     }
 
     /// Distinguishes what the cells are built from.
-    fn source_key(&self, sources: &Sources) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// If the sources cannot be read.
+    pub fn source_key(&self, sources: &Sources) -> Result<String, Error> {
         let index = self.work.path().join("sources.index");
         let fingerprint = sources.fingerprint(&index, self.cancel)?;
         Ok(format!("{fingerprint} {:?}", self.mutations))
