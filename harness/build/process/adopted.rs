@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -81,13 +81,19 @@ impl Mark {
     }
 }
 
+/// Whether klto becomes the parent of all that it started and whose parent ends. Where the system
+/// refuses that, daemons go to another process, as they do without it.
+pub(super) fn takes_all() -> bool {
+    static IS_REAPER: LazyLock<bool> = LazyLock::new(|| {
+        let is_reaper = set_child_subreaper(Some(getpid())).is_ok();
+        is_reaper && descendants::own_number_for_signals().is_some()
+    });
+    *IS_REAPER
+}
+
 /// Starts the leader of a group by `start`, which returns its number.
 pub(super) fn start<T>(start: impl FnOnce() -> io::Result<(T, Pid)>) -> io::Result<(T, Pid)> {
-    static BECOME_REAPER: Once = Once::new();
-    BECOME_REAPER.call_once(|| {
-        // Where this fails, daemons go to another process, as they do without it.
-        let _ = set_child_subreaper(Some(getpid()));
-    });
+    takes_all();
     let mut leaders = leaders();
     let (started, leader) = start()?;
     leaders.insert(leader.as_raw_nonzero().get());

@@ -72,15 +72,18 @@ pub(super) fn all() -> Vec<Process> {
 
 /// The children of this process, also those that have ended.
 pub(super) fn children_of_this() -> Vec<Process> {
-    let own = i32::try_from(std::process::id()).ok();
-    let own = own.filter(|own| own_number() == Some(*own));
-    let Some(own) = own else {
-        // The numbers in `/proc` are not those that signals go to.
+    let Some(own) = own_number_for_signals() else {
         return Vec::new();
     };
     let listed = listed_children().unwrap_or_else(|| folders().collect());
     let found = listed.iter().filter_map(|folder| read_from(folder));
     found.filter(|process| process.parent == own).collect()
+}
+
+/// klto's number, if it is the same in `/proc` and for signals.
+pub(super) fn own_number_for_signals() -> Option<i32> {
+    let own = i32::try_from(std::process::id()).ok();
+    own.filter(|own| own_number() == Some(*own))
 }
 
 /// The folders of the children as the kernel lists them, if it was built to do so.

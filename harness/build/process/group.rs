@@ -115,7 +115,15 @@ impl Group {
 
     /// Whether a process of the group still runs. A zombie does not. Signal 0 to the group
     /// cannot be used: a zombie may stay for long if process 1 of a container reaps none.
+    ///
+    /// Of a group whose leader has ended, whatever still runs has become klto's child, or is below one.
     fn is_alive(&self) -> bool {
+        if adopted::takes_all()
+            && self.leader_has_ended().unwrap_or(false)
+            && adopted::reap_ended().is_empty()
+        {
+            return false;
+        }
         self.processes().any(|process| process.runs)
     }
 
