@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 pub use self::bisect::Bisect;
 
+use bytesize::ByteSize;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
@@ -190,11 +191,16 @@ pub enum RunsCommand {
         #[arg(required = true)]
         run: Vec<String>,
     },
-    /// Remove old runs: of each matrix, keep the latest.
+    /// Remove old runs: of each matrix, keep the latest, or as many as the disk has room for.
+    #[group(id = "how-many", required = true, multiple = true)]
     Gc {
         /// How many runs of each matrix to keep.
-        #[arg(long, value_name = "N")]
-        keep: usize,
+        #[arg(long, value_name = "N", group = "how-many")]
+        keep: Option<usize>,
+        /// The most that runs, facts and logs may take, such as 2GiB: runs in which nothing failed
+        /// go first, the oldest first; none that has the last result of a cell.
+        #[arg(long, value_name = "SIZE", group = "how-many")]
+        disk: Option<ByteSize>,
     },
     /// Write a run with its facts and logs to one file, which another machine can import.
     Export {

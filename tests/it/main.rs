@@ -33,6 +33,7 @@ mod rules;
 mod run;
 mod run_mail;
 mod sandbox;
+mod scale;
 mod scenario;
 mod schedule;
 mod series;
