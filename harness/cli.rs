@@ -12,6 +12,7 @@ mod diff;
 mod explain;
 mod history;
 mod man;
+mod merge;
 mod night;
 pub mod options;
 mod output;
@@ -40,6 +41,7 @@ use crate::input::yaml;
 use crate::model::arch::Arch;
 use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
+use crate::model::shard::ShardRecord;
 use crate::run::events::json::JsonLines;
 use crate::run::events::{Events, Fan, for_standard_error, say};
 use crate::run::rules;
@@ -62,6 +64,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::History(args) => history::run(args),
         Command::Report(args) => report::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Accept(args) => accept::run(args),
         Command::Doctor => doctor(),
         Command::Explain(args) => explain::run(args),
@@ -127,8 +130,23 @@ fn load_matrix(file: &Path) -> Result<Matrix, Error> {
     Ok(matrix)
 }
 
-fn select(matrix: &Matrix, cells: &Cells) -> Result<Vec<Cell>, Error> {
-    Ok(matrix.select(&cells.patterns)?)
+/// The cells of a matrix that were asked for.
+struct Selected {
+    cells: Vec<Cell>,
+    /// Which of them these are, if they were divided.
+    shard: Option<ShardRecord>,
+}
+
+/// The cells that the patterns match; of those, the ones in the shard.
+fn select(matrix: &Matrix, asked: &Cells) -> Result<Selected, Error> {
+    let mut cells = matrix.select(&asked.patterns)?;
+    let record = |shard| ShardRecord::new(shard, matrix.digest.clone(), &cells);
+    let shard = asked.shard.map(record);
+    if let Some(record) = &shard {
+        let mut is_in_shard = record.has();
+        cells.retain(|_| is_in_shard.next().unwrap_or_default());
+    }
+    Ok(Selected { cells, shard })
 }
 
 /// Refuses a work directory in which kernels cannot be built, before it is created.

@@ -11,6 +11,7 @@ pub mod expected;
 pub mod history;
 pub mod identity;
 pub mod inspect;
+pub mod merge;
 pub mod night;
 pub mod runs;
 pub mod series;

@@ -17,6 +17,7 @@ pub mod mail;
 pub mod markdown;
 pub mod night;
 pub mod perfetto;
+pub mod plan;
 pub mod schema;
 pub mod series;
 pub mod shared;

@@ -105,7 +105,7 @@ impl Boot<'_> {
         let until = Instant::now().checked_add(limit);
         let deadline = [self.deadline, until].into_iter().flatten().min();
         let mut written = 0_u64;
-        let exit =
+        let ended =
             process::run_logged(command, self.console, deadline, self.cancel, &mut |tail| {
                 let lines = tail.lines.iter().map(|line| line.len() as u64 + 1);
                 written += tail.skipped + lines.sum::<u64>();
@@ -116,6 +116,7 @@ impl Boot<'_> {
             })?;
         let text = self.read_console()?;
         let is_over = |deadline: Instant| Instant::now() >= deadline;
+        let exit = ended.exit;
         let end = match exit {
             Exit::Success => End::Itself,
             Exit::Stopped => End::Flood(FLOOD),

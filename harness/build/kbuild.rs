@@ -19,6 +19,7 @@ use crate::build::toolchain::{compiler, folders, host_compiler, variables};
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::facts::Goal;
+use crate::tree::bounded_log;
 use crate::tree::collect::kconfig;
 use failure::failure;
 pub use failure::{Failure, machine_failure};
@@ -272,7 +273,7 @@ impl Build<'_> {
     }
 
     fn read_log(&self) -> Result<Vec<u8>, Error> {
-        std::fs::read(self.log).map_err(Error::io(self.log, "read"))
+        bounded_log::read(self.log).map_err(Error::io(self.log, "read"))
     }
 
     /// What a sandbox is made around.
@@ -305,7 +306,7 @@ impl Build<'_> {
             command = sandbox.around(command, self.folders(&shelter), folders(self.cell))?;
         }
         let begin = std::fs::metadata(self.log).map_or(0, |meta| meta.len());
-        let exit = process::run_logged(
+        let ended = process::run_logged(
             &command,
             self.log,
             self.deadline,
@@ -320,7 +321,13 @@ impl Build<'_> {
             let begin = usize::try_from(begin).unwrap_or(usize::MAX);
             inside.look(log.get(begin..).unwrap_or_default(), self.folders(&shelter))?;
         }
-        match exit {
+        match ended.exit {
+            // What the rules look for may be in the rest.
+            Exit::Success if ended.left_out > 0 => Err(Error::Machine(format!(
+                "make wrote too much: {} bytes are left out of its log, so that nobody knows what it said; see {}",
+                ended.left_out,
+                self.log.display()
+            ))),
             Exit::Success => Ok(BuildOutcome::Done),
             Exit::Cancelled | Exit::Stopped => Err(Error::Cancelled),
             Exit::TimedOut => Err(Error::Machine(format!(

@@ -1,10 +1,13 @@
 //! The only place that starts processes. Each child leads its own process group, with a log
-//! or captured output and a deadline. To end it, the group gets SIGTERM and, after a grace
-//! period, SIGKILL, so that no process is left. (A process that calls `setsid` leaves the
-//! group and is not ended, unless the command is in a [`sandbox`].)
+//! or captured output of a bounded size and a deadline. To end it, the group gets SIGTERM and,
+//! after a grace period, SIGKILL; and so do daemons, which have left the group: no process is
+//! left.
 
+mod adopted;
+mod bounded;
 mod cancel;
 mod command;
+mod descendants;
 mod group;
 mod in_place;
 mod jobserver;
@@ -13,7 +16,7 @@ pub mod sandbox;
 mod tail;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, Write as _};
+use std::io::{self, ErrorKind, Seek as _, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +34,8 @@ pub use meter::{Meter, Usage};
 pub use tail::LogTail;
 
 use crate::model::error::Error;
+use crate::tree::bounded_log;
+use bounded::{Growing, InMemory, Logged, Output, cannot_free, contents};
 use group::{Group, POLL};
 use jobserver::Entered;
 use meter::Watch;
@@ -38,6 +43,9 @@ use tail::Tail;
 
 /// How often `on_tick` is called.
 const TICK: Duration = Duration::from_millis(200);
+
+/// The most that a captured child may write, in bytes.
+const CAPTURED: u64 = 64 << 20;
 
 /// A log's file system with less than this, in bytes, is full.
 const FULL: u64 = 64 * 1024;
@@ -80,6 +88,14 @@ impl std::fmt::Display for Exit {
             Self::Stopped => write!(f, "stopped"),
         }
     }
+}
+
+/// How a child with a log ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub exit: Exit,
+    /// How many bytes of its output the log lacks, because it was too long.
+    pub left_out: u64,
 }
 
 /// What a captured child wrote. Bytes that are not UTF-8 are replaced by U+FFFD.
@@ -146,6 +162,29 @@ pub enum ProcessError {
         /// The log.
         log: PathBuf,
     },
+    /// The log is too long, and nothing can be left out of it.
+    #[error(
+        "the log {} is longer than {limit} bytes, and its file system cannot free the middle of a file: '{command}' was ended\n  use a folder on another file system, or find out what writes so much",
+        .log.display()
+    )]
+    Flood {
+        /// The command as a shell line.
+        command: String,
+        /// The log.
+        log: PathBuf,
+        /// How long it may get, in bytes.
+        limit: u64,
+    },
+    /// A captured child wrote too much.
+    #[error(
+        "'{command}' was ended: it wrote more than {limit} bytes; run it by hand to see what it writes"
+    )]
+    TooMuch {
+        /// The command as a shell line.
+        command: String,
+        /// How much it may write, in bytes.
+        limit: u64,
+    },
     /// The child cannot be waited for.
     #[error("cannot wait for '{command}': {source}; run it by hand to see what it does")]
     Wait {
@@ -178,11 +217,14 @@ impl From<ProcessError> for Error {
 /// new in the log about five times a second, and once more at the end; with
 /// [`ControlFlow::Break`] it ends the command.
 ///
+/// Of an output that is longer than [`Command::output_limit`], the log has the beginning and the
+/// end; the middle is freed while the command runs. The log names the daemons that it left.
+///
 /// Nothing is started when `deadline` has passed or `cancel` is set.
 ///
 /// # Errors
-/// When the log cannot be written, the child cannot be started, or its group cannot be
-/// ended. When the child fails and the log's file system is full, the error says so; a
+/// When the log cannot be written or is too long, the child cannot be started, or its group
+/// cannot be ended. When the child fails and the log's file system is full, the error says so; a
 /// child that frees space as it fails, or fills another file system, just fails.
 pub fn run_logged(
     command: &Command,
@@ -190,7 +232,7 @@ pub fn run_logged(
     deadline: Option<Instant>,
     cancel: &Cancel,
     on_tick: &mut dyn FnMut(&LogTail<'_>) -> ControlFlow<()>,
-) -> Result<Exit, ProcessError> {
+) -> Result<Ended, ProcessError> {
     let refused = |source: io::Error| match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ProcessError::NoSpace {
             log: log.to_owned(),
@@ -205,17 +247,38 @@ pub fn run_logged(
         .create(true)
         .open(log)
         .map_err(refused)?;
-    let mut tail = Tail::open(log).map_err(refused)?;
+    let limit = command.output_limit.unwrap_or(bounded_log::LONGEST);
+    let mut output = Logged {
+        tail: Tail::open(log).map_err(refused)?,
+        growing: Growing::begin(log, limit).map_err(refused)?,
+        on_tick,
+        failure: None,
+    };
     let stdout = file.try_clone().map_err(refused)?;
     let stderr = file.try_clone().map_err(refused)?;
-    let mut tick = |is_last| tail.deliver(is_last, on_tick);
-    let exit = supervise(command, stdout, stderr, deadline, cancel, &mut tick)?;
+    let (exit, daemons) = supervise(command, stdout, stderr, deadline, cancel, &mut output)?;
+    let left_out = output.growing.join().map_err(refused)?;
+    for daemon in daemons {
+        // As a command, which no rule takes for a message.
+        writeln!(&file, "# klto: ended what was left running: {daemon}").map_err(refused)?;
+    }
+    match output.failure {
+        Some(error) if cannot_free(&error) => {
+            return Err(ProcessError::Flood {
+                command: command.shell_words(),
+                log: log.to_owned(),
+                limit,
+            });
+        }
+        Some(error) => return Err(refused(error)),
+        None => {}
+    }
     if matches!(exit, Exit::Code(_) | Exit::Signal(_)) && is_full(&file) {
         return Err(ProcessError::NoSpace {
             log: log.to_owned(),
         });
     }
-    Ok(exit)
+    Ok(Ended { exit, left_out })
 }
 
 /// Runs `command` and returns its output, all of it in memory.
@@ -223,7 +286,8 @@ pub fn run_logged(
 /// Nothing is started when `deadline` has passed or `cancel` is set.
 ///
 /// # Errors
-/// When the child cannot be started, or its group cannot be ended.
+/// When the child cannot be started, writes more than [`Command::output_limit`], or its group
+/// cannot be ended.
 pub fn capture(
     command: &Command,
     deadline: Option<Instant>,
@@ -252,16 +316,23 @@ pub fn capture_bytes(
         command: command.shell_words(),
         source,
     };
-    let mut stdout = memory("captured").map_err(failed)?;
-    let mut stderr = memory("captured").map_err(failed)?;
-    let (out, err) = (stdout.try_clone(), stderr.try_clone());
+    let mut output = InMemory {
+        stdout: memory("captured").map_err(failed)?,
+        stderr: memory("captured").map_err(failed)?,
+        limit: command.output_limit.unwrap_or(CAPTURED),
+    };
+    let (out, err) = (output.stdout.try_clone(), output.stderr.try_clone());
     let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
-    let status = supervise(command, out, err, deadline, cancel, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let (status, _) = supervise(command, out, err, deadline, cancel, &mut output)?;
+    if output.is_too_large().map_err(failed)? {
+        return Err(ProcessError::TooMuch {
+            command: command.shell_words(),
+            limit: output.limit,
+        });
+    }
     Ok(CapturedBytes {
-        stdout: contents(&mut stdout).map_err(failed)?,
-        stderr: text(contents(&mut stderr).map_err(failed)?),
+        stdout: contents(&mut output.stdout).map_err(failed)?,
+        stderr: text(contents(&mut output.stderr).map_err(failed)?),
         status,
     })
 }
@@ -271,33 +342,27 @@ fn memory(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
 }
 
-fn contents(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
+/// Runs a command to its end. Returns how that was, and the daemons that were ended, in words.
 fn supervise(
     command: &Command,
     stdout: File,
     stderr: File,
     deadline: Option<Instant>,
     cancel: &Cancel,
-    tick: &mut dyn FnMut(bool) -> ControlFlow<()>,
-) -> Result<Exit, ProcessError> {
+    output: &mut dyn Output,
+) -> Result<(Exit, Vec<String>), ProcessError> {
     let must_end = || match deadline {
         _ if cancel.is_cancelled() => Some(Exit::Cancelled),
         Some(deadline) if Instant::now() >= deadline => Some(Exit::TimedOut),
         _ => None,
     };
     if let Some(exit) = must_end() {
-        return Ok(exit);
+        return Ok((exit, Vec::new()));
     }
     let unwaitable = |source| ProcessError::Wait {
         command: command.shell_words(),
@@ -314,12 +379,12 @@ fn supervise(
             started
         }
     }?;
-    let exit = attend(command, group, cancel, &must_end, tick);
+    let ended = attend(command, group, cancel, &must_end, output);
     if let Some(pool) = &command.jobserver {
-        pool.leave(exit.as_ref().ok().copied())
-            .map_err(unwaitable)?;
+        let exit = ended.as_ref().ok().map(|(exit, _)| *exit);
+        pool.leave(exit).map_err(unwaitable)?;
     }
-    exit
+    ended
 }
 
 /// Waits for a group that runs, and ends what is left of it.
@@ -328,8 +393,8 @@ fn attend(
     group: Group,
     cancel: &Cancel,
     must_end: &dyn Fn() -> Option<Exit>,
-    tick: &mut dyn FnMut(bool) -> ControlFlow<()>,
-) -> Result<Exit, ProcessError> {
+    output: &mut dyn Output,
+) -> Result<(Exit, Vec<String>), ProcessError> {
     let unwaitable = |source| ProcessError::Wait {
         command: command.shell_words(),
         source,
@@ -349,9 +414,14 @@ fn attend(
             if let Some(watch) = &mut watch {
                 watch.tick(&group);
             }
-            if tick(false).is_break() {
+            // Of those that it left, a long build can have many.
+            adopted::reap_ended();
+            if output.tick(false).is_break() {
                 break Some(Exit::Stopped);
             }
+        }
+        if output.poll().is_break() {
+            break Some(Exit::Stopped);
         }
         // Short commands end soon; long ones need not be polled often.
         std::thread::sleep(pause);
@@ -366,16 +436,16 @@ fn attend(
     if let Some(watch) = watch {
         watch.end(&group);
     }
+    let daemons = group.end_daemons(command.grace, cancel);
     let status = group.reap().map_err(unwaitable)?;
     // There is nothing left to end.
-    let _ = tick(true);
-    Ok(
-        ended_by_us.unwrap_or_else(|| match (Exit::from(status), &command.around) {
-            // As a shell has it: the first process of a namespace cannot end by a signal itself.
-            (Exit::Code(code @ 129..=192), Some(_)) => Exit::Signal(code - 128),
-            (exit, _) => exit,
-        }),
-    )
+    let _ = output.tick(true);
+    let exit = ended_by_us.unwrap_or_else(|| match (Exit::from(status), &command.around) {
+        // As a shell has it: the first process of a namespace cannot end by a signal itself.
+        (Exit::Code(code @ 129..=192), Some(_)) => Exit::Signal(code - 128),
+        (exit, _) => exit,
+    });
+    Ok((exit, daemons))
 }
 
 fn start(
@@ -424,7 +494,7 @@ fn start(
     if let Some(pool) = pool {
         expression = expression.before_spawn(move |command| pool.configure(command));
     }
-    Group::start(&expression).map_err(|source| match source.kind() {
+    Group::start(&expression, command.leaves_daemons).map_err(|source| match source.kind() {
         // A script whose interpreter is missing exists, and is "not found" too.
         ErrorKind::NotFound if !Path::new(&command.program).is_file() => ProcessError::NotFound {
             program: command.program.to_string_lossy().into_owned(),

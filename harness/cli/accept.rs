@@ -1,6 +1,6 @@
 //! `klto accept`: accepts the snapshots of the last run as the new baseline.
 
-use super::{load_matrix, print, select};
+use super::{load_matrix, print};
 use crate::cli::args::Accept;
 use crate::judge::snapshot::PARTS;
 use crate::model::cell::Cell;
@@ -9,7 +9,7 @@ use crate::store::snapshots::SnapshotDir;
 
 pub fn run(args: &Accept) -> Result<Exit, Error> {
     let matrix = load_matrix(&args.matrix)?;
-    let cells = select(&matrix, &args.cells)?;
+    let cells = matrix.select(&args.patterns)?;
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
         .ok_or_else(|| {
             Error::Usage(format!(

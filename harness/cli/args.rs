@@ -20,7 +20,9 @@ use crate::model::cell::LtoMode;
 use crate::model::coverage::CoverageMode;
 use crate::model::facts::Goal;
 use crate::model::sandbox::SandboxMode;
+use crate::model::shard::Shard;
 use crate::report::history::Format as HistoryFormat;
+use crate::report::plan::Format as PlanFormat;
 use crate::report::schema::Document;
 use crate::report::series::Format as SeriesFormat;
 use crate::report::{Format, Named as _, ReportFile};
@@ -70,8 +72,10 @@ pub enum Command {
     History(History),
     /// Report on a run that is kept, in any format.
     Report(Report),
-    /// Show the cells of a matrix without building them.
+    /// Show the cells of a matrix without building them, and divide them into jobs of a CI system.
     Plan(Plan),
+    /// Join the runs of shards to one run, and report on it.
+    Merge(Merge),
     /// Accept the last run's snapshots as the new baseline.
     Accept(Accept),
     /// Report what this machine can build and boot, and what to install.
@@ -521,6 +525,42 @@ pub struct Plan {
     pub matrix: PathBuf,
     #[command(flatten)]
     pub cells: Cells,
+    /// Divide the cells into N shards, or fewer if there are not so many kernels, each with all its
+    /// modes [default: one per kernel for github and gitlab, at most 256; otherwise none].
+    #[arg(long, value_name = "N", conflicts_with = "shard")]
+    pub shards: Option<std::num::NonZeroUsize>,
+    /// The format: text, json, github (a line of JSON for 'strategy.matrix'), gitlab (a child
+    /// pipeline with a job for each shard).
+    #[arg(long, default_value = PlanFormat::Text.name(), value_parser = format::<PlanFormat>())]
+    pub format: PlanFormat,
+    /// Of gitlab: the file in the repository that has the job '.klto-shard', which says how a
+    /// shard is run.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "ci/templates/gitlab-shard.yml"
+    )]
+    pub include: String,
+}
+
+/// `klto merge`
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// The runs of all shards: names as in 'klto runs show', or files that 'klto runs export'
+    /// wrote. Runs of some of their cells, without --shard, may be among them: of a cell, a
+    /// finished result comes before an inconclusive one.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    /// Merge although a shard is missing: its cells are inconclusive then.
+    #[arg(long)]
+    pub partial: bool,
+    /// Also fail if a snapshot changed, not only on a new finding.
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub store: StoreOptions,
+    #[command(flatten)]
+    pub reporting: ReportOptions,
 }
 
 /// `klto accept`
@@ -528,8 +568,9 @@ pub struct Plan {
 pub struct Accept {
     /// The matrix whose snapshots to accept (YAML).
     pub matrix: PathBuf,
-    #[command(flatten)]
-    pub cells: Cells,
+    /// Only cells whose name matches, as in 'klto run'. Repeatable.
+    #[arg(long = "cell", value_name = "GLOB")]
+    pub patterns: Vec<String>,
     /// Only this part of each snapshot [default: all]. Repeatable.
     #[arg(long = "part", value_name = "PART", value_parser = PossibleValuesParser::new(PARTS))]
     pub parts: Vec<String>,
@@ -554,6 +595,18 @@ pub struct Cells {
     /// Repeatable.
     #[arg(long = "cell", value_name = "GLOB")]
     pub patterns: Vec<String>,
+    /// Only part I of N of these cells, with I from 1 to N: each machine takes another part, and
+    /// 'klto merge' joins the runs. Cells that share trees stay together.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+}
+
+impl Cells {
+    /// Whether a run of them reports on what belongs to no cell of the matrix: of several shards,
+    /// the first one does.
+    pub fn reports_on_whole_matrix(&self) -> bool {
+        self.patterns.is_empty() && self.shard.is_none_or(|shard| shard.number == 1)
+    }
 }
 
 /// Where accepted snapshots are.

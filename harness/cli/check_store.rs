@@ -32,7 +32,7 @@ pub fn run(args: &Args, named: Option<PathBuf>) -> Result<Exit, Error> {
     let runs: Vec<String> = index
         .runs()?
         .into_iter()
-        .filter(|run| since(&run.head.recorded))
+        .filter(|run| since(&run.head.recorded) && !run.is_replaced)
         .map(|run| run.head.run)
         .collect();
     let again = Again {

@@ -35,12 +35,14 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     Ok(exit(&comparison))
 }
 
-/// The run before `after` of the same matrix.
+/// The run before `after` of the same matrix, and of the same shard if it is one.
 fn before<'a>(runs: &'a [ListedRun], after: &ListedRun) -> Result<&'a ListedRun, Error> {
     let earlier = runs.iter().rev().find(|run| {
         run.head.run < after.head.run
             && run.head.matrix == after.head.matrix
+            && run.head.shard == after.head.shard
             && run.head.mutations.is_empty()
+            && !run.is_replaced
     });
     earlier.ok_or_else(|| {
         Error::Usage(format!(

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use super::args::Report as Args;
+use super::options::ReportOptions;
 use super::output::{exit, print_report, write_reports};
 use super::stored::{open, select};
 use crate::build::doctor::is_installed;
@@ -42,7 +43,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         (false, true) => Format::Perfetto,
         (false, false) => args.reporting.format,
     };
-    let around = around(args, format, &store, &index, &run)?;
+    let around = around(&args.reporting, format, args.open, &store, &index, &run)?;
     write_reports(&run.run, &around, &args.reporting)?;
     if args.open {
         show(&run, &around)?;
@@ -53,17 +54,32 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     Ok(exit(&run.run, false))
 }
 
-/// What the formats that were asked for show besides the record.
+/// Writes the report files that were asked for on a run that was just kept, then prints.
+pub fn report_kept(
+    store: &RunStore,
+    index: &Index,
+    run: &StoredRun,
+    options: &ReportOptions,
+) -> Result<(), Error> {
+    let around = around(options, options.format, false, store, index, run)?;
+    let written = write_reports(&run.run, &around, options);
+    let printed = print_report(&run.run, &around, options.format, options.details);
+    written.and(printed)
+}
+
+/// What the formats that were asked for show besides the record; `opens` if a browser shows the page,
+/// too.
 fn around(
-    args: &Args,
+    options: &ReportOptions,
     format: Format,
+    opens: bool,
     store: &RunStore,
     index: &Index,
     run: &StoredRun,
 ) -> Result<Around, Error> {
-    let files = args.reporting.report.iter().map(|file| file.format);
+    let files = options.report.iter().map(|file| file.format);
     let formats: Vec<Format> = files.chain([format]).collect();
-    let is_page = args.open || formats.contains(&Format::Html);
+    let is_page = opens || formats.contains(&Format::Html);
     let mut around = Around::default();
     if is_page {
         for why in add_logs(&mut around, store, run) {
@@ -149,7 +165,8 @@ fn show(run: &StoredRun, around: &Around) -> Result<(), Error> {
     say(format_args!("klto: opening {}", page.display()));
     let opener = Command::new("sh")
         .args(["-c", DETACHED, "sh", OPENER])
-        .arg(&page);
+        .arg(&page)
+        .leaves_daemons();
     capture(&opener, None, &Cancel::new())?;
     Ok(())
 }

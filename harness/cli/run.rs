@@ -7,7 +7,9 @@ use super::args::{MatrixRun, Run as Args};
 use super::output::{exit, report};
 use super::schedule::{Schedule, past};
 use super::stored::{keep, store_for_run};
-use super::{check_place, events, known_findings, load_matrix, open_sources, real_kernel, select};
+use super::{
+    Selected, check_place, events, known_findings, load_matrix, open_sources, real_kernel, select,
+};
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
 use crate::input::matrix::Matrix;
@@ -19,6 +21,7 @@ use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::model::stored::RunHead;
 use crate::report::{Format, Options};
+use crate::run::events::Event;
 use crate::run::whole::drive::Run as Build;
 use crate::store::record_dir::RecordDir;
 use crate::store::snapshots::SnapshotDir;
@@ -60,7 +63,7 @@ pub struct Done {
 /// Builds and checks the cells, reports, and keeps the run.
 pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let matrix = load_matrix(&args.matrix)?;
-    let cells = select(&matrix, &args.cells)?;
+    let Selected { cells, shard } = select(&matrix, &args.cells)?;
     let mutations = mutation::load_all(&args.known.mutate)?;
     let mut allows = known_findings(&args.known)?;
     allows.extend(matrix.allow.iter().cloned());
@@ -108,7 +111,7 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let _lock = build.lock(&sources)?;
     let whole = snapshots
         .as_ref()
-        .filter(|_| args.cells.patterns.is_empty());
+        .filter(|_| args.cells.reports_on_whole_matrix());
     let (gone, unreferenced) = match whole {
         Some(snapshots) => unread(snapshots, &matrix)?,
         None => Default::default(),
@@ -116,6 +119,11 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let mut run = build.run(&sources)?;
     run.cells.extend(gone);
     run.unreferenced = unreferenced;
+    run.shard = shard;
+    if run.is_empty_shard() {
+        let text = "the shard has no cells: there are more shards than kernels to build";
+        events.on(&Event::Note { text });
+    }
     let written = write_reports(&work, &run);
     report(&run, &args.reporting)?;
     if cancel.is_cancelled() {

@@ -1,6 +1,6 @@
 //! `klto runs`: the runs that are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -51,7 +51,9 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
 
 fn list(dir: Option<&Path>) -> Result<(), Error> {
     let (store, index) = open(dir)?;
-    let runs = index.runs()?;
+    let mut runs = index.runs()?;
+    let all = runs.len();
+    runs.retain(|run| !run.is_replaced);
     let widest = |of: &dyn Fn(&ListedRun) -> usize| runs.iter().map(of).max().unwrap_or(0);
     let matrix = widest(&|run| printable(&run.head.matrix).len()).max("matrix".len());
     let revision = widest(&|run| printable(&run.head.revision).len()).max("kernel".len());
@@ -61,10 +63,7 @@ fn list(dir: Option<&Path>) -> Result<(), Error> {
     );
     for run in &runs {
         let head = &run.head;
-        let mutations = match &head.mutations[..] {
-            [] => String::new(),
-            names => format!("  with {}", names.join(", ")),
-        };
+        let with = head.with().replacen(", ", "  ", 1);
         let _ = writeln!(
             out,
             "{:29} {:matrix$} {:revision$} {:>6} {:>6} {:>6} {:>6}{}",
@@ -75,7 +74,15 @@ fn list(dir: Option<&Path>) -> Result<(), Error> {
             run.fail,
             run.error,
             run.skip,
-            printable(&mutations)
+            printable(&with)
+        );
+    }
+    let replaced = all - runs.len();
+    if replaced > 0 {
+        let _ = writeln!(
+            out,
+            "not listed: {} of merged runs, which 'klto runs show' names",
+            counted(replaced, "parts")
         );
     }
     let _ = writeln!(out, "{}", taken(&store));
@@ -94,8 +101,11 @@ fn show(dir: Option<&Path>, word: &str) -> Result<(), Error> {
         printable(&head.revision),
         head.recorded
     );
-    if !head.mutations.is_empty() {
-        let _ = writeln!(out, "with {}", printable(&head.mutations.join(", ")));
+    if let Some(with) = head.with().strip_prefix(", ") {
+        let _ = writeln!(out, "{}", printable(with));
+    }
+    if !head.replaces.is_empty() {
+        let _ = writeln!(out, "merged from {}", head.replaces.join(", "));
     }
     let objects = store.objects();
     for (cell, kept) in run.run.cells.iter().zip(&run.kept) {
@@ -171,17 +181,22 @@ fn collect(
     Ok(())
 }
 
-/// All but the latest runs of each matrix.
+/// All but the latest runs of each matrix, and of a merged one its parts.
 fn beyond(runs: &[ListedRun], keep: usize) -> Vec<String> {
     let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
     let mut old = Vec::new();
-    for run in runs.iter().rev() {
+    let mut parts: BTreeSet<&String> = BTreeSet::new();
+    for run in runs.iter().rev().filter(|run| !run.is_replaced) {
         let number = kept.entry(&run.head.matrix).or_default();
         *number += 1;
-        if *number > keep {
-            old.push(run.head.run.clone());
+        match *number > keep {
+            true => old.push(run.head.run.clone()),
+            false => parts.extend(&run.head.replaces),
         }
     }
+    let replaced = runs.iter().filter(|run| run.is_replaced);
+    let replaced = replaced.map(|run| &run.head.run);
+    old.extend(replaced.filter(|name| !parts.contains(name)).cloned());
     old
 }
 

@@ -100,15 +100,19 @@ pub fn select<'a>(runs: &'a [ListedRun], word: &str) -> Result<&'a ListedRun, Er
     let is_named = |run: &ListedRun| run.head.run.starts_with(word);
     let named = runs.iter().filter(|run| is_named(run)).count();
     let found = match word {
-        "latest" => last(&|_| true),
+        "latest" => last(&|run| !run.is_replaced),
         _ if named == 1 => last(&is_named),
-        _ => last(&|run| run.head.matrix == word),
+        _ => last(&|run| run.head.matrix == word && !run.is_replaced),
     };
     let Some(found) = found else {
         return Err(no_run(runs, word, named));
     };
-    let is_alike =
-        |run: &&ListedRun| word == "latest" || run.head.matrix == runs[found].head.matrix;
+    // A part of a merged run comes before nothing but itself.
+    let is_alike = |run: &&ListedRun| {
+        let is_it = run.head.run == runs[found].head.run;
+        let is_of_matrix = word == "latest" || run.head.matrix == runs[found].head.matrix;
+        is_it || (is_of_matrix && !run.is_replaced)
+    };
     let mut earlier = runs[..=found].iter().rev().filter(is_alike);
     earlier.nth(back).ok_or_else(|| {
         Error::Usage(format!(

@@ -29,6 +29,8 @@ pub struct Matrix {
     pub name: String,
     /// The file it was read from, as the user gave it.
     pub file: PathBuf,
+    /// A hash of the file's text.
+    pub digest: String,
     /// The names of the excluded cells, each with the reason.
     pub excluded: Vec<(String, String)>,
     /// Known findings.
@@ -289,6 +291,7 @@ impl Matrix {
         Ok(Self {
             name: document.name,
             file: file.to_owned(),
+            digest: blake3::hash(text.as_bytes()).to_hex().to_string(),
             excluded,
             allow: document.allow,
             compare: document.compare,

@@ -69,7 +69,7 @@ pub enum Error {
     #[error("{}: the build is not finished: {reason}\n  run make again in it", .dir.display())]
     Unfinished { dir: PathBuf, reason: String },
     /// A file could not be read, written or understood.
-    #[error("cannot {what} {}: {}{}", .path.display(), said(.source), full_disk_hint(.source))]
+    #[error("cannot {what} {}: {}{}", .path.display(), said(.source), disk_hint(.source))]
     Io {
         path: PathBuf,
         what: &'static str,
@@ -135,13 +135,16 @@ fn said(error: &std::io::Error) -> String {
     }
 }
 
-fn full_disk_hint(error: &std::io::Error) -> &'static str {
+fn disk_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::StorageFull => {
             "\n  the disk is full: free some space, or choose another directory with --work"
         }
         std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
             "\n  a quota or a limit on the size of files is reached: free some space, raise it, or choose another place with --work"
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            "\n  the file system is mounted read-only: 'dmesg' may say why; mount it again to write, or choose another directory with --work"
         }
         _ => "",
     }
@@ -166,6 +169,16 @@ mod tests {
         let said = "cannot write the log /w/log: no storage space\n  the disk is full: ";
         assert!(error.to_string().starts_with(said), "{error}");
         assert_eq!(error.exit(), Exit::Inconclusive);
+    }
+
+    #[test]
+    fn a_read_only_disk_says_what_to_do() {
+        let error = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
+        let error = Error::io("/w/lock", "write")(error).to_string();
+        assert!(
+            error.contains("\n  the file system is mounted read-only: "),
+            "{error}"
+        );
     }
 
     #[test]

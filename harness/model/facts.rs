@@ -570,6 +570,7 @@ pub struct Log {
     pub warnings: BTreeMap<String, usize>,
     /// LLVM's tools that are named in commands and read the kernel's objects: `llvm-nm-22`.
     pub tools: BTreeSet<String>,
-    /// Messages left out because there were too many to keep.
+    /// Messages left out because there were too many to keep; one, if they were not counted
+    /// because the log was too long.
     pub left_out: usize,
 }

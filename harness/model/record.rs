@@ -19,6 +19,7 @@ use super::accepted::{Predecessor, Unreferenced};
 use super::cell::{Cell, LtoMode};
 use super::finding::{BUILD_FAILED, Rule, Severity};
 use super::sandbox::Enforced;
+use super::shard::ShardRecord;
 use super::utilization::CpuUtilization;
 pub use measured::{Cost, Counts, Growth, MOST_GROWTH, StageTime};
 pub use outcome::{Baseline, Outcome, SkipReason};
@@ -462,6 +463,9 @@ pub struct RunRecord {
     /// The mutations and harmless edits in the sources: the run says nothing of the kernel itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mutations: Vec<String>,
+    /// The shard of the matrix's cells that it has; absent if it has all that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardRecord>,
     /// In the order of the matrix.
     pub cells: Vec<CellRecord>,
     /// Files of accepted snapshots that belong to no cell; absent if there are none.
@@ -470,10 +474,26 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// `probe of Linux 7.2.13, with v11-flags-by-variable`: what was looked at.
+    /// `nightly of Linux 7.2.13, with v11-flags-by-variable, shard 2/4`: what was looked at.
     #[must_use]
     pub fn title(&self) -> String {
-        format!("{} of Linux {}{}", self.matrix, self.revision, self.with())
+        let (matrix, revision) = (&self.matrix, &self.revision);
+        format!("{matrix} of Linux {revision}{}", self.with_and_shard())
+    }
+
+    /// `, with v11-flags-by-variable, shard 2/4`: the mutations and the shard, if there are any.
+    #[must_use]
+    pub fn with_and_shard(&self) -> String {
+        let shard = self.shard.as_ref();
+        let shard = shard.map(|record| format!(", shard {}", record.shard));
+        self.with() + &shard.unwrap_or_default()
+    }
+
+    /// Whether it has nothing to build, because there are more shards than parts that can be
+    /// divided.
+    #[must_use]
+    pub fn is_empty_shard(&self) -> bool {
+        self.cells.is_empty() && self.shard.is_some()
     }
 
     /// `, with v11-flags-by-variable`: the mutations, if there are any.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Reproduce, RuleText, with};
+use super::shard::Shard;
 
 /// A run, as the store knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,15 +25,23 @@ pub struct RunHead {
     /// The mutations and harmless edits in the sources: the run says nothing of the kernel itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mutations: Vec<String>,
+    /// The shard of the matrix's cells that it has; absent if it has all that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The runs that it was merged from, by their names, and earlier merged runs of some of these:
+    /// they are not listed while it is there, nor are they in any history.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
     /// How many cells it has.
     pub cells: usize,
 }
 
 impl RunHead {
-    /// `, with v11-flags-by-variable`: the mutations, if there are any.
+    /// `, with v11-flags-by-variable, shard 2/4`: the mutations and the shard, if there are any.
     #[must_use]
     pub fn with(&self) -> String {
-        with(&self.mutations)
+        let shard = self.shard.map(|shard| format!(", shard {shard}"));
+        with(&self.mutations) + &shard.unwrap_or_default()
     }
 }
 

@@ -251,6 +251,7 @@ fn run_of_tree(
         kernel: inspection.identity.kernel.clone(),
         revision: inspection.identity.kernel.clone(),
         mutations: Vec::new(),
+        shard: None,
         unreferenced: Vec::new(),
         cells: vec![cell],
     }

@@ -136,7 +136,7 @@ fn write_tested(out: &mut String, run: &RunRecord) {
     let intro = format!(
         "This is the result of klto {} on Linux {kernel}{revision}{}: {cells} of {matrix}.",
         run.klto,
-        run.with()
+        run.with_and_shard()
     );
     wrap(out, "", &intro);
     out.push('\n');

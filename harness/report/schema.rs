@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::diff::Trees;
 use super::json::{TreeRecord, pretty};
 use crate::model::bisect::BisectRecord;
+use crate::model::plan::Plan;
 use crate::model::record::RunRecord;
 use crate::model::series::SeriesRecord;
 use crate::model::stored::{History, RunComparison};
@@ -29,6 +30,8 @@ pub enum Document {
     Compare,
     /// The result of 'klto history' and 'klto check --store'.
     History,
+    /// What 'klto plan' says.
+    Plan,
 }
 
 /// The schema of a document, in JSON Schema 2020-12.
@@ -42,6 +45,7 @@ pub fn of(document: Document) -> String {
         Document::Bisect => written::<BisectRecord>(),
         Document::Compare => written::<RunComparison>(),
         Document::History => written::<History>(),
+        Document::Plan => written::<Plan>(),
     }
 }
 

@@ -27,6 +27,7 @@ use crate::source::copy::{Extent, SourceCopy};
 use crate::source::sources::Sources;
 use crate::store::atomic::write_atomically;
 use crate::store::record_dir::RecordDir;
+use crate::tree::bounded_log;
 
 /// The toolchain that is probed if none is named, as the value of make's `LLVM=`.
 pub const USUAL_LLVM: &str = "-22";
@@ -253,7 +254,7 @@ impl Layout for Miniature<'_> {
     /// A build that failed because our copy lacks a file that the sources have says nothing
     /// about the kernel.
     fn check_failure(&self, build: &Build<'_>) -> Result<(), Error> {
-        let log = std::fs::read(build.log).map_err(Error::io(build.log, "read"))?;
+        let log = bounded_log::read(build.log).map_err(Error::io(build.log, "read"))?;
         let log = String::from_utf8_lossy(&log);
         let source = build.source.to_string_lossy();
         let known: BTreeSet<&str> = self.copy.paths().collect();

@@ -88,6 +88,8 @@ struct State {
     reduced: BTreeSet<JobId>,
     /// Those of the work directory, if they have a budget.
     trees: Option<Trees>,
+    /// Jobs that the machine stopped, and that are to run again.
+    again: BTreeSet<JobId>,
     /// What stopped earlier attempts.
     stopped: BTreeMap<JobId, Vec<String>>,
     /// Jobs of which was said that they wait.
@@ -199,6 +201,7 @@ impl Run<'_> {
         self.queue.next(&Now {
             taken: &state.taken,
             running: &state.running,
+            again: &state.again,
             room: room.unwrap_or_default(),
             seconds_left: self.policy.until.map(|until| {
                 let left = until.saturating_duration_since(Instant::now());
@@ -246,6 +249,7 @@ impl Run<'_> {
                     });
                     stopped.push(why.clone());
                     state.taken.remove(&job.id);
+                    state.again.insert(job.id);
                     self.changed.notify_all();
                     return;
                 }

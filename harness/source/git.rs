@@ -76,6 +76,9 @@ const CONFIG: &[&str] = &[
     "worktree.useRelativePaths=false",
 ];
 
+/// The most that a call may print, in bytes: all files of a kernel and more.
+const OUTPUT: u64 = 4 << 30;
+
 /// Lists the files that a checkout gives another content than the commit has, by git's
 /// attributes.
 pub const CONVERTED: [&str; 5] = [
@@ -229,6 +232,7 @@ impl Git {
             command = command.args(["-c", setting]);
         }
         command = command.arg("-C").arg(&self.dir).args(args);
+        command = command.output_limit(OUTPUT);
         for (name, value) in VARIABLES {
             command = command.env(*name, *value);
         }

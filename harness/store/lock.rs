@@ -1,12 +1,15 @@
 //! Locks on folders, held by a klto and by every process that it started: a make that
 //! outlives a killed klto goes on writing, and so goes on holding the lock.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use crate::build::dir_state::create_dir;
 use crate::build::process::Cancel;
@@ -65,7 +68,10 @@ impl Lock {
         loop {
             match flock(&file, operation) {
                 Ok(()) => break,
-                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(Errno::WOULDBLOCK) => {}
+                Err(e @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
+                    return Err(no_locks(folder, &std::io::Error::from(e).to_string()));
+                }
                 Err(e) => return Err(Error::io(&path, "lock")(e.into())),
             }
             if patience.cancel.is_cancelled() {
@@ -83,6 +89,7 @@ impl Lock {
             }
             std::thread::sleep(POLL);
         }
+        check_that_it_locks(&file, folder, &path)?;
         fcntl_setfd(&file, FdFlags::empty()).map_err(|e| Error::io(&path, "lock")(e.into()))?;
         Ok(Lock(file))
     }
@@ -92,6 +99,32 @@ impl Lock {
 #[must_use]
 pub fn was_locked(folder: &Path) -> bool {
     std::fs::symlink_metadata(folder.join(FILE)).is_ok_and(|meta| meta.is_file())
+}
+
+/// Checks once per file system that a lock which is held keeps others out: some give it to all.
+fn check_that_it_locks(held: &File, folder: &Path, path: &Path) -> Result<(), Error> {
+    static KNOWN: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+    let device = held.metadata().map_err(Error::io(path, "read"))?.dev();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.contains(&device) {
+        return Ok(());
+    }
+    let other = File::open(path).map_err(Error::io(path, "read"))?;
+    match flock(&other, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Err(no_locks(folder, "two have the same lock at once")),
+        Err(_) => {
+            known.insert(device);
+            Ok(())
+        }
+    }
+}
+
+fn no_locks(folder: &Path, why: &str) -> Error {
+    Error::Machine(format!(
+        "{}: locks do not work on this file system: {why}; two klto would write there at the same time\n  choose a folder on a local disk with --work or --store, or mount this one with locks (of NFS, flock needs a lock service or local_lock=flock)",
+        folder.display()
+    ))
 }
 
 impl Drop for Lock {
@@ -155,16 +188,24 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_outlives_its_job_does_not_keep_the_lock() {
+    fn a_child_of_another_job_does_not_keep_the_lock() {
         use crate::build::process::{Command, capture};
 
         let folder = tempfile::tempdir().unwrap();
         let (held, _) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
-        // A daemon leaves its group, as a process of another job would.
-        let daemon = Command::new("sh").args(["-c", "setsid sleep 2 >/dev/null 2>&1 &"]);
-        capture(&daemon, None, &Cancel::new()).unwrap();
-        drop(held);
-        let (lock, waits) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
-        assert_eq!((lock.is_ok(), waits), (true, 0));
+        let (begun, cancel) = (folder.path().join("begun"), Cancel::new());
+        let other = Command::new("sh")
+            .args(["-c", r#": >"$0"; sleep 100"#])
+            .arg(&begun);
+        std::thread::scope(|scope| {
+            scope.spawn(|| capture(&other, None, &cancel).unwrap());
+            while !begun.exists() {
+                std::thread::sleep(POLL);
+            }
+            drop(held);
+            let (lock, waits) = take(folder.path(), Sharing::Exclusive, Duration::ZERO);
+            cancel.cancel();
+            assert_eq!((lock.is_ok(), waits), (true, 0));
+        });
     }
 }

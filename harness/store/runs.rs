@@ -191,8 +191,38 @@ impl RunStore {
             .map(|cell| keep(&objects, cell, record_dir(cell)));
         let (kept, missing): (Vec<Kept>, Vec<Vec<String>>) =
             kept.collect::<Result<Vec<_>, Error>>()?.into_iter().unzip();
-        let body = file::body(run, &kept).map_err(|e| Error::Machine(e.to_string()))?;
+        let added = self.write(run, &kept, Vec::new(), cancel)?;
+        Ok(Added {
+            missing: missing.concat(),
+            ..added
+        })
+    }
 
+    /// Adds a run whose facts and logs are here already, as `kept` says of each cell; `replaces` are
+    /// the runs that it was merged from.
+    ///
+    /// # Errors
+    /// As [`RunStore::add`].
+    pub fn add_merged(
+        &self,
+        run: &RunRecord,
+        kept: &[Kept],
+        replaces: Vec<String>,
+        cancel: &Cancel,
+    ) -> Result<Added, Error> {
+        let _lock = self.lock(Sharing::Shared, cancel)?;
+        self.write(run, kept, replaces, cancel)
+    }
+
+    /// Writes the file of a run. The caller has the lock.
+    fn write(
+        &self,
+        run: &RunRecord,
+        kept: &[Kept],
+        replaces: Vec<String>,
+        cancel: &Cancel,
+    ) -> Result<Added, Error> {
+        let body = file::body(run, kept).map_err(|e| Error::Machine(e.to_string()))?;
         let _order = self.lock_order(cancel)?;
         let (recorded, clock_went_back) = self.next_time(SystemTime::now())?;
         let head = RunHead {
@@ -202,6 +232,8 @@ impl RunStore {
             kernel: run.kernel.clone(),
             revision: run.revision.clone(),
             mutations: run.mutations.clone(),
+            shard: run.shard.as_ref().map(|record| record.shard),
+            replaces,
             cells: run.cells.len(),
         };
         let path = self.file(&head.run);
@@ -210,7 +242,7 @@ impl RunStore {
         Ok(Added {
             head,
             clock_went_back,
-            missing: missing.concat(),
+            missing: Vec::new(),
         })
     }
 

@@ -31,7 +31,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
@@ -203,9 +203,15 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         Some(_) | None => FileNames::default(),
     };
     let members = fixup.as_ref().map(unique_members).unwrap_or_default();
-    // recordmcount writes the object again, after its .cmd file.
-    let times_kept = config.contains_key("CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT")
-        || times_kept(tree, &members, &names);
+    let clock_went_back = log.as_ref().is_some_and(build_log::says_clock_went_back);
+    let times_kept = !clock_went_back
+        && times_kept(
+            tree,
+            &members,
+            &names,
+            // recordmcount writes the object again, after its .cmd file.
+            config.contains_key("CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT"),
+        );
     let tree = &BuildTree {
         file_names,
         times_kept,
@@ -294,14 +300,35 @@ fn kernel_release(tree: &BuildTree) -> Result<String, Error> {
         .to_owned())
 }
 
-/// Whether the files have the times at which the build wrote them. make writes the `.cmd` file of
-/// an object after the object; in a copy that was made without the times, each may be the older.
-fn times_kept(tree: &BuildTree, members: &[Name], names: &NameTable) -> bool {
+/// Whether the files have the times at which the build wrote them, by one clock. make writes the
+/// `.cmd` file of an object after the object, unless the object is written again later; in a copy
+/// that was made without the times, each may be the older. A time to come is of a clock that has
+/// gone back since.
+fn times_kept(
+    tree: &BuildTree,
+    members: &[Name],
+    names: &NameTable,
+    objects_are_written_again: bool,
+) -> bool {
     /// Enough to tell a copy from a few files that somebody touched.
     const LOOKED_AT: usize = 256;
+    /// The clock of a file server may be ahead.
+    const SLACK: Duration = Duration::from_mins(1);
 
+    let latest = SystemTime::now().checked_add(SLACK);
+    let is_to_come = |time: SystemTime| latest.is_some_and(|latest| time > latest);
     let objects = members.iter().map(|name| names.resolve(name));
     let objects = objects.filter(|object| stays_inside(object));
+    if objects
+        .clone()
+        .filter_map(|object| tree.modified(object))
+        .any(is_to_come)
+    {
+        return false;
+    }
+    if objects_are_written_again {
+        return true;
+    }
     let pairs = objects.take(LOOKED_AT).filter_map(|object| {
         let cmd = tree.modified(&cmd_path(object))?;
         Some(cmd < tree.modified(object)?)

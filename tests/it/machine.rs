@@ -2,19 +2,26 @@
 //! tool. No kernel is blamed, and no process or file is left.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::fake_kernel::{CELL, FakeKernel, listing};
+use crate::support::machine::{Disk, living, marker};
 use crate::support::program::{finish, within};
 
 #[rstest]
 #[case::full_disk("full-disk", "No space left on device")]
-#[case::compiler_killed("out-of-memory", "init/main.o] ")]
+#[case::compiler_killed(
+    "out-of-memory",
+    "a program was killed, as happens if the machine ran out of memory: make[1]: *** [scripts/Makefile.build:4: init/main.o] Error 137"
+)]
+#[case::no_memory(
+    "no-memory",
+    "the machine ran out of memory: LLVM ERROR: out of memory"
+)]
 fn what_the_machine_does_is_not_the_kernels_fault(#[case] fault: &str, #[case] says: &str) {
     let kernel = FakeKernel::with_fault(fault);
 
@@ -113,29 +120,6 @@ impl Drop for Hanging {
     }
 }
 
-fn marker(kernel: &FakeKernel) -> String {
-    kernel
-        .dir()
-        .file_name()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned()
-}
-
-/// The processes that have the marker in their environment; a zombie has none.
-fn living(marker: &str) -> Vec<i32> {
-    let variable = format!("KLTO_TEST_MARKER={marker}");
-    fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
-        .filter(|pid: &i32| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|all| all.split(|b| *b == 0).any(|one| one == variable.as_bytes()))
-        })
-        .collect()
-}
-
 #[test]
 fn a_build_that_hangs_is_ended_with_everything_it_started() {
     let kernel = FakeKernel::with_fault("hang");
@@ -219,49 +203,25 @@ fn a_second_run_in_the_same_work_directory_waits_for_the_first_and_uses_its_resu
     assert_eq!(living(&hanging.marker), [0; 0]);
 }
 
-/// A file system that is full except for a few pages; dropping this unmounts it.
-struct TinyDisk(PathBuf);
-
-impl TinyDisk {
-    /// `None` where this user cannot mount one.
-    fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir(at).unwrap();
-        let mut mount = Command::new("mount");
-        let mounted = mount
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-            .arg(at)
-            .output();
-        mounted
-            .is_ok_and(|o| o.status.success())
-            .then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for TinyDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).output();
-    }
-}
-
 #[rstest]
 #[case::full_at_once("", true)]
 #[case::filled_by_the_build("fills-disk", false)]
 fn a_full_disk_is_named_and_no_kernel_blamed(#[case] fault: &str, #[case] fill: bool) {
     let kernel = FakeKernel::with_fault(fault);
-    let Some(disk) = TinyDisk::mount(&kernel.dir().join("disk")) else {
+    let Some(disk) = Disk::mount(&kernel.dir().join("disk"), 2) else {
         eprintln!("left out: this user cannot mount a tmpfs");
         return;
     };
     if fill {
-        let _ = fs::write(disk.0.join("ballast"), vec![0; 4 << 20]);
-        fs::remove_file(disk.0.join("ballast")).unwrap();
-        let work = disk.0.join("work");
+        let _ = fs::write(disk.path().join("ballast"), vec![0; 4 << 20]);
+        fs::remove_file(disk.path().join("ballast")).unwrap();
+        let work = disk.path().join("work");
         fs::create_dir(&work).unwrap();
         fs::write(work.join(".klto-work"), "").unwrap();
-        let _ = fs::write(disk.0.join("ballast"), vec![0; 4 << 20]);
+        let _ = fs::write(disk.path().join("ballast"), vec![0; 4 << 20]);
     }
 
-    let ended = finish(&mut kernel.run_in(&kernel.source(), &disk.0.join("work")));
+    let ended = finish(&mut kernel.run_in(&kernel.source(), &disk.path().join("work")));
 
     assert_eq!(ended.code, Some(125));
     let said = format!("{}{}", ended.stdout, ended.stderr).to_lowercase();

@@ -1,6 +1,7 @@
 //! All integration tests: one program, so that what they share is compiled and linked once.
 
 mod accepted;
+mod bad_machine;
 mod bisect;
 mod bisect_axes;
 mod bisect_bad_input;
@@ -23,6 +24,7 @@ mod ktap_kunit;
 mod launcher;
 mod layering;
 mod machine;
+mod night;
 mod perfetto;
 mod probe;
 mod probe_kernel;
@@ -38,7 +40,10 @@ mod scenario;
 mod schedule;
 mod series;
 mod series_mail;
+mod shards;
 mod store;
 mod stored_page;
 mod stored_report;
 mod support;
+mod systemd;
+mod templates;

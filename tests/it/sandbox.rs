@@ -242,7 +242,8 @@ fn a_makefile_is_confined_when_it_is_read(#[values(Off, Require)] mode: SandboxM
     }
 }
 
-/// A process that leaves its session and its parents, and says that it lives by what it writes.
+/// A process that leaves its session and its parents, and says that it lives by what it writes. klto
+/// itself ends no daemon of these commands.
 #[rstest]
 #[case::setsid("setsid sh -c 'echo > began; sleep 1; echo > alive' > /dev/null 2>&1 &")]
 #[case::double_fork("(setsid sh -c '(echo > began; sleep 1; echo > alive) &' &) > /dev/null 2>&1")]
@@ -252,9 +253,9 @@ fn a_daemon_ends_with_its_build(#[values(Off, Require)] mode: SandboxMode, #[cas
         return;
     }
     let stand = Stand::new(mode);
-    let ended = stand.sh(&format!(
-        "{script}\nwhile ! test -e began; do sleep 0.01; done"
-    ));
+    let script = format!("{script}\nwhile ! test -e began; do sleep 0.01; done");
+    let command = Command::new("sh").args(["-c", &script]);
+    let ended = stand.run(command.leaves_daemons());
     assert_eq!(ended.status, Exit::Success);
     let alive = stand.path("cell/build/alive");
     let limit = Duration::from_secs(if mode == Off { 60 } else { 3 });

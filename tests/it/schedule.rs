@@ -24,10 +24,8 @@ fn with_lines(modes: &str, lines: &str) -> FakeKernel {
     kernel
 }
 
-/// Runs the matrix, with a store of its own: what is expected of a cell is kept there.
 fn run(kernel: &FakeKernel, more: &[&str]) -> Ended {
-    let store = kernel.dir().join("store");
-    finish(kernel.run(&[]).arg("--store").arg(store).args(more))
+    finish(kernel.run(&[]).args(more))
 }
 
 /// The cells of the last report by name.

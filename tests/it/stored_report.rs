@@ -165,6 +165,8 @@ fn compared() -> RunComparison {
         kernel: "7.3.0-rc7".to_owned(),
         revision: night(number).revision,
         mutations: Vec::new(),
+        shard: None,
+        replaces: Vec::new(),
         cells,
     };
     let after = run_record();

@@ -6,6 +6,7 @@ pub mod foreign;
 pub mod git;
 pub mod kept;
 pub mod ktap;
+pub mod machine;
 pub mod page;
 pub mod probed;
 pub mod program;

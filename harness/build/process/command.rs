@@ -27,6 +27,10 @@ pub struct Command {
     pub(super) input: Option<Arc<[u8]>>,
     /// The pool of tokens, if it is a make that shares one.
     pub(super) jobserver: Option<JobServer>,
+    /// How much it may write, in bytes.
+    pub(super) output_limit: Option<u64>,
+    /// Whether what it leaves may go on after it.
+    pub(super) leaves_daemons: bool,
     /// The sandbox around it, if there is one.
     pub(super) around: Option<Around>,
 }
@@ -44,6 +48,8 @@ impl Command {
             meter: None,
             input: None,
             jobserver: None,
+            output_limit: None,
+            leaves_daemons: false,
             around: None,
         }
     }
@@ -109,6 +115,22 @@ impl Command {
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Arc<[u8]>>) -> Self {
         self.input = Some(bytes.into());
+        self
+    }
+
+    /// Sets how much of its output is kept, in bytes: of a longer log, the beginning and the end,
+    /// and nothing of a longer captured output, which ends the command. If not set, 256 MiB of a
+    /// log, and 64 MiB that are captured.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: u64) -> Self {
+        self.output_limit = Some(bytes);
+        self
+    }
+
+    /// Lets processes that leave the command's group go on after it.
+    #[must_use]
+    pub fn leaves_daemons(mut self) -> Self {
+        self.leaves_daemons = true;
         self
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use super::adopted::{self, Mark};
 use super::cancel::Cancel;
 use super::meter::{own_pages, processor_time};
 
@@ -18,32 +19,54 @@ pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// How long processes may take to disappear after SIGKILL; if one takes longer, it hangs in
 /// the kernel.
-const BURIAL: Duration = Duration::from_secs(10);
+pub(super) const BURIAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Group {
     handle: duct::Handle,
     leader: Pid,
+    /// Of its daemons, if they are to end with it.
+    mark: Option<Mark>,
     is_reaped: bool,
 }
 
 impl Group {
-    /// Starts `expression` as the leader of its own group.
-    pub fn start(expression: &duct::Expression) -> io::Result<Self> {
+    /// Starts `expression` as the leader of its own group. Its daemons end with it, or are left.
+    pub fn start(expression: &duct::Expression, leaves_daemons: bool) -> io::Result<Self> {
         let own_group = |command: &mut std::process::Command| {
             command.process_group(0);
             Ok(())
         };
-        let handle = expression.unchecked().before_spawn(own_group).start()?;
-        let pid = handle
-            .pids()
-            .first()
-            .and_then(|pid| i32::try_from(*pid).ok());
-        let leader = pid.and_then(Pid::from_raw);
+        let mark = (!leaves_daemons).then(Mark::new);
+        let expression = match &mark {
+            Some(mark) => expression.env(adopted::VARIABLE, mark.value()),
+            None => expression.clone(),
+        };
+        let expression = expression.unchecked().before_spawn(own_group);
+        let (handle, leader) = adopted::start(|| {
+            let handle = expression.start()?;
+            let pid = handle
+                .pids()
+                .first()
+                .and_then(|pid| i32::try_from(*pid).ok());
+            let leader = pid.and_then(Pid::from_raw);
+            let leader =
+                leader.ok_or_else(|| io::Error::other("the child has no process number"))?;
+            Ok((handle, leader))
+        })?;
         Ok(Self {
-            leader: leader.ok_or_else(|| io::Error::other("the child has no process number"))?,
             handle,
+            leader,
+            mark,
             is_reaped: false,
         })
+    }
+
+    /// Ends the daemons of the command, whose group has ended, as [`Group::end`] does. Returns what
+    /// they were, in words.
+    pub fn end_daemons(&self, grace: Duration, cancel: &Cancel) -> Vec<String> {
+        let mark = self.mark.iter();
+        mark.flat_map(|mark| adopted::end(mark, grace, cancel))
+            .collect()
     }
 
     /// Whether the leader has ended; it stays a zombie until [`Group::reap`].
@@ -71,7 +94,7 @@ impl Group {
     /// The leader's status. Blocks unless the leader has ended.
     pub fn reap(mut self) -> io::Result<ExitStatus> {
         self.is_reaped = true;
-        self.handle.wait().map(|output| output.status)
+        adopted::reap(self.leader, || self.handle.wait()).map(|output| output.status)
     }
 
     fn signal(&self, signal: Signal) {
@@ -147,8 +170,9 @@ impl Drop for Group {
         if !self.is_reaped {
             self.signal(Signal::KILL);
             if self.is_gone_within(BURIAL, || false) {
-                let _ = self.handle.wait();
+                let _ = adopted::reap(self.leader, || self.handle.wait().map(|_| ()));
             }
+            let _ = self.end_daemons(Duration::ZERO, &Cancel::new());
         }
     }
 }

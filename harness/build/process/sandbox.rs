@@ -4,7 +4,6 @@
 //! and becomes the command. If the machine has them, the namespaces come from `unshare`.
 
 mod confine;
-mod descendants;
 mod environment;
 mod mounts;
 mod supervise;

@@ -72,6 +72,11 @@ impl Tail {
                 .rposition(|b| *b == b'\n')
                 .map_or(0, |at| at + 1);
             self.partial = bytes.split_off(whole);
+            if self.partial.len() as u64 > CHUNK {
+                // A line without an end.
+                skipped += self.partial.len() as u64;
+                self.partial.clear();
+            }
         }
         Ok((lines(&bytes), skipped))
     }
@@ -104,6 +109,23 @@ mod tests {
             assert!(tail.deliver(is_last, &mut note).is_continue());
         }
         assert_eq!(seen, ["a|b", "cc", "d"]);
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_not_kept() {
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        let mut tail = Tail::open(log.path()).unwrap();
+        let part = vec![b'x'; usize::try_from(CHUNK / 2).unwrap()];
+        let mut skipped = 0;
+        for _ in 0..7 {
+            log.write_all(&part).unwrap();
+            let _ = tail.deliver(false, &mut |tail| {
+                skipped += tail.skipped;
+                ControlFlow::Continue(())
+            });
+            assert!(tail.partial.len() as u64 <= CHUNK);
+        }
+        assert_eq!(skipped, 3 * CHUNK);
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn the_log_gets_both_outputs_appended_and_the_ticks_its_new_lines() {
             ControlFlow::Continue(())
         },
     );
-    assert_eq!(exit.unwrap(), Exit::Success);
+    assert_eq!(exit.unwrap().exit, Exit::Success);
     assert_eq!(lines, ["one", "two", "three"]);
     assert!(ticks >= 3, "{ticks}");
     assert_eq!(
@@ -197,7 +197,7 @@ fn a_tick_that_has_seen_enough_ends_the_group() {
         false => ControlFlow::Break(()),
     };
     let exit = run_logged(&sh(STUBBORN), &log, None, &Cancel::new(), &mut enough);
-    assert_eq!(exit.unwrap(), Exit::Stopped);
+    assert_eq!(exit.unwrap().exit, Exit::Stopped);
     let group = std::fs::read_to_string(&log).unwrap();
     assert_eq!(alive_in_group(group.trim()), [""; 0]);
 }
@@ -237,6 +237,200 @@ fn a_daemon_that_keeps_the_output_open_does_not_hold_us() {
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
+fn logged(command: &Command, log: &Path) -> Result<Ended, ProcessError> {
+    run_logged(command, log, None, &Cancel::new(), &mut |_| {
+        ControlFlow::Continue(())
+    })
+}
+
+/// Writes numbered lines of 100 bytes, and an empty one in between.
+fn lines(numbers: std::ops::Range<usize>) -> String {
+    numbers.map(|number| format!("{number:0>99}\n")).collect()
+}
+
+#[test]
+fn a_log_that_floods_keeps_its_head_and_tail_and_says_what_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, large) = (dir.path().join("log"), dir.path().join("large"));
+    std::fs::write(&large, lines(0..100_000)).unwrap();
+    std::fs::write(&log, "before\n").unwrap();
+    let script = format!(
+        "cat {0}; sleep 0.2; cat {0}; sleep 0.2; echo end",
+        large.display()
+    );
+    let mut most_on_disk = 0;
+    let mut watch = |_: &LogTail<'_>| {
+        use std::os::unix::fs::MetadataExt as _;
+        most_on_disk = most_on_disk.max(std::fs::metadata(&log).unwrap().blocks() * 512);
+        ControlFlow::Continue(())
+    };
+    let limit = 1 << 20;
+    let command = sh(&script).output_limit(limit);
+    let ended = run_logged(&command, &log, None, &Cancel::new(), &mut watch).unwrap();
+    assert_eq!(ended.exit, Exit::Success);
+
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.len() as u64 <= limit, "{}", text.len());
+    assert!(text.starts_with(&format!("before\n{}", lines(0..2000))));
+    assert!(text.ends_with(&format!("{}end\n", lines(98_000..100_000))));
+    let note = bounded_log::note(ended.left_out);
+    assert!(text.contains(&format!("\n{note}")), "{note}");
+    let written = "before\n".len() + 2 * 100 * 100_000 + "end\n".len();
+    assert_eq!(
+        text.len() - note.len() + usize::try_from(ended.left_out).unwrap(),
+        written
+    );
+    // All of the first twenty megabytes can be there before somebody looks.
+    assert!(most_on_disk < 15 << 20, "{most_on_disk}");
+
+    // The next command has a head and a tail of its own.
+    let ended = logged(&sh("echo next").output_limit(limit), &log).unwrap();
+    assert_eq!(ended.left_out, 0);
+    assert_eq!(
+        std::fs::read_to_string(&log).unwrap(),
+        format!("{text}next\n")
+    );
+    let ended = logged(&sh(&script).output_limit(limit), &log).unwrap();
+    assert!(ended.left_out > 0);
+    let both = std::fs::read_to_string(&log).unwrap();
+    assert!(both.starts_with(&format!("{text}next\n{}", lines(0..2000))));
+    assert_eq!(both.matches("klto: left out").count(), 2);
+}
+
+#[test]
+fn a_flood_without_lines_is_cut_at_a_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let flood = sh("head -c 9000000 /dev/zero | tr '\\0' x").output_limit(40_000);
+    let ended = logged(&flood, &log).unwrap();
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(ended.left_out, 9_000_000 - 20_000);
+    let x = "x".repeat(10_000);
+    assert_eq!(text, [&x, &*bounded_log::note(ended.left_out), &x].concat());
+}
+
+#[rstest]
+#[case::stdout("cat /dev/zero")]
+#[case::stderr("cat /dev/zero >&2")]
+#[case::at_once("head -c 70000 /dev/zero")]
+fn a_captured_child_that_floods_is_ended_and_named(#[case] script: &str) {
+    let command = sh(script).output_limit(65_536);
+    let error = capture(&command, None, &Cancel::new()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.ends_with("it wrote more than 65536 bytes; run it by hand to see what it writes"),
+        "{error}"
+    );
+    assert!(error.contains(script), "{error}");
+}
+
+/// Whether a process runs, or has ended and nobody waited for it.
+fn is_there(process: &str) -> bool {
+    Path::new("/proc").join(process.trim()).exists()
+}
+
+#[rstest]
+#[case::heeds_sigterm("setsid sleep 1000 &", 1)]
+#[case::ignores_sigterm("(trap '' TERM; exec setsid sleep 1000) &", 1)]
+#[case::stopped("setsid sh -c 'kill -STOP $$; sleep 1000' &", 1)]
+#[case::with_children("setsid sh -c 'sleep 1000 & sleep 1000 & wait' &", 3)]
+#[case::in_sessions_of_their_own(
+    "setsid sh -c 'setsid setsid sleep 1000 & exec setsid sleep 1000' &",
+    2
+)]
+#[case::of_a_klto_in_between("KLTO_COMMAND=$KLTO_COMMAND:1-1 setsid sleep 1000 &", 1)]
+fn a_daemon_ends_with_its_command_and_the_log_names_it(#[case] start: &str, #[case] ended: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let command = sh(&format!("{start} sleep 0.3; echo $KLTO_COMMAND"));
+    let command = command.grace(Duration::from_millis(300));
+    assert_eq!(logged(&command, &log).unwrap().exit, Exit::Success);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let named: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# klto: ended what was left running: process "))
+        .collect();
+    assert_eq!(named.len(), ended, "{text}");
+    for line in named {
+        let (number, what) = line.split_once(' ').unwrap();
+        assert!(what.contains("sleep 1000"), "{line}");
+        assert!(!is_there(number), "{line}");
+    }
+}
+
+#[test]
+fn the_daemons_of_a_command_that_still_runs_are_left_until_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = dir.path().join("said");
+    // Its parent ends, so that it is klto's child at once.
+    let long = format!(
+        "(setsid sh -c 'echo $$; exec sleep 1000' >{} &); sleep 1.5",
+        said.display()
+    );
+    let daemon = || std::fs::read_to_string(&said).unwrap_or_default();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| capture(&sh(&long), None, &Cancel::new()).unwrap());
+        while !daemon().ends_with('\n') {
+            std::thread::sleep(POLL);
+        }
+        for _ in 0..10 {
+            capture(&sh("setsid sleep 1000 &"), None, &Cancel::new()).unwrap();
+            assert!(is_there(&daemon()), "it is another command's");
+        }
+        assert_eq!(other.join().unwrap().status, Exit::Success);
+        assert!(!is_there(&daemon()));
+    });
+}
+
+#[test]
+fn what_a_running_command_leaves_and_has_ended_is_reaped() {
+    let orphan = "orphan=$( (setsid sh -c 'echo $$' &) )";
+    let command = sh(&format!("{orphan}; sleep 1; ls -d /proc/$orphan; echo end"));
+    let captured = capture(&command, None, &Cancel::new()).unwrap();
+    assert_eq!(captured.stdout, "end\n", "{}", captured.stderr);
+}
+
+/// Threads that start and end commands at the same time, with daemons and orphans: each gets its own
+/// exit code and output.
+#[test]
+fn commands_side_by_side_do_not_take_each_others_processes() {
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let code = thread * 20 + round + 1;
+                    let script = format!("(true &) & setsid sleep 1000 & echo {code}; exit {code}");
+                    let captured = capture(&sh(&script), None, &Cancel::new()).unwrap();
+                    assert_eq!(captured.status, Exit::Code(code));
+                    assert_eq!(captured.stdout, format!("{code}\n"));
+                }
+            });
+        }
+    });
+    let left = descendants::children_of_this();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_may_go_on_after_its_command_does() {
+    let leave = sh("setsid sleep 1000 & sleep 0.3; echo $!").leaves_daemons();
+    let daemon = capture(&leave, None, &Cancel::new()).unwrap().stdout;
+    capture(&sh("true"), None, &Cancel::new()).unwrap();
+    assert!(is_there(&daemon));
+    let daemon = rustix::process::Pid::from_raw(daemon.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_mark_is_in_no_line_to_paste() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let command = sh("env | grep -c ^KLTO_.OMMAND=:");
+    assert!(!command.shell_words().contains(adopted::VARIABLE));
+    logged(&command, &log).unwrap();
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "1\n");
+}
+
 #[rstest]
 #[case::program(Command::new("klto-no-such"), "'klto-no-such' not found; install it")]
 #[case::path(Command::new("/no/such"), "'/no/such' not found")]
@@ -272,7 +466,7 @@ fn a_log_that_takes_nothing_makes_the_child_fail() {
         &Cancel::new(),
         &mut |_| ControlFlow::Continue(()),
     );
-    assert_eq!(exit.unwrap(), Exit::Code(9));
+    assert_eq!(exit.unwrap().exit, Exit::Code(9));
 }
 
 /// One and a half seconds of work, in the leader itself, in a child that still runs, or in many that

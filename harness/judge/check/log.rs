@@ -133,8 +133,10 @@ fn messages(context: &Context, found: &mut Found) -> usize {
     for sign in signs.iter().filter(|sign| sign.rule == rule) {
         found.add(format!("line {}", sign.line), sign.text.trim());
     }
+    // What may be in the rest of the log keeps the rule from judging it.
     let log = context.facts().log.as_ref();
-    log.map_or(0, |log| log.messages.len())
+    let whole = log.filter(|log| log.left_out == 0);
+    whole.map_or(0, |log| log.messages.len())
 }
 
 /// A message breaks the first rule that it fits.

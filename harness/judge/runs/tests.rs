@@ -64,6 +64,8 @@ fn head(name: &str) -> RunHead {
         kernel: "7.2".to_owned(),
         revision: "7.2".to_owned(),
         mutations: Vec::new(),
+        shard: None,
+        replaces: Vec::new(),
         cells: 0,
     }
 }
@@ -76,6 +78,7 @@ fn compared(before: Vec<CellRecord>, after: Vec<CellRecord>) -> RunComparison {
         kernel: "7.2".to_owned(),
         revision: "7.2".to_owned(),
         mutations: Vec::new(),
+        shard: None,
         unreferenced: Vec::new(),
         cells,
     };

@@ -46,7 +46,7 @@ pub fn write(out: &mut String, run: &RunRecord) {
         counted(run.cells.iter().filter(|c| !is_gone(c)).count(), "cells"),
         printable(&run.matrix),
         printable(&run.kernel),
-        printable(&run.with()),
+        printable(&run.with_and_shard()),
         summary(&run.cells)
     );
 }

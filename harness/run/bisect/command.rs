@@ -40,9 +40,10 @@ impl Oracle for CommandOracle<'_> {
             .iter()
             .fold(command, |command, name| command.env_remove(*name));
         let deadline = Instant::now().checked_add(self.timeout);
-        let exit = run_logged(&command, &self.log, deadline, self.cancel, &mut |_| {
+        let ended = run_logged(&command, &self.log, deadline, self.cancel, &mut |_| {
             ControlFlow::Continue(())
         })?;
+        let exit = ended.exit;
         let (verdict, why) = match exit {
             Exit::Success => (Verdict::Good, "the command exited 0".to_owned()),
             Exit::Code(125) => (Verdict::Unknown, "the command exited 125".to_owned()),

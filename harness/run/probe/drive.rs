@@ -212,6 +212,7 @@ impl Probe<'_> {
             revision: revision.clone(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
             cells: run_jobs(&context, &plan, &Policy::plain(workers, self.fail_fast)),
+            shard: None,
             unreferenced: Vec::new(),
         })
     }

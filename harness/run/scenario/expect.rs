@@ -15,6 +15,7 @@ use crate::build::kbuild::Build;
 use crate::judge::snapshot::Snapshot;
 use crate::model::error::Error;
 use crate::model::finding::Rule;
+use crate::tree::bounded_log;
 
 impl ScenarioRun<'_> {
     /// Checks one expectation. Returns whether the scenario can continue.
@@ -108,7 +109,7 @@ impl ScenarioRun<'_> {
     }
 
     fn expect_no_command(&mut self, log: &Path) -> Result<(), Error> {
-        let text = std::fs::read(log).map_err(Error::io(log, "read"))?;
+        let text = bounded_log::read(log).map_err(Error::io(log, "read"))?;
         for line in String::from_utf8_lossy(&text).lines() {
             if let Some((tool, target)) = quiet_command(line) {
                 self.report(

@@ -22,6 +22,8 @@ pub struct Now<'a> {
     /// Jobs that run, have ended or were left out.
     pub taken: &'a BTreeSet<JobId>,
     pub running: &'a BTreeSet<JobId>,
+    /// Jobs that ran and are to run again: they come last.
+    pub again: &'a BTreeSet<JobId>,
     pub room: Room,
     /// Until the time is over, if it is limited; 0 or less afterwards.
     pub seconds_left: Option<f64>,
@@ -123,7 +125,9 @@ impl<'a> Queue<'a> {
     pub fn next(&self, now: &Now<'_>) -> Next {
         let mut held = Vec::new();
         let mut is_left = false;
-        for planned in &self.jobs {
+        let is_again = |planned: &&Planned<'_>| now.again.contains(&planned.job.id);
+        let first = self.jobs.iter().filter(|planned| !is_again(planned));
+        for planned in first.chain(self.jobs.iter().filter(is_again)) {
             let id = planned.job.id;
             if now.taken.contains(&id) {
                 continue;

@@ -149,6 +149,7 @@ impl Run<'_> {
             revision: revision.clone(),
             mutations: self.mutations.iter().map(|m| m.name.clone()).collect(),
             cells: run_jobs(&context, &plan, &policy),
+            shard: None,
             unreferenced: Vec::new(),
         })
     }

@@ -18,6 +18,7 @@ use crate::model::accepted::Unreferenced;
 use crate::model::record::{
     CellRecord, Cost, FORMAT as RECORD_FORMAT, Reproduce, RuleText, RuleTexts, RunRecord, StageTime,
 };
+use crate::model::shard::ShardRecord;
 use crate::model::stored::RunHead;
 use crate::model::utilization::CpuUtilization;
 
@@ -55,11 +56,20 @@ struct Head {
     klto: String,
     #[serde(flatten)]
     run: RunHead,
-    /// As in the record of the run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    unreferenced: Vec<Unreferenced>,
+    #[serde(flatten)]
+    more: More,
     /// The texts of the rules that the cells name.
     rules: BTreeMap<String, RuleText>,
+}
+
+/// What the record of a run has besides what its head and its cells say.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct More {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unreferenced: Vec<Unreferenced>,
+    /// What all shards have, if the run is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sharded: Option<ShardRecord>,
 }
 
 /// What the first line of every format has.
@@ -192,7 +202,7 @@ fn put_back(now: Now, record: &mut CellRecord) {
 /// The lines of the cells of a run, and what they have in common.
 #[derive(Debug)]
 pub struct Body {
-    unreferenced: Vec<Unreferenced>,
+    more: More,
     rules: BTreeMap<String, RuleText>,
     lines: Vec<u8>,
 }
@@ -224,7 +234,10 @@ pub fn body(run: &RunRecord, kept: &[Kept]) -> serde_json::Result<Body> {
         lines.push(b'\n');
     }
     Ok(Body {
-        unreferenced: run.unreferenced.clone(),
+        more: More {
+            unreferenced: run.unreferenced.clone(),
+            sharded: run.shard.clone(),
+        },
         rules,
         lines,
     })
@@ -251,7 +264,7 @@ pub fn encode(head: &RunHead, body: &Body) -> io::Result<Vec<u8>> {
         format: FORMAT,
         klto: env!("CARGO_PKG_VERSION").to_owned(),
         run: head.clone(),
-        unreferenced: body.unreferenced.clone(),
+        more: body.more.clone(),
         rules: body.rules.clone(),
     };
     frame::seal(Vec::new(), LEVEL, LIMITS, |writer| {
@@ -265,7 +278,7 @@ pub fn encode(head: &RunHead, body: &Body) -> io::Result<Vec<u8>> {
 #[derive(Debug)]
 pub struct Opened {
     pub head: RunHead,
-    unreferenced: Vec<Unreferenced>,
+    more: More,
     rules: BTreeMap<String, RuleText>,
     klto: String,
     text: Vec<u8>,
@@ -339,7 +352,7 @@ pub fn open(bytes: &[u8]) -> Result<Opened, BadRun> {
     }
     Ok(Opened {
         head: head.run,
-        unreferenced: head.unreferenced,
+        more: head.more,
         rules: head.rules,
         klto: head.klto,
         text,
@@ -415,7 +428,8 @@ impl Opened {
                 kernel: self.head.kernel.clone(),
                 revision: self.head.revision.clone(),
                 mutations: self.head.mutations.clone(),
-                unreferenced: self.unreferenced,
+                shard: self.more.sharded,
+                unreferenced: self.more.unreferenced,
                 cells,
             },
             head: self.head,

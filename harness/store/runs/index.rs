@@ -32,6 +32,7 @@ const AT_ONCE: usize = 8;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("index/1.sql")),
     M::up(include_str!("index/2.sql")),
+    M::up(include_str!("index/3.sql")),
 ];
 
 /// The index of a store, up to date with its runs.

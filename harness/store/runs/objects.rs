@@ -1,8 +1,7 @@
 //! What many runs have in common, each under the hash of its content: facts and logs. What is equal
 //! is kept once.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::super::atomic::write_once;
@@ -10,13 +9,12 @@ use super::super::facts_file;
 use super::super::frame::{self, Limits};
 use crate::model::error::Error;
 use crate::model::facts::Facts;
+use crate::tree::bounded_log;
 
-/// What is beyond that of a log is left out.
-const LONGEST_LOG: u64 = 256 << 20;
 /// Of a kept log, when it is read back.
 const LOG_LIMITS: Limits = Limits {
     window: 23,
-    largest: LONGEST_LOG + 4096,
+    largest: bounded_log::LONGEST + 4096,
 };
 const LOG_LEVEL: i32 = 6;
 /// Digits of the name of an object: a hash of BLAKE3 in hex.
@@ -88,7 +86,7 @@ impl Objects {
             Ok(meta) if !meta.is_file() => return Ok(None),
             Ok(_) => {}
         }
-        let open = || File::open(log).map(|file| file.take(LONGEST_LOG));
+        let open = || bounded_log::open(log);
         let mut hasher = blake3::Hasher::new();
         let mut file = open().map_err(unreadable())?;
         io::copy(&mut file, &mut hasher).map_err(unreadable())?;

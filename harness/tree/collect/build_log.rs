@@ -8,6 +8,7 @@ use std::path::Path;
 use super::{BuildTree, tools};
 use crate::model::error::Error;
 use crate::model::facts::Log;
+use crate::tree::bounded_log;
 
 /// How many messages are kept; a log with more is a log of one problem.
 const KEPT: usize = 20_000;
@@ -21,6 +22,10 @@ pub fn parse(text: &[u8]) -> Log {
     for (number, line) in text.split(|b| *b == b'\n').enumerate() {
         let line = without_colours(line);
         let line = without_stamps(&line);
+        if bounded_log::is_note(line) {
+            log.left_out += 1;
+            continue;
+        }
         tools::add_readers(line, &mut log.tools);
         if is_command(line) || line.trim_ascii().is_empty() {
             continue;
@@ -36,6 +41,12 @@ pub fn parse(text: &[u8]) -> Log {
         log.messages.push((number + 1, text.trim_end().to_owned()));
     }
     log
+}
+
+/// Whether make says that a file is from a time to come: the clock went back during the build.
+pub(super) fn says_clock_went_back(log: &Log) -> bool {
+    let mut texts = log.messages.iter().map(|(_, text)| text);
+    texts.any(|text| text.starts_with("make") && text.contains(": warning:  Clock skew detected."))
 }
 
 fn without_colours(line: &[u8]) -> Cow<'_, [u8]> {
@@ -118,7 +129,7 @@ pub fn read(tree: &BuildTree, path: &Path) -> Result<Log, Error> {
 }
 
 fn read_text(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|e| {
+    bounded_log::read(path).map_err(|e| {
         Error::Usage(format!(
             "cannot read the build log {}: {e}\n  pass a file with the output of make, or drop --log",
             path.display()
@@ -342,6 +353,14 @@ mod tests {
     fn a_flood_is_counted_not_kept() {
         let log = parse(&b"warning: x\n".repeat(KEPT + 7));
         assert_eq!((log.messages.len(), log.left_out), (KEPT, 7));
+    }
+
+    #[test]
+    fn what_was_left_out_of_the_log_is_counted() {
+        let text = ["warning: x\n", &bounded_log::note(77), "warning: y\n"].concat();
+        let log = parse(text.as_bytes());
+        assert_eq!((log.messages.len(), log.left_out), (2, 1));
+        assert_eq!(log.messages[1], (3, "warning: y".to_owned()));
     }
 
     #[test]

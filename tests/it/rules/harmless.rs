@@ -121,6 +121,47 @@ fn a_tree_with_its_times_is_taken_at_its_word() {
     assert_ne!(inspection.findings, []);
 }
 
+/// What is left out of a log may be what a rule looks for.
+#[test]
+fn a_log_that_was_cut_is_not_judged_and_breaks_nothing() {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    let looked_at = || {
+        let inspection = tree.answer().unwrap().inspection;
+        assert_eq!(inspection.findings, []);
+        let rules = inspection.rules.into_iter();
+        let log = rules.filter(|rule| rule.key.starts_with("log."));
+        log.map(|rule| rule.looked_at).collect::<Vec<_>>()
+    };
+    assert!(looked_at().iter().all(|looked_at| *looked_at > 0));
+    tree.add_to_log("klto: left out 4096 bytes of the output here");
+    assert!(looked_at().iter().all(|looked_at| *looked_at == 0));
+    let sign = "Error loading index file";
+    tree.add_to_log(sign);
+    let findings = tree.findings();
+    assert_eq!(findings.len(), 1, "what is there still counts");
+    assert_eq!(findings[0].evidence, sign);
+}
+
+/// A clock that is set back during the build gives what is written first the later time.
+#[rstest]
+#[case::files_are_from_a_time_to_come("+1 hour", "")]
+#[case::make_says_so(
+    "-1 minute",
+    "make[2]: warning:  Clock skew detected.  Your build may be incomplete.\n"
+)]
+fn a_clock_that_went_back_makes_no_file_out_of_date(#[case] time: &str, #[case] said: &str) {
+    let tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    tree.shell("find . -type f -exec touch -d '-1 hour' {} +");
+    // What was written before the clock went back.
+    for file in ["lib/ring.o", "lib/.ring.o.cmd"] {
+        tree.shell(&format!("touch -d '{time}' {file}"));
+    }
+    tree.add_to_log(said);
+    let inspection = tree.answer().unwrap().inspection;
+    assert_eq!(inspection.findings, []);
+    assert!(inspection.times_lost);
+}
+
 /// `TRIM_UNUSED_KSYMS` drops what no module uses.
 #[test]
 fn a_trimmed_kernel_exports_less_than_its_objects() {

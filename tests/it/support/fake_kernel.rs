@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use crate::support::program::{Ended, finish, klto};
 
 /// The programs that the fake kernel and klto really run.
-const PROGRAMS: [&str; 10] = [
-    "sh", "make", "cat", "cp", "grep", "mkdir", "mkfifo", "rm", "sed", "sleep",
+const PROGRAMS: [&str; 11] = [
+    "sh", "make", "cat", "cp", "grep", "mkdir", "mkfifo", "rm", "sed", "setsid", "sleep",
 ];
 
 /// The cell that [`FakeKernel::matrix`] has with the mode `thin-dist`.
@@ -87,6 +87,18 @@ impl FakeKernel {
         fs::write(self.matrix_file(), text + lines).unwrap();
     }
 
+    /// Adds the kernels `small` and `other` to a matrix, in the modes that it has.
+    pub fn add_kernels(&self) {
+        let text = fs::read_to_string(self.matrix_file()).unwrap();
+        let tiny = "  tiny: { base: tinyconfig, enable: [MODULES, MODVERSIONS] }\n";
+        assert!(text.contains(tiny));
+        let [small, other] = ["small", "other"].map(|name| tiny.replacen("tiny", name, 1));
+        let text = text
+            .replace(tiny, &format!("{tiny}{small}{other}"))
+            .replace("config: [tiny]", "config: [tiny, small, other]");
+        fs::write(self.matrix_file(), text).unwrap();
+    }
+
     pub fn matrix_file(&self) -> PathBuf {
         self.dir().join("matrices/fake.yaml")
     }
@@ -121,6 +133,8 @@ impl FakeKernel {
             .arg("--work")
             .arg(work)
             .env("PATH", self.tools())
+            // What other tests took must not show in the order of the cells.
+            .env("KLTO_STORE", self.dir().join("store"))
             .current_dir(self.dir());
     }
 
@@ -196,6 +210,31 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &to);
         } else {
             fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Ends what a killed run left: whatever has the kernel's folder on its command line.
+pub fn end_makes(kernel: &FakeKernel) {
+    let ours = kernel.dir().display().to_string();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(line) = fs::read(process.path().join("cmdline")) else {
+            continue;
+        };
+        let line = String::from_utf8_lossy(&line);
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|pid| pid.parse().ok())
+        else {
+            continue;
+        };
+        if line.starts_with("make") && line.contains(&ours) {
+            let group = rustix::process::Pid::from_raw(pid)
+                .and_then(|pid| rustix::process::getpgid(Some(pid)).ok());
+            if let Some(group) = group {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
         }
     }
 }

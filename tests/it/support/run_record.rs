@@ -436,6 +436,7 @@ pub fn run_record() -> RunRecord {
         revision: KERNEL.to_owned(),
         mutations: Vec::new(),
         cells,
+        shard: None,
         unreferenced: vec![Unreferenced {
             file: "full/arm64/tiny/thin/llvm-22/colours\u{1b}[2K.snap".to_owned(),
             why: "klto writes no part 'colours'".to_owned(),

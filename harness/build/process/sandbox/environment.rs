@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// Variables by name.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "AR",
     "AS",
     "CC",
@@ -12,6 +12,8 @@ const NAMES: [&str; 24] = [
     "CPLUS_INCLUDE_PATH",
     "CPP",
     "CROSS_COMPILE",
+    // Which of klto's commands it is.
+    "KLTO_COMMAND",
     "C_INCLUDE_PATH",
     "LANG",
     "LANGUAGE",

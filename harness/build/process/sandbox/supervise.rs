@@ -20,7 +20,8 @@ use rustix::process::{
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{CONFINE, ENDED, Namespaces, Policy, VARIABLE, descendants, mounts};
+use super::super::descendants;
+use super::{CONFINE, ENDED, Namespaces, Policy, VARIABLE, mounts};
 use crate::model::sandbox::Enforced;
 
 /// How long a command that was asked to end may take; less than klto's own patience.

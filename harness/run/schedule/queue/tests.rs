@@ -42,6 +42,7 @@ fn next(queue: &Queue<'_>, started: &[usize], ended: &[usize], left: Option<f64>
     queue.next(&Now {
         taken: &taken,
         running: &taken.difference(&ended).copied().collect(),
+        again: &BTreeSet::new(),
         room: ROOM,
         seconds_left: left,
     })
@@ -139,6 +140,7 @@ fn others_on_the_machine_leave_less_memory() {
         queue.next(&Now {
             taken: &one,
             running: &one,
+            again: &BTreeSet::new(),
             room: Room {
                 memory_kib: Some(mib * 1024),
                 ..ROOM
@@ -176,6 +178,7 @@ fn a_job_waits_for_disk_as_long_as_others_may_free_it_and_no_longer() {
         queue.next(&Now {
             taken: &ended,
             running: &BTreeSet::new(),
+            again: &BTreeSet::new(),
             room: Room {
                 disk_kib: Some(mib * 1024),
                 ..ROOM
@@ -199,6 +202,26 @@ fn a_job_that_cannot_end_in_time_is_left_out(#[case] left: Option<f64>, #[case] 
 }
 
 #[test]
+fn a_job_that_runs_again_comes_last() {
+    let jobs = jobs(2, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes([9.0, 1.0][id], 1, 1));
+    let queue = queue(&jobs, &expected, 2);
+    let next = |taken: &[usize], again: &[usize]| {
+        let ids = |ids: &[usize]| ids.iter().map(|id| JobId(*id)).collect::<BTreeSet<_>>();
+        queue.next(&Now {
+            taken: &ids(taken),
+            running: &BTreeSet::new(),
+            again: &ids(again),
+            room: ROOM,
+            seconds_left: None,
+        })
+    };
+    assert_eq!(next(&[], &[]), Next::Start(JobId(0)));
+    assert_eq!(next(&[], &[0]), Next::Start(JobId(1)));
+    assert_eq!(next(&[1], &[0]), Next::Start(JobId(0)));
+}
+
+#[test]
 fn a_job_of_unknown_length_starts_in_the_last_second() {
     let jobs = jobs(1, &[ThinDist]);
     let queue = queue(&jobs, &BTreeMap::new(), 1);
@@ -217,6 +240,7 @@ fn run_all(queue: &Queue<'_>, count: usize, seconds: Option<f64>) -> (Vec<JobId>
         match queue.next(&Now {
             taken: &taken,
             running: &now,
+            again: &BTreeSet::new(),
             room: queue.room,
             seconds_left: left,
         }) {

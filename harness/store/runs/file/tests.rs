@@ -71,6 +71,7 @@ pub(in super::super) fn run(cells: Vec<CellRecord>) -> RunRecord {
         kernel: "7.3.0-rc7".to_owned(),
         revision: "7.3.0-rc7-g0123456789ab".to_owned(),
         mutations: Vec::new(),
+        shard: None,
         unreferenced: Vec::new(),
         cells,
     }
@@ -84,6 +85,8 @@ fn head(run: &RunRecord, name: &str) -> RunHead {
         kernel: run.kernel.clone(),
         revision: run.revision.clone(),
         mutations: Vec::new(),
+        shard: None,
+        replaces: Vec::new(),
         cells: run.cells.len(),
     }
 }

@@ -18,6 +18,8 @@ pub struct ListedRun {
     pub fail: usize,
     pub error: usize,
     pub skip: usize,
+    /// A run that was merged from this one is there, and has its cells.
+    pub is_replaced: bool,
 }
 
 impl Index {
@@ -44,7 +46,8 @@ impl Index {
     /// # Errors
     /// If the index cannot be read.
     pub fn runs(&self) -> Result<Vec<ListedRun>, Error> {
-        let sql = "SELECT head, pass, fail, error, skip FROM runs ORDER BY name";
+        let sql = "SELECT head, pass, fail, error, skip, name IN (SELECT name FROM replaced)
+             FROM runs ORDER BY name";
         self.rows(sql, [], |row| {
             let count = |column| row.get::<_, u32>(column).map(|count| count as usize);
             Ok(ListedRun {
@@ -53,6 +56,7 @@ impl Index {
                 fail: count(2)?,
                 error: count(3)?,
                 skip: count(4)?,
+                is_replaced: row.get(5)?,
             })
         })
     }
@@ -81,7 +85,7 @@ impl Index {
     }
 
     /// What the runs that were recorded at `since` or later say of a cell, without runs of sources
-    /// that had a mutation; the oldest first.
+    /// that had a mutation and runs that others replace; the oldest first.
     ///
     /// # Errors
     /// If the index cannot be read.
@@ -93,7 +97,7 @@ impl Index {
              JOIN runs ON runs.id = results.run
              JOIN bodies ON bodies.id = results.body
              WHERE cells.matrix = ?1 AND cells.name = ?2 AND runs.recorded >= ?3
-               AND NOT runs.is_mutated
+               AND NOT runs.is_mutated AND runs.name NOT IN (SELECT name FROM replaced)
              ORDER BY runs.name";
         let rows = self.rows(sql, [matrix, cell, since], entry)?;
         self.with_findings(rows)
@@ -115,7 +119,9 @@ impl Index {
         let wanted = "DROP TABLE IF EXISTS temp.wanted;
              CREATE TEMP TABLE wanted (run INTEGER PRIMARY KEY);";
         let fill = "INSERT INTO wanted SELECT id FROM runs
-             WHERE name <= ?1 AND NOT is_mutated ORDER BY name DESC LIMIT ?2";
+             WHERE name <= ?1 AND NOT is_mutated
+               AND (name = ?1 OR name NOT IN (SELECT name FROM replaced))
+             ORDER BY name DESC LIMIT ?2";
         self.db
             .execute_batch(wanted)
             .and_then(|()| self.db.execute(fill, params![run, most]))

@@ -113,7 +113,12 @@ fn insert_run(db: &Connection, head: &RunHead) -> rusqlite::Result<i64> {
         to_json(head)?,
         !head.mutations.is_empty()
     ])?;
-    Ok(db.last_insert_rowid())
+    let id = db.last_insert_rowid();
+    for replaced in &head.replaces {
+        db.prepare_cached("INSERT OR IGNORE INTO replaced (name, run) VALUES (?1, ?2)")?
+            .execute(params![replaced, id])?;
+    }
+    Ok(id)
 }
 
 /// A record in the index.
@@ -232,10 +237,10 @@ fn finding_of(db: &Connection, placed: Placed<'_>) -> rusqlite::Result<i64> {
 
 /// Removes a run.
 pub(super) fn forget(db: &Connection, name: &str) -> rusqlite::Result<()> {
-    db.execute(
-        "DELETE FROM results WHERE run = (SELECT id FROM runs WHERE name = ?1)",
-        [name],
-    )?;
+    for table in ["results", "replaced"] {
+        let of_run = "WHERE run = (SELECT id FROM runs WHERE name = ?1)";
+        db.execute(&format!("DELETE FROM {table} {of_run}"), [name])?;
+    }
     db.execute("DELETE FROM runs WHERE name = ?1", [name])?;
     Ok(())
 }
@@ -243,8 +248,8 @@ pub(super) fn forget(db: &Connection, name: &str) -> rusqlite::Result<()> {
 /// Removes what only removed runs had.
 pub(super) fn forget_unused(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
-        "DELETE FROM bodies WHERE id NOT IN (SELECT body FROM results);
-         DELETE FROM found WHERE body NOT IN (SELECT id FROM bodies);
+        "DELETE FROM found WHERE body NOT IN (SELECT body FROM results);
+         DELETE FROM bodies WHERE id NOT IN (SELECT body FROM results);
          DELETE FROM cells WHERE id NOT IN (SELECT cell FROM results);",
     )
 }

@@ -1,9 +1,9 @@
 //! All processes below one, whatever sessions and groups they have moved to: a process whose
-//! parent has ended becomes a child of the supervisor.
+//! parent has ended becomes a child of the nearest reaper.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,10 +17,13 @@ const ATTEMPTS: usize = 5000;
 
 /// A process, as `/proc/PID/stat` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Process {
-    number: i32,
-    parent: i32,
-    is_stopped: bool,
+pub(super) struct Process {
+    pub number: i32,
+    pub parent: i32,
+    pub group: i32,
+    pub is_stopped: bool,
+    /// Nobody has waited for it yet.
+    pub has_ended: bool,
 }
 
 /// Whether there are more processes below this one.
@@ -28,10 +31,13 @@ pub fn are_more_than(limit: usize) -> bool {
     if folders().count() <= limit {
         return false;
     }
-    // Its number where `/proc` counts, which may be outside of its own namespace.
-    let own = std::fs::read_link("/proc/self").ok();
-    let own = own.and_then(|number| number.to_str()?.parse().ok());
-    own.is_some_and(|own| below(own, &all()).len() > limit)
+    own_number().is_some_and(|own| below(own, &all()).len() > limit)
+}
+
+/// The number of this process where `/proc` counts, which may be outside of its own namespace.
+fn own_number() -> Option<i32> {
+    let own = std::fs::read_link("/proc/self").ok()?;
+    own.to_str()?.parse().ok()
 }
 
 /// Ends all processes below this one. They are stopped first, so that none starts another.
@@ -59,12 +65,38 @@ pub fn end_all() {
 }
 
 /// Every process that has not ended.
-fn all() -> Vec<Process> {
-    let read = |folder: PathBuf| {
-        let stat = std::fs::read(folder.join("stat")).ok()?;
-        read(&String::from_utf8_lossy(&stat))
+pub(super) fn all() -> Vec<Process> {
+    let found = folders().filter_map(|folder| read_from(&folder));
+    found.filter(|process| !process.has_ended).collect()
+}
+
+/// The children of this process, also those that have ended.
+pub(super) fn children_of_this() -> Vec<Process> {
+    let own = i32::try_from(std::process::id()).ok();
+    let own = own.filter(|own| own_number() == Some(*own));
+    let Some(own) = own else {
+        // The numbers in `/proc` are not those that signals go to.
+        return Vec::new();
     };
-    folders().filter_map(read).collect()
+    let listed = listed_children().unwrap_or_else(|| folders().collect());
+    let found = listed.iter().filter_map(|folder| read_from(folder));
+    found.filter(|process| process.parent == own).collect()
+}
+
+/// The folders of the children as the kernel lists them, if it was built to do so.
+fn listed_children() -> Option<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for thread in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let children = match std::fs::read_to_string(thread.path().join("children")) {
+            Ok(children) => children,
+            // The thread has ended, and left its children to another.
+            Err(_) if !thread.path().exists() => continue,
+            Err(_) => return None,
+        };
+        let children = children.split_ascii_whitespace();
+        found.extend(children.map(|number| Path::new("/proc").join(number)));
+    }
+    Some(found)
 }
 
 /// The folders of all processes that `/proc` shows.
@@ -79,21 +111,29 @@ fn folders() -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path())
 }
 
-/// Reads `/proc/PID/stat`: number, (name), state, parent. The name may hold anything.
+fn read_from(folder: &Path) -> Option<Process> {
+    let stat = std::fs::read(folder.join("stat")).ok()?;
+    read(&String::from_utf8_lossy(&stat))
+}
+
+/// Reads `/proc/PID/stat`: number, (name), state, parent, group. The name may hold anything.
 fn read(stat: &str) -> Option<Process> {
     let number = stat.split(' ').next()?.parse().ok()?;
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace();
-    let (state, parent) = (fields.next()?, fields.next()?.parse().ok()?);
-    (!matches!(state, "Z" | "X")).then_some(Process {
+    let state = fields.next()?;
+    let mut next = || fields.next()?.parse().ok();
+    Some(Process {
         number,
-        parent,
+        parent: next()?,
+        group: next()?,
         is_stopped: matches!(state, "T" | "t"),
+        has_ended: matches!(state, "Z" | "X"),
     })
 }
 
 /// Those of `all` that descend from the process with that number.
-fn below(number: i32, all: &[Process]) -> Vec<Process> {
+pub(super) fn below(number: i32, all: &[Process]) -> Vec<Process> {
     let mut children: BTreeMap<i32, Vec<&Process>> = BTreeMap::new();
     for process in all {
         children.entry(process.parent).or_default().push(process);
@@ -124,7 +164,8 @@ mod tests {
             "20 (other) S 1 20 20",
             "not a stat",
         ];
-        let all: Vec<Process> = stats.iter().filter_map(|stat| read(stat)).collect();
+        let all = stats.iter().filter_map(|stat| read(stat));
+        let all: Vec<Process> = all.filter(|process| !process.has_ended).collect();
         let mut found: Vec<_> = below(10, &all)
             .iter()
             .map(|p| (p.number, p.is_stopped))
@@ -138,7 +179,9 @@ mod tests {
         let process = |number, parent| Process {
             number,
             parent,
+            group: number,
             is_stopped: false,
+            has_ended: false,
         };
         assert_eq!(below(1, &[process(2, 1), process(1, 2)]).len(), 2);
     }
