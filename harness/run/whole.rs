@@ -65,7 +65,7 @@ fn places(cells: &Path) -> Result<Vec<(String, Place)>, Error> {
         let folder = entry.into_path();
         let name = folder.strip_prefix(cells).unwrap_or(&folder);
         let (name, record) = (name.display().to_string(), RecordDir::new(&folder));
-        found.push((name, Place { record, folder }));
+        found.push((name, Place { folder, record }));
     }
     Ok(found)
 }

@@ -6,6 +6,11 @@
 //! processor at most; compilation, back ends and the linker's own threads use whatever they get.
 //! Running cells share the processors evenly, as far as they can use them.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "processors and KiB are far below 2^52"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;

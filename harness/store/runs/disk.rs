@@ -191,6 +191,9 @@ mod tests {
         );
     }
 
+    /// Size, objects, whether nothing failed, whether it has a last result.
+    type Drawn = (u64, BTreeSet<usize>, bool, bool);
+
     proptest! {
         #[test]
         fn what_goes_was_too_much_and_what_stays_fits_or_is_a_last_result(
@@ -207,7 +210,7 @@ mod tests {
                 }).collect(),
                 objects,
             };
-            let of = |is: &dyn Fn(&(u64, BTreeSet<usize>, bool, bool)) -> bool| -> BTreeSet<String> {
+            let of = |is: &dyn Fn(&Drawn) -> bool| -> BTreeSet<String> {
                 (0..runs.len()).filter(|at| is(&runs[*at])).map(name).collect()
             };
             let (green, last) = (of(&|run| run.2), of(&|run| run.3));
