@@ -242,9 +242,9 @@ impl Night {
             let least = shares
                 .iter_mut()
                 .min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
-            least
-                .into_iter()
-                .for_each(|share| share.extend_from_slice(group));
+            if let Some(share) = least {
+                share.extend_from_slice(group);
+            }
         }
         let outcomes: Vec<Outcome> = shares.iter().map(|jobs| self.run(jobs, machine)).collect();
         let longest = outcomes
