@@ -128,7 +128,9 @@ fn walk(dir: &Path, but: Option<&str>) -> impl Iterator<Item = walkdir::Result<D
         .filter_entry(is_wanted)
 }
 
-fn is_gone(error: &walkdir::Error) -> bool {
+/// Whether an entry went while its folder was read.
+#[must_use]
+pub fn is_gone(error: &walkdir::Error) -> bool {
     error
         .io_error()
         .is_some_and(|e| e.kind() == ErrorKind::NotFound)

@@ -2,10 +2,12 @@
 //! they are plain text.
 
 mod bisect;
+mod runs;
 
 use std::path::PathBuf;
 
 pub use self::bisect::Bisect;
+pub use self::runs::RunsCommand;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -189,44 +191,6 @@ pub struct Runs {
     pub command: Option<RunsCommand>,
     #[command(flatten)]
     pub store: StoreOptions,
-}
-
-/// What to do with the runs.
-#[derive(Debug, Subcommand)]
-pub enum RunsCommand {
-    /// List the runs, the oldest first; this is the default.
-    List,
-    /// Show what is kept of a run: its cells, and the files of their facts and logs.
-    Show {
-        /// The run: its name or the beginning of it, 'latest', a matrix for its latest run; with
-        /// '~N' for the Nth before that: 'nightly~1'.
-        run: String,
-    },
-    /// Remove runs, and the facts and logs that no other run has.
-    Remove {
-        /// The runs, as in 'klto runs show'.
-        #[arg(required = true)]
-        run: Vec<String>,
-    },
-    /// Remove old runs: of each matrix, keep the latest.
-    Gc {
-        /// How many runs of each matrix to keep.
-        #[arg(long, value_name = "N")]
-        keep: usize,
-    },
-    /// Write a run with its facts and logs to one file, which another machine can import.
-    Export {
-        /// The run, as in 'klto runs show'.
-        run: String,
-        /// The file to write.
-        file: PathBuf,
-    },
-    /// Take in runs that another store exported.
-    Import {
-        /// The files.
-        #[arg(required = true)]
-        file: Vec<PathBuf>,
-    },
 }
 
 /// `klto compare`

@@ -43,8 +43,8 @@ pub struct ScheduleOptions {
     /// The number of jobs of all makes together [default: one per processor].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Cells that are built at the same time, and share the jobs [default: 2, and one more for
-    /// each 8 jobs; 1 in a sandbox].
+    /// Cells that are built at the same time, and share the jobs [default: half as many as jobs, and
+    /// one more; 1 in a sandbox].
     #[arg(long, value_name = "N")]
     pub cells_at_once: Option<usize>,
     /// Memory for all cells together, such as 12GiB: a cell starts once what it took in earlier
@@ -58,6 +58,11 @@ pub struct ScheduleOptions {
     /// Which build trees stay; records, facts and logs always do [default: what the matrix says].
     #[arg(long, value_enum, value_name = "WHICH")]
     pub keep: Option<Keep>,
+    /// The most that all build trees of the work directory may take, such as 40GiB: trees of cells
+    /// that passed go first, the oldest first, then those of cells that failed; none that this run
+    /// still needs.
+    #[arg(long, value_name = "SIZE")]
+    pub disk_budget: Option<ByteSize>,
 }
 
 /// What make may do.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use bytesize::ByteSize;
+
 use super::args::{Runs as Args, RunsCommand};
 use super::print;
 use super::stored::{open, select, store_dir};
@@ -12,6 +14,7 @@ use crate::model::error::{Error, Exit};
 use crate::model::finding::counted;
 use crate::report::printable;
 use crate::store::runs::RunStore;
+use crate::store::runs::disk::Known;
 use crate::store::runs::index::ListedRun;
 use crate::store::runs::objects::Kind;
 
@@ -22,7 +25,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         RunsCommand::List => list(dir),
         RunsCommand::Show { run } => show(dir, run),
         RunsCommand::Remove { run } => remove(dir, run, &cancel),
-        RunsCommand::Gc { keep } => collect(dir, *keep, &cancel),
+        RunsCommand::Gc { keep, disk } => collect(dir, *keep, *disk, &cancel),
         RunsCommand::Export { run, file } => {
             let (store, index) = open(dir)?;
             let runs = index.runs()?;
@@ -47,7 +50,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
 }
 
 fn list(dir: Option<&Path>) -> Result<(), Error> {
-    let (_, index) = open(dir)?;
+    let (store, index) = open(dir)?;
     let mut runs = index.runs()?;
     let all = runs.len();
     runs.retain(|run| !run.is_replaced);
@@ -82,6 +85,7 @@ fn list(dir: Option<&Path>) -> Result<(), Error> {
             counted(replaced, "parts")
         );
     }
+    let _ = writeln!(out, "{}", taken(&store));
     print(&out)
 }
 
@@ -144,10 +148,41 @@ fn remove(dir: Option<&Path>, words: &[String], cancel: &Cancel) -> Result<(), E
     report_removed(&store, &names, cancel)
 }
 
-/// Keeps the latest runs of each matrix, and of a merged one its parts.
-fn collect(dir: Option<&Path>, keep: usize, cancel: &Cancel) -> Result<(), Error> {
-    let (store, index) = open(dir)?;
-    let runs = index.runs()?;
+/// Keeps the latest runs of each matrix, and of these what fits.
+fn collect(
+    dir: Option<&Path>,
+    keep: Option<usize>,
+    disk: Option<ByteSize>,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    if let Some(keep) = keep {
+        let (store, index) = open(dir)?;
+        report_removed(&store, &beyond(&index.runs()?, keep), cancel)?;
+    }
+    if let Some(disk) = disk {
+        let (store, index) = open(dir)?;
+        let is_green = |run: &&ListedRun| run.fail + run.error == 0;
+        let runs = index.runs()?;
+        let green = runs.iter().filter(is_green);
+        let known = Known {
+            green: &green.map(|run| run.head.run.clone()).collect(),
+            last: &index.last_results()?,
+        };
+        let choice = store.weigh()?.choose(known, disk.as_u64() / 1024);
+        report_removed(&store, &choice.runs, cancel)?;
+        let why = match choice.left_kib > disk.as_u64() / 1024 {
+            true => {
+                ", more than was asked for: each run that is left has the last result of a cell"
+            }
+            false => "",
+        };
+        print(&format!("{}{why}\n", taken(&store)))?;
+    }
+    Ok(())
+}
+
+/// All but the latest runs of each matrix, and of a merged one its parts.
+fn beyond(runs: &[ListedRun], keep: usize) -> Vec<String> {
     let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
     let mut old = Vec::new();
     let mut parts: BTreeSet<&String> = BTreeSet::new();
@@ -162,7 +197,13 @@ fn collect(dir: Option<&Path>, keep: usize, cancel: &Cancel) -> Result<(), Error
     let replaced = runs.iter().filter(|run| run.is_replaced);
     let replaced = replaced.map(|run| &run.head.run);
     old.extend(replaced.filter(|name| !parts.contains(name)).cloned());
-    report_removed(&store, &old, cancel)
+    old
+}
+
+/// What the store takes on the disk.
+fn taken(store: &RunStore) -> String {
+    let size = ByteSize::kib(store.disk_kib()).display().iec();
+    format!("runs, facts and logs take {size}")
 }
 
 fn report_removed(store: &RunStore, names: &[String], cancel: &Cancel) -> Result<(), Error> {

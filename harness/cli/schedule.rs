@@ -14,8 +14,8 @@ use crate::model::arch::Arch;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::keep::Keep;
-use crate::run::schedule::Policy;
 use crate::run::schedule::machine::ThisMachine;
+use crate::run::schedule::{Policy, usual_at_once};
 use crate::source::commit::{Commit, changed_between};
 use crate::source::sources::{Origin, Sources};
 use crate::store::runs::RunStore;
@@ -34,6 +34,7 @@ pub struct Schedule {
     pub ranks: BTreeMap<String, usize>,
     until: Option<Instant>,
     keep: Keep,
+    disk_budget_kib: Option<u64>,
     machine: ThisMachine,
 }
 
@@ -62,6 +63,7 @@ impl Schedule {
                 .budget
                 .and_then(|time| Instant::now().checked_add(time)),
             keep: options.keep.or(matrix.keep).unwrap_or_default(),
+            disk_budget_kib: options.disk_budget.map(|size| size.as_u64() / 1024),
             machine: ThisMachine {
                 work: work.to_owned(),
                 memory_kib: options.memory.map(|size| size.as_u64() / 1024),
@@ -115,6 +117,7 @@ impl Schedule {
             until: self.until,
             retries,
             keep: self.keep,
+            disk_budget_kib: self.disk_budget_kib,
             fail_fast,
             machine: Some(&self.machine),
         }
@@ -166,12 +169,6 @@ impl<'a> ChangedSince<'a> {
     }
 }
 
-/// Two cells fill the processors that one leaves idle while it links; with more processors, more
-/// of them are idle.
-fn usual_at_once(jobs: usize) -> usize {
-    jobs.min(2 + jobs / 8)
-}
-
 /// What earlier runs of a matrix took, by cell, the newest first; nothing if no runs are kept.
 pub fn past(
     store: Option<&Path>,
@@ -181,20 +178,5 @@ pub fn past(
     match store {
         Some(dir) => Index::open(&RunStore::open(dir)?, cancel)?.past(matrix, RUNS),
         None => Ok(BTreeMap::new()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case(1, 1)]
-    #[case(2, 2)]
-    #[case(8, 3)]
-    #[case(64, 10)]
-    fn more_jobs_mean_more_cells_at_once(#[case] jobs: usize, #[case] cells: usize) {
-        assert_eq!(usual_at_once(jobs), cells);
     }
 }

@@ -20,6 +20,14 @@ pub trait Layout: fmt::Debug + Sync {
     /// The folders of a cell.
     fn place(&self, cell: &Cell) -> Place;
 
+    /// The folders of all cells that have some, also of other runs, each with its name.
+    ///
+    /// # Errors
+    /// Where they cannot be listed.
+    fn places(&self) -> Result<Vec<(String, Place)>, Error> {
+        Ok(Vec::new())
+    }
+
     /// The source tree that make is given. Jobs that share one do not run at the same time.
     fn source(&self, cell: &Cell) -> PathBuf;
 

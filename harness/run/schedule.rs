@@ -3,24 +3,23 @@
 
 pub mod machine;
 pub mod queue;
+pub mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::machine::Machine;
 use self::queue::{Held, Next, Now, Queue};
+use self::trees::Trees;
 use super::events::Event;
 use super::job::{Job, JobId};
 use super::pipeline::{Context, Finished, FinishedJob, run_job};
-use crate::build::dir_state::is_there;
 use crate::build::process::JobServer;
 use crate::judge::expected::Expected;
-use crate::model::cell::Cell;
-use crate::model::error::Error;
 use crate::model::keep::Keep;
 use crate::model::record::{CellRecord, Outcome, SkipReason};
-use crate::store::lock::{Lock, Patience, Sharing};
 
 /// How often jobs that wait are looked at: memory and disk become free without a job that ends.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,6 +40,8 @@ pub struct Policy<'a> {
     /// How often a job runs again that the machine stopped.
     pub retries: usize,
     pub keep: Keep,
+    /// The most that all build trees of the work directory may take, in KiB, if that is limited.
+    pub disk_budget_kib: Option<u64>,
     /// The first cell that fails ends all others.
     pub fail_fast: bool,
     pub machine: Option<&'a dyn Machine>,
@@ -60,10 +61,19 @@ impl Policy<'_> {
             until: None,
             retries: 0,
             keep: Keep::All,
+            disk_budget_kib: None,
             fail_fast,
             machine: None,
         }
     }
+}
+
+/// How many cells run at once, unless the user says otherwise, with that many jobs. A quarter of a
+/// kernel's time on two processors is one command after the other; `docs/scale.md` has how many cells it takes
+/// to fill more processors.
+#[must_use]
+pub fn usual_at_once(jobs: usize) -> usize {
+    jobs.min(1 + jobs / 2)
 }
 
 /// What the workers share.
@@ -76,6 +86,8 @@ struct State {
     finished: Finished,
     /// Jobs whose trees are not kept.
     reduced: BTreeSet<JobId>,
+    /// Those of the work directory, if they have a budget.
+    trees: Option<Trees>,
     /// Jobs that the machine stopped, and that are to run again.
     again: BTreeSet<JobId>,
     /// What stopped earlier attempts.
@@ -122,11 +134,16 @@ pub fn run_jobs(context: &Context<'_>, jobs: &[Job], policy: &Policy<'_>) -> Vec
     names.sort();
     let names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
     context.events.on(&Event::Planned { cells: &names });
+    run.look_at_trees();
     std::thread::scope(|scope| {
         for _ in 0..at_once {
             scope.spawn(|| run.work());
         }
     });
+    if let Some(trees) = &run.lock().trees {
+        let text = trees.summary();
+        context.events.on(&Event::Note { text: &text });
+    }
     context.events.on(&Event::Finished);
     let state = run
         .state
@@ -258,9 +275,53 @@ impl Run<'_> {
 
     fn end(&self, state: &mut MutexGuard<'_, State>, id: JobId, record: CellRecord) {
         self.context.events.on(&Event::Done { record: &record });
+        self.enter_tree(state, id, &record);
         state.records.insert(id, record);
         self.reduce(state);
+        self.keep_budget(state);
         self.changed.notify_all();
+    }
+
+    /// Finds the trees of the work directory, if they have a budget, and keeps it.
+    fn look_at_trees(&self) {
+        let Some(budget_kib) = self.policy.disk_budget_kib else {
+            return;
+        };
+        let mut state = self.lock();
+        match self.context.layout.places() {
+            Ok(places) => state.trees = Some(Trees::of(places, budget_kib)),
+            Err(error) => {
+                let text = format!("--disk-budget is not kept: {}", error.in_one_line());
+                self.context.events.on(&Event::Note { text: &text });
+            }
+        }
+        self.keep_budget(&mut state);
+    }
+
+    /// Enters the tree that a job left, or notes that it has none.
+    fn enter_tree(&self, state: &mut State, id: JobId, record: &CellRecord) {
+        let place = self.context.layout.place(&self.job(id).cell);
+        if let Some(trees) = &mut state.trees {
+            let name = format!("{}/{}", self.context.revision, record.cell);
+            trees.enter(name, place, Some(record));
+        }
+    }
+
+    /// Removes trees that no job of this run needs, until the others are within the budget.
+    fn keep_budget(&self, state: &mut State) {
+        let State { records, trees, .. } = state;
+        let may_remove = !self.context.cancel.is_cancelled();
+        let Some(trees) = trees.as_mut().filter(|t| may_remove && t.are_too_much()) else {
+            return;
+        };
+        let left = self
+            .jobs
+            .iter()
+            .filter(|job| !records.contains_key(&job.id));
+        let ids = left.flat_map(|job| job.uses().chain([job.id]));
+        let folder = |id| self.context.layout.place(&self.job(id).cell).folder;
+        let needed: BTreeSet<PathBuf> = ids.map(folder).collect();
+        trees.fit(&needed, self.context.cancel, self.context.events);
     }
 
     /// Removes the trees that are not to be kept, once no job needs them.
@@ -296,9 +357,12 @@ impl Run<'_> {
         for id in gone {
             state.reduced.insert(id);
             let cell = &self.job(id).cell;
-            if let Err(error) = reduce(&self.context, cell) {
+            let place = self.context.layout.place(cell);
+            if let Err(error) = trees::remove(&place, self.context.cancel) {
                 let text = format!("{}: not removed: {}", cell.name(), error.in_one_line());
                 self.context.events.on(&Event::Note { text: &text });
+            } else if let Some(trees) = &mut state.trees {
+                trees.forget(&place);
             }
         }
     }
@@ -351,16 +415,17 @@ impl Run<'_> {
     }
 }
 
-/// Removes the tree of a cell, unless another klto uses it now.
-fn reduce(context: &Context<'_>, cell: &Cell) -> Result<(), Error> {
-    let place = context.layout.place(cell);
-    if !is_there(&place.build()) {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(1, 1)]
+    #[case(2, 2)]
+    #[case(4, 3)]
+    #[case(64, 33)]
+    fn more_jobs_mean_more_cells_at_once(#[case] jobs: usize, #[case] cells: usize) {
+        assert_eq!(usual_at_once(jobs), cells);
     }
-    let patience = Patience {
-        until: Some(Instant::now()),
-        cancel: context.cancel,
-    };
-    let _lock = Lock::take(&place.folder, Sharing::Exclusive, patience, &mut || {})?;
-    place.reduce()
 }

@@ -6,18 +6,21 @@ pub mod drive;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
+use walkdir::WalkDir;
+
 use super::job::Job;
 use super::layout::{Layout, Prepared, configure};
 use super::pipeline::FinishedJob;
 use super::place::Place;
 use super::scenario::EditTargets;
-use crate::build::dir_state::{create_dir, mirror, remove_file};
+use crate::build::dir_state::{create_dir, is_gone, mirror, remove_file};
 use crate::build::environment;
 use crate::build::kbuild::{self, Build, BuildOutcome, Launcher, Target};
 use crate::build::process::Command;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::Reproduce;
+use crate::store::lock::was_locked;
 use crate::store::record_dir::RecordDir;
 
 /// Whole kernels of one revision, in a work directory.
@@ -37,9 +40,34 @@ pub struct WholeKernel<'a> {
     pub shared: RwLock<()>,
 }
 
+/// The folder of cells in the work directory.
+const CELLS: &str = "cells";
+
 /// The folder of a cell.
 fn folder(work: &Path, revision: &str, cell: &Cell) -> PathBuf {
-    work.join("cells").join(revision).join(cell.name())
+    work.join(CELLS).join(revision).join(cell.name())
+}
+
+/// The places below a folder, each with its path from there: whoever works in one has locked it.
+fn places(cells: &Path) -> Result<Vec<(String, Place)>, Error> {
+    let mut found = Vec::new();
+    let mut folders = WalkDir::new(cells).into_iter();
+    while let Some(entry) = folders.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(e) if is_gone(&e) => continue,
+            Err(e) => return Err(Error::io(cells, "read")(e.into())),
+        };
+        if !entry.file_type().is_dir() || !was_locked(entry.path()) {
+            continue;
+        }
+        folders.skip_current_dir();
+        let folder = entry.into_path();
+        let name = folder.strip_prefix(cells).unwrap_or(&folder);
+        let (name, record) = (name.display().to_string(), RecordDir::new(&folder));
+        found.push((name, Place { folder, record }));
+    }
+    Ok(found)
 }
 
 /// Where the record of a cell is, of a carried tree.
@@ -59,6 +87,13 @@ impl Layout for WholeKernel<'_> {
                 record: carried_record(carried, self.revision, cell),
                 folder: carried.join("tree").join(cell.name()),
             },
+        }
+    }
+
+    fn places(&self) -> Result<Vec<(String, Place)>, Error> {
+        match self.carried {
+            None => places(&self.work.join(CELLS)),
+            Some(_) => Ok(Vec::new()),
         }
     }
 

@@ -15,6 +15,9 @@ use crate::build::dir_state::create_dir;
 use crate::build::process::Cancel;
 use crate::model::error::Error;
 
+/// The file that is locked.
+const FILE: &str = "lock";
+
 /// How often a waiting klto tries.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -51,7 +54,7 @@ impl Lock {
         on_wait: &mut dyn FnMut(),
     ) -> Result<Lock, Error> {
         create_dir(folder)?;
-        let path = folder.join("lock");
+        let path = folder.join(FILE);
         let file = File::options()
             .create(true)
             .append(true)
@@ -90,6 +93,12 @@ impl Lock {
         fcntl_setfd(&file, FdFlags::empty()).map_err(|e| Error::io(&path, "lock")(e.into()))?;
         Ok(Lock(file))
     }
+}
+
+/// Whether the folder is locked now, or was some time.
+#[must_use]
+pub fn was_locked(folder: &Path) -> bool {
+    std::fs::symlink_metadata(folder.join(FILE)).is_ok_and(|meta| meta.is_file())
 }
 
 /// Checks once per file system that a lock which is held keeps others out: some give it to all.

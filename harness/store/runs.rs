@@ -12,6 +12,7 @@
 //! only added and removed, never changed. Several klto may write at once: each holds the lock
 //! shared; whoever removes has it to himself.
 
+pub mod disk;
 pub mod file;
 pub mod index;
 pub mod objects;
@@ -298,22 +299,23 @@ impl RunStore {
 
     /// The files of the objects that the runs name.
     fn referenced(&self) -> Result<BTreeSet<PathBuf>, Error> {
-        let objects = self.objects();
-        let of_run = |name: &String| -> Result<BTreeSet<PathBuf>, Error> {
-            let opened = self.open_run(name)?;
-            let mut paths = BTreeSet::new();
-            for cell in opened.cells() {
-                let kept = cell.map_err(|bad| self.unreadable(name, bad))?.kept;
-                paths.extend(kept.objects().map(|(kind, name)| objects.path(kind, name)));
-            }
-            Ok(paths)
-        };
         let names = self.names()?;
-        let sets = names.par_iter().map(of_run);
+        let sets = names.par_iter().map(|name| self.objects_of(name));
         sets.try_reduce(BTreeSet::new, |mut all, more| {
             all.extend(more);
             Ok(all)
         })
+    }
+
+    /// The files of the objects that a run names.
+    fn objects_of(&self, name: &str) -> Result<BTreeSet<PathBuf>, Error> {
+        let (objects, opened) = (self.objects(), self.open_run(name)?);
+        let mut paths = BTreeSet::new();
+        for cell in opened.cells() {
+            let kept = cell.map_err(|bad| self.unreadable(name, bad))?.kept;
+            paths.extend(kept.objects().map(|(kind, name)| objects.path(kind, name)));
+        }
+        Ok(paths)
     }
 
     fn lock(&self, sharing: Sharing, cancel: &Cancel) -> Result<Lock, Error> {

@@ -35,6 +35,7 @@ mod rules;
 mod run;
 mod run_mail;
 mod sandbox;
+mod scale;
 mod scenario;
 mod schedule;
 mod series;

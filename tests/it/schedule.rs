@@ -143,6 +143,14 @@ fn trees(kernel: &FakeKernel, cells: &[&str]) -> Vec<bool> {
     cells.iter().map(has).collect()
 }
 
+/// Makes the cell without LTO fail once its tree is there.
+const BROKEN_NONE: &str = "
+vmlinux: broken
+broken: prepare
+\t@if grep -q _LTO_NONE=y $(O)/.config; then : >$(O)/vmlinux; \\
+\t echo 'scripts/x.c:1: error: no' >&2; exit 1; fi
+";
+
 #[rstest]
 #[case::by_default(&[], "", [true, true])]
 #[case::all(&["--keep", "all"], "keep: none\n", [true, true])]
@@ -154,13 +162,7 @@ fn trees_stay_as_asked_and_records_always_do(
     #[case] in_matrix: &str,
     #[case] expected: [bool; 2],
 ) {
-    let lines = "
-vmlinux: broken
-broken: init/main.o
-\t@if grep -q _LTO_NONE=y $(O)/.config; then : >$(O)/vmlinux; \\
-\t echo 'scripts/x.c:1: error: no' >&2; exit 1; fi
-";
-    let kernel = with_lines("[full, none]", lines);
+    let kernel = with_lines("[full, none]", BROKEN_NONE);
     kernel.add_to_matrix(in_matrix);
     let first = run(&kernel, options);
     assert_eq!(first.code, Some(1), "{}", first.stderr);
@@ -243,4 +245,69 @@ fn the_record_says_what_the_tree_takes_on_the_disk() {
     assert!(first > 8, "{first}");
     assert_eq!(run(&kernel, &[]).code, Some(0));
     assert_eq!(kib(), first, "of a record that is used again");
+}
+
+#[rstest]
+#[case::the_oldest_that_passed("", [false, false, true], [NONE, FULL])]
+#[case::one_that_failed_stays(BROKEN_NONE, [true, false, false], [FULL, THIN])]
+fn trees_go_that_are_too_much_for_the_disk_budget(
+    #[case] lines: &str,
+    #[case] expected: [bool; 3],
+    #[case] gone: [&str; 2],
+) {
+    let kernel = with_lines("[none, full, thin]", lines);
+    run(&kernel, &["--cell", "*/none/*"]);
+    run(&kernel, &["--cell", "*/full/*"]);
+    assert_eq!(trees(&kernel, &[NONE, FULL]), [true, true]);
+    let kib = |name: &str| klto::build::dir_state::disk_kib(&kernel.cell_dir(name).join("build"));
+    // Some more than the larger one: one of two has to go before the run, and one after it.
+    let budget = format!("{}KiB", kib(NONE).max(kib(FULL)) + 16);
+    let ended = run(&kernel, &["--cell", "*/thin/*", "--disk-budget", &budget]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(trees(&kernel, &[NONE, FULL, THIN]), expected);
+    let removed = "was removed for --disk-budget; the cell passed";
+    let said: Vec<&str> = ended
+        .stderr
+        .lines()
+        .filter(|line| line.ends_with(removed))
+        .collect();
+    assert_eq!(said.len(), 2, "{}", ended.stderr);
+    for (line, cell) in said.iter().zip(gone) {
+        assert!(
+            line.starts_with(&format!("7.2.13/{cell}: ")),
+            "{}",
+            ended.stderr
+        );
+    }
+    assert!(
+        ended.stderr.contains(" of --disk-budget\n"),
+        "{}",
+        ended.stderr
+    );
+    for name in [NONE, FULL, THIN] {
+        assert!(kernel.cell_dir(name).join("record.json").exists());
+    }
+}
+
+#[test]
+fn what_is_there_goes_before_a_run_and_a_tree_that_is_needed_stays_until_then() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[none, thin, thin-dist]", "2min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\n");
+    assert_eq!(run(&kernel, &["--cell", "*/none/*"]).code, Some(0));
+    let budget = ["--disk-budget", "1KiB", "--cell", "*/thin*/*"];
+    let ended = run(&kernel, &budget);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let line = |what: &str| {
+        let mut lines = ended.stderr.lines();
+        lines.position(|line| line.contains(what)).expect(what)
+    };
+    let removed = |cell: &str| line(&format!("7.2.13/{cell}: the build tree ("));
+    assert!(removed(NONE) < line(CELL));
+    assert!(removed(CELL) > line(&format!("{THIN}: pass")));
+    assert_eq!(cell(&kernel, THIN)["derived_from"], CELL);
+    assert!(cell(&kernel, THIN)["comparisons"][0]["skipped"].is_null());
+    assert_eq!(trees(&kernel, &[NONE, THIN, CELL]), [false, false, false]);
+    let last = "build trees take 0 B, of the 1.0 KiB of --disk-budget\n";
+    assert!(ended.stderr.contains(last), "{}", ended.stderr);
 }

@@ -244,6 +244,44 @@ fn only_the_latest_runs_of_each_matrix_are_kept() {
     );
 }
 
+#[test]
+fn runs_that_are_too_much_for_the_disk_go_but_no_last_result() {
+    let stand = Stand::new();
+    let gone = stand.add_night("1", false);
+    let last = stand.add_night("2", false);
+    let listed = stand.ask(&["runs"]).stdout;
+    assert!(listed.contains("\nruns, facts and logs take "), "{listed}");
+    let collected = stand.ask(&["runs", "gc", "--disk", "1GiB"]);
+    assert_eq!(collected.code, Some(0), "{}", collected.stderr);
+    assert_eq!(stand.store.names().unwrap(), [gone.clone(), last.clone()]);
+    assert!(
+        !collected.stdout.contains("more than"),
+        "{}",
+        collected.stdout
+    );
+
+    let before = stand.store.disk_kib();
+    let collected = stand.ask(&["runs", "gc", "--disk", "1KiB"]);
+    assert_eq!(collected.code, Some(0), "{}", collected.stderr);
+    assert_eq!(stand.store.names().unwrap(), [last]);
+    let said = "more than was asked for: each run that is left has the last result of a cell\n";
+    assert!(collected.stdout.ends_with(said), "{}", collected.stdout);
+    let after = stand.store.disk_kib();
+    assert!(after > 0 && after < before, "{before} {after}");
+}
+
+#[test]
+fn what_to_keep_has_to_be_said() {
+    let stand = Stand::new();
+    let ended = stand.ask(&["runs", "gc"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("--keep <N>|--disk <SIZE>"),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[rstest]
 #[case::no_such_run(&["report", "ltest"], "'ltest' is not a run: no run has that name; did you mean 'latest'?")]
 #[case::too_far_back(&["report", "latest~5"], "there are only 1 before it")]
@@ -391,7 +429,8 @@ fn assert_intact(store: &RunStore, at_least: &[String], what: &str) {
     }
     let listed = ask(store.path(), &["runs"]);
     assert_eq!(listed.code, Some(0), "{what}");
-    assert_eq!(listed.stdout.lines().count(), names.len() + 1, "{what}");
+    // A line each, and the first and the last.
+    assert_eq!(listed.stdout.lines().count(), names.len() + 2, "{what}");
 }
 
 /// At the Nth call of a kind, for each N that there is.

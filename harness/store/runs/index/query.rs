@@ -61,6 +61,20 @@ impl Index {
         })
     }
 
+    /// The runs that have the last result of some cell, by their names. Runs of sources that had a
+    /// mutation do not count.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn last_results(&self) -> Result<BTreeSet<String>, Error> {
+        let sql = "SELECT MAX(runs.name) FROM results
+             JOIN runs ON runs.id = results.run
+             JOIN bodies ON bodies.id = results.body
+             WHERE bodies.outcome IN ('pass', 'fail') AND NOT runs.is_mutated
+             GROUP BY results.cell";
+        self.rows(sql, [], |row| row.get(0))
+    }
+
     /// The cells that some run has: matrix and name.
     ///
     /// # Errors
