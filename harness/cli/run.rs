@@ -8,6 +8,7 @@ use super::output::{exit, report};
 use super::schedule::{Schedule, past};
 use super::stored::{keep, store_for_run};
 use super::{check_place, events, known_findings, load_matrix, open_sources, real_kernel, select};
+use crate::build::compiler_cache::CompilerCache;
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
 use crate::input::matrix::Matrix;
@@ -19,6 +20,7 @@ use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::model::stored::RunHead;
 use crate::report::{Format, Options};
+use crate::run::events::{Event, Events};
 use crate::run::whole::drive::Run as Build;
 use crate::store::record_dir::RecordDir;
 use crate::store::snapshots::SnapshotDir;
@@ -84,6 +86,8 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         schedule.for_the_night(&args.schedule, &matrix, &cells, &sources, &past)?;
     }
 
+    let cache = compiler_cache(args, &*events, &cancel)?;
+
     // Results of a mutated tree must never become accepted snapshots.
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
         .filter(|_| mutations.is_empty());
@@ -96,7 +100,7 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         snapshots: snapshots.as_ref(),
         jobs: schedule.jobs,
         policy: schedule.policy(how.retries, args.jobs_options.fail_fast),
-        ccache: args.ccache,
+        cache: cache.as_ref(),
         caches: None,
         reuse_trees: !args.no_reuse,
         fresh: args.jobs_options.fresh,
@@ -140,6 +144,30 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         past,
         written,
     })
+}
+
+/// The ccache to compile with, if there is one and the user does not object.
+fn compiler_cache(
+    args: &MatrixRun,
+    events: &dyn Events,
+    cancel: &Cancel,
+) -> Result<Option<CompilerCache>, Error> {
+    if args.no_ccache {
+        return Ok(None);
+    }
+    let why = match (CompilerCache::find(cancel)?, args.ccache) {
+        (Ok(found @ Some(_)), _) | (Ok(found @ None), false) => return Ok(found),
+        (Ok(None), true) => "not installed".to_owned(),
+        (Err(why), false) => {
+            let text = format!("ccache is not used: {why}");
+            events.on(&Event::Note { text: &text });
+            return Ok(None);
+        }
+        (Err(why), true) => why,
+    };
+    Err(Error::Machine(format!(
+        "ccache cannot be used, which --ccache asks for: {why}\n  install ccache 4.7 or later ('apt-get install ccache'), or leave out --ccache"
+    )))
 }
 
 /// What is accepted and no longer read: cells, and files of none.
