@@ -6,7 +6,7 @@ use super::*;
 use crate::model::cell::LtoMode;
 use crate::model::finding::Severity;
 use crate::model::record::{
-    ComparisonRecord, Counts, Identity, Inspection, RuleCount, ScenarioRecord,
+    ComparisonRecord, CompilerCacheUse, Counts, Identity, Inspection, RuleCount, ScenarioRecord,
 };
 
 /// A record in which nothing is at its default that changes from night to night.
