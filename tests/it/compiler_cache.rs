@@ -85,7 +85,7 @@ impl Compiling {
         finish(&mut self.command(more))
     }
 
-    /// Runs, and returns what the cells say of the cache: of thin-dist, which is built first, and thin.
+    /// Runs, and returns what the cells say of the cache: of thin-dist and thin.
     fn cells(&self, more: &[&str]) -> [Value; 2] {
         let ended = self.run(&[&["--no-reuse", "--cells-at-once", "1"], more].concat());
         assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
@@ -160,7 +160,10 @@ fn cells_share_objects_and_each_is_what_the_compiler_writes() {
     let compiling = Compiling::really(&[PLAIN]);
     compiling.write("file.c", "const char *where(void) { return __FILE__; }\n");
     let cells = compiling.cells(&[]);
-    assert_eq!(cells.each_ref().map(counts), [[0, 1, 0], [1, 0, 0]]);
+    // Which cell is first depends on what is known of earlier runs.
+    let mut both = cells.each_ref().map(counts);
+    both.sort_unstable();
+    assert_eq!(both, [[0, 1, 0], [1, 0, 0]]);
     assert_eq!(cells[0]["program"], "ccache");
     compiling.assert_right(&["-O2"]);
 
@@ -268,7 +271,7 @@ fn a_back_end_is_compiled_with_its_own_index() {
 
 #[test]
 fn place_and_size_are_the_users_and_the_rest_is_not() {
-    let config = "(default) cache_dir = /home/u/.cache/ccache\n\
+    let config = "(default) cache_dir = /var/cache/ccache\n\
                   (/etc/ccache.conf) hard_link = true\n\
                   (/etc/ccache.conf) remote_storage = http://host/cache\n\
                   (environment) sloppiness = time_macros\n\
@@ -300,7 +303,7 @@ fn place_and_size_are_the_users_and_the_rest_is_not() {
     assert!(lines[0].trim_end_matches('\'').len() > "CCACHE_COMPILERCHECK=string:".len() + 60);
     for line in [
         "CCACHE_CONFIGPATH='/dev/null'",
-        "CCACHE_DIR='/home/u/.cache/ccache'",
+        "CCACHE_DIR='/var/cache/ccache'",
         "CCACHE_MAXSIZE='20.0G'",
         "CCACHE_NODIRECT='true'",
         "CCACHE_REMOTE_STORAGE='http://host/cache'",

@@ -29,8 +29,8 @@ fn only_a_version_whose_objects_are_right_is_used(
 #[test]
 fn place_and_size_are_the_users_and_nothing_else() {
     let config = "(default) absolute_paths_in_stderr = false\n\
-                  (/etc/ccache.conf) base_dir = /home\n\
-                  (default) cache_dir = /home/u/.cache/ccache\n\
+                  (/etc/ccache.conf) base_dir = /srv\n\
+                  (default) cache_dir = /var/cache/ccache\n\
                   (/etc/ccache.conf) hard_link = true\n\
                   (default) max_files = 0\n\
                   (environment) max_size = 20.0G\n\
@@ -40,7 +40,7 @@ fn place_and_size_are_the_users_and_nothing_else() {
                   (environment) sloppiness = time_macros\n\
                   (default) umask = \n";
     let pairs = [
-        ("DIR", "/home/u/.cache/ccache"),
+        ("DIR", "/var/cache/ccache"),
         ("MAXSIZE", "20.0G"),
         ("READONLY", "true"),
         ("NOREMOTE_ONLY", "true"),
