@@ -2,6 +2,7 @@
 //! and folders as make leaves them.
 
 pub mod boot;
+pub mod compiler_cache;
 pub mod dir_state;
 pub mod doctor;
 pub mod environment;

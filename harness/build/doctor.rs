@@ -121,18 +121,12 @@ fn gnu_tools(prefix: Option<&String>) -> Vec<Tool> {
 
 /// What a cell needs and the machine lacks, as one sentence.
 #[must_use]
-pub fn missing_for(cell: &Cell, ccache: bool) -> Option<String> {
+pub fn missing_for(cell: &Cell) -> Option<String> {
     let variables = variables(cell);
     let mut tools = build_tools();
     match variables.get("LLVM") {
         Some(llvm) => tools.extend(llvm_tools(Some(llvm))),
         None => tools.extend(gnu_tools(variables.get("CROSS_COMPILE"))),
-    }
-    if ccache {
-        tools.push(Tool {
-            program: "ccache".to_owned(),
-            package: "ccache".to_owned(),
-        });
     }
     let missing: Vec<Tool> = tools
         .into_iter()

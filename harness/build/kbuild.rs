@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::build::compiler_cache::reads_unseen;
 use crate::build::dir_state::remove_file;
 use crate::build::environment::SCRUBBED_ENV;
 use crate::build::process::{self, Cancel, Command, Exit, JobServer, LogTail, Meter};
@@ -50,6 +51,8 @@ pub struct Launcher {
     pub program: &'static str,
     /// The environment variables that it needs; without a value, those that it must not see.
     pub environment: Vec<(OsString, Option<OsString>)>,
+    /// Where it notes what it did, if that is to be reported.
+    pub statistics: Option<PathBuf>,
 }
 
 /// How many jobs make runs at the same time.
@@ -299,6 +302,12 @@ impl Build<'_> {
         }
         if !self.fills_cache {
             command = command.env("CCACHE_READONLY", "1");
+        }
+        if self.launcher.is_some()
+            && self.config().is_file()
+            && reads_unseen(&read(&self.config())?)
+        {
+            command = command.env("CCACHE_DISABLE", "1");
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;
         let shelter = self.log.with_file_name("sandbox");

@@ -454,9 +454,13 @@ pub struct MatrixRun {
     /// Build every cell from scratch instead of starting from another mode's tree.
     #[arg(long)]
     pub no_reuse: bool,
-    /// Compile through ccache.
+    /// Compile through ccache or not at all: inconclusive if it cannot be used. Without this it is
+    /// used if it can be. Cells whose builds scenarios compare with are compiled without it.
     #[arg(long)]
     pub ccache: bool,
+    /// Start the compilers for each object, also if ccache is installed.
+    #[arg(long, conflicts_with = "ccache")]
+    pub no_ccache: bool,
     #[command(flatten)]
     pub snapshots: Snapshots,
     #[command(flatten)]

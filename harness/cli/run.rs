@@ -12,6 +12,7 @@ use super::{
     Selected, check_place, events, known_findings, load_matrix, open_sources, real_kernel, select,
     slurm,
 };
+use crate::build::compiler_cache::CompilerCache;
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
 use crate::input::matrix::Matrix;
@@ -23,7 +24,7 @@ use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::model::stored::RunHead;
 use crate::report::{Format, Options};
-use crate::run::events::Event;
+use crate::run::events::{Event, Events};
 use crate::run::whole::drive::Run as Build;
 use crate::store::record_dir::RecordDir;
 use crate::store::snapshots::SnapshotDir;
@@ -90,6 +91,16 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     }
     let cluster = slurm::Folders::open(args, &kernel)?;
 
+    let cache = match (&cluster, args.ccache) {
+        (None, _) => compiler_cache(args, &*events, &cancel)?,
+        (Some(_), false) => None,
+        (Some(_), true) => {
+            return Err(Error::Usage(
+                "nodes of a cluster build without ccache\n  leave out --ccache".to_owned(),
+            ));
+        }
+    };
+
     // Results of a mutated tree must never become accepted snapshots.
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
         .filter(|_| mutations.is_empty());
@@ -102,7 +113,7 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         snapshots: snapshots.as_ref(),
         jobs: schedule.jobs,
         policy: schedule.policy(how.retries, args.jobs_options.fail_fast),
-        ccache: args.ccache,
+        cache: cache.as_ref(),
         caches: None,
         reuse_trees: !args.no_reuse,
         fresh: args.jobs_options.fresh,
@@ -158,6 +169,30 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         past,
         written,
     })
+}
+
+/// The ccache to compile with, if there is one and the user does not object.
+fn compiler_cache(
+    args: &MatrixRun,
+    events: &dyn Events,
+    cancel: &Cancel,
+) -> Result<Option<CompilerCache>, Error> {
+    if args.no_ccache {
+        return Ok(None);
+    }
+    let why = match (CompilerCache::find(cancel)?, args.ccache) {
+        (Ok(found @ Some(_)), _) | (Ok(found @ None), false) => return Ok(found),
+        (Ok(None), true) => "not installed".to_owned(),
+        (Err(why), false) => {
+            let text = format!("ccache is not used: {why}");
+            events.on(&Event::Note { text: &text });
+            return Ok(None);
+        }
+        (Err(why), true) => why,
+    };
+    Err(Error::Machine(format!(
+        "ccache cannot be used, which --ccache asks for: {why}\n  install ccache 4.7 or later ('apt-get install ccache'), or leave out --ccache"
+    )))
 }
 
 /// What is accepted and no longer read: cells, and files of none.

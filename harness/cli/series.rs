@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
             allows: &allows,
             snapshots: None,
             jobs: jobs(args.place.jobs, 1),
-            ccache: false,
+            cache: None,
             caches: None,
             reuse_trees: true,
             fresh: args.jobs_options.fresh,

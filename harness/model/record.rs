@@ -21,7 +21,7 @@ use super::finding::{BUILD_FAILED, Rule, Severity};
 use super::sandbox::Enforced;
 use super::shard::ShardRecord;
 use super::utilization::CpuUtilization;
-pub use measured::{Cost, Counts, Growth, MOST_GROWTH, StageTime};
+pub use measured::{CompilerCacheUse, Cost, Counts, Growth, MOST_GROWTH, StageTime};
 pub use outcome::{Baseline, Outcome, SkipReason};
 pub use texts::RuleTexts;
 
@@ -60,6 +60,10 @@ pub struct CellRecord {
     /// How many processors it used when; absent if an older klto wrote it, or nothing ran.
     #[serde(default, skip_serializing_if = "CpuUtilization::is_empty")]
     pub cpu_utilization: CpuUtilization,
+    /// What the compiler cache did for the build; absent if nothing was compiled through one, in a
+    /// sandbox, and if an older klto wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiler_cache: Option<CompilerCacheUse>,
     pub outcome: Outcome,
     pub baseline: Baseline,
     /// Why the machine, the toolchain or a limit kept klto from telling all, if one did.
@@ -363,6 +367,7 @@ impl CellRecord {
             cost: Cost::default(),
             stages: Vec::new(),
             cpu_utilization: CpuUtilization::default(),
+            compiler_cache: None,
             outcome: Outcome::Pass,
             baseline: Baseline::None,
             error: None,

@@ -19,8 +19,8 @@ use super::{Options, Reporter, by_rule, grouped, printable};
 use crate::judge::identity::{PartOf, Placed};
 use crate::model::finding::counted;
 use crate::model::record::{
-    CellRecord, FindingRecord, Inspection, NotCompared, Outcome, Reproduce, RuleCount, RuleText,
-    RunRecord,
+    CellRecord, CompilerCacheUse, FindingRecord, Inspection, NotCompared, Outcome, Reproduce,
+    RuleCount, RuleText, RunRecord,
 };
 
 pub(super) const BOLD: Style = Style::new().bold();
@@ -47,6 +47,9 @@ impl Reporter for Text {
         write_not_judged(&mut out, run, self.options);
         write_unreferenced(&mut out, run);
         table::write(&mut out, run);
+        if let Some(used) = CompilerCacheUse::of_all(&run.cells) {
+            let _ = writeln!(out, "{}", printable(&used.to_string()));
+        }
         if let Some(enforced) = run.cells.iter().find_map(|cell| cell.sandbox) {
             let _ = writeln!(out, "built in a sandbox: {enforced}");
         }

@@ -1,7 +1,7 @@
 //! Work with an identity: one cell, and the jobs whose results it needs. [`plan`] turns the
 //! cells of a matrix into jobs in the order in which they run. Pure.
 
-use crate::model::cell::{Cell, LtoMode};
+use crate::model::cell::{BOOT, Cell, LtoMode};
 
 /// A job, by the place of its cell in the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,9 @@ pub struct Job {
     /// Whether to note what is there before the first object: its own scenarios need that,
     /// or those of a job that begins with its tree.
     pub prepares: bool,
+    /// Whether something is measured by its clean build: its own scenarios, or those of a job that
+    /// uses its tree. Such a build comes from the compilers, and not from a cache of what they made.
+    pub is_measure: bool,
     /// A job of the same kernel that must not run at the same time, where they share a source
     /// tree.
     pub not_before: Option<JobId>,
@@ -109,6 +112,7 @@ pub fn plan(cells: &[Cell], options: PlanOptions<'_>) -> Vec<Job> {
                 base: distributed.filter(|_| derives),
                 clean_builds: others.map(|(other, _)| JobId(other)).collect(),
                 prepares: options.prepare_all || scenarios(cell).next().is_some(),
+                is_measure: scenarios(cell).any(|name| name != BOOT),
                 not_before: None,
                 comparisons: Vec::new(),
                 cell: cell.clone(),
@@ -123,6 +127,7 @@ pub fn plan(cells: &[Cell], options: PlanOptions<'_>) -> Vec<Job> {
     for base in bases {
         jobs[base.0].prepares = true;
     }
+    add_measures(&mut jobs);
     jobs.sort_by_key(|job| {
         let first_of_group = group(job.id.0).next().map(|(at, _)| at);
         let turn = match job.cell.lto {
@@ -142,6 +147,26 @@ pub fn plan(cells: &[Cell], options: PlanOptions<'_>) -> Vec<Job> {
         }
     }
     jobs
+}
+
+/// What `switch` compares with is a measure, too; and of a tree and the one that began with it both
+/// are or none, for make rebuilds what another compiler's command made. The jobs are in the order of
+/// the cells.
+fn add_measures(jobs: &mut [Job]) {
+    let compared: Vec<JobId> = jobs
+        .iter()
+        .flat_map(|job| job.clean_builds.clone())
+        .collect();
+    for id in compared {
+        jobs[id.0].is_measure = true;
+    }
+    for at in 0..jobs.len() {
+        if let Some(base) = jobs[at].base {
+            let either = jobs[at].is_measure || jobs[base.0].is_measure;
+            jobs[at].is_measure = either;
+            jobs[base.0].is_measure = either;
+        }
+    }
 }
 
 /// Each pair is compared by the job of the two that runs later.

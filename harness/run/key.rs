@@ -6,6 +6,10 @@ use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::sandbox::Enforced;
 
+/// Stands in the key of a job whose objects may come from a compiler cache. They are the same; but
+/// what is measured by its tree, or continues it, must not come from there.
+pub const CACHED: &str = "compiler cache";
+
 /// What the keys of all jobs of a run have in common.
 #[derive(Debug, Clone)]
 pub struct CommonKey(blake3::Hash);
@@ -37,9 +41,9 @@ impl CommonKey {
         CommonKey(hasher.finalize())
     }
 
-    /// The key of a job: of its cell, and of the jobs whose trees it uses. Scenarios are no
-    /// part of it, for a record says which ran; nor are allow entries, which are applied
-    /// whenever a record is used.
+    /// The key of a job: of its cell, of the jobs whose trees it uses, and [`CACHED`] if that is how
+    /// it is compiled. Scenarios are no part of it, for a record says which ran; nor are allow
+    /// entries, which are applied whenever a record is used.
     #[must_use]
     pub fn of(&self, cell: &Cell, needs: &[&str]) -> String {
         let mut hasher = blake3::Hasher::new();

@@ -8,6 +8,7 @@ use std::sync::RwLock;
 use super::job::Job;
 use super::pipeline::FinishedJob;
 use super::place::Place;
+use crate::build::compiler_cache::CompilerCache;
 use crate::build::kbuild::{Build, BuildOutcome, Failure, Launcher, Target};
 use crate::judge::check;
 use crate::model::cell::Cell;
@@ -44,7 +45,13 @@ pub trait Layout: fmt::Debug + Sync {
     ///
     /// # Errors
     /// Where it cannot be written.
-    fn launcher(&self, cell: &Cell) -> Result<Option<Launcher>, Error>;
+    fn launcher(&self, job: &Job, place: &Place) -> Result<Option<Launcher>, Error>;
+
+    /// The compiler cache that a job's objects may come from, if that is more than what starts all
+    /// compilers of a toolchain.
+    fn compiler_cache(&self, _: &Job) -> Option<&CompilerCache> {
+        None
+    }
 
     /// Prepares the build tree up to the first object.
     ///

@@ -15,7 +15,7 @@ use std::time::{Instant, SystemTime};
 
 use super::events::{Event, Events};
 use super::job::{Comparison, Job, JobId};
-use super::key::CommonKey;
+use super::key::{CACHED, CommonKey};
 use super::layout::Layout;
 use super::place::Place;
 use super::rules;
@@ -53,7 +53,6 @@ pub struct Context<'a> {
     pub tolerances: &'a Tolerances,
     /// Jobs of one make, or of all.
     pub parallelism: Parallelism<'a>,
-    pub ccache: bool,
     /// What make runs in, if the sources are not trusted.
     pub sandbox: Option<&'a Sandbox>,
     /// Whether this make has `--shuffle`.
@@ -147,12 +146,14 @@ fn attempt(
         record.outcome = Outcome::Skip(reason);
         return Ok(None);
     }
-    if let Some(reason) = doctor::missing_for(cell, context.ccache) {
+    if let Some(reason) = doctor::missing_for(cell) {
         return Err(Error::Machine(reason));
     }
     let needed = || job.needs().filter_map(|id| finished.get(&id));
     let key_with = |needed: &mut dyn Iterator<Item = &FinishedJob>| {
-        let keys: Vec<&str> = needed.map(|job| job.key.as_str()).collect();
+        let cached = context.layout.compiler_cache(job).map(|_| CACHED);
+        let needed = needed.map(|job| job.key.as_str());
+        let keys: Vec<&str> = cached.into_iter().chain(needed).collect();
         context.key.of(cell, &keys)
     };
     let key = key_with(&mut needed());

@@ -45,6 +45,12 @@ impl Place {
         self.folder.join("build.log")
     }
 
+    /// What the compiler cache did for the build, as it notes that.
+    #[must_use]
+    pub fn cache_statistics(&self) -> PathBuf {
+        self.folder.join("ccache.stats")
+    }
+
     /// What was there before the first object, if that was noted.
     #[must_use]
     pub fn prepared(&self) -> PathBuf {

@@ -170,10 +170,11 @@ impl Layout for Miniature<'_> {
 
     /// With a folder and settings of the probe's own, for a user's may trade certainty for speed;
     /// and told which compiler it is, libraries included.
-    fn launcher(&self, cell: &Cell) -> Result<Option<Launcher>, Error> {
+    fn launcher(&self, job: &Job, _: &Place) -> Result<Option<Launcher>, Error> {
         if !self.ccache {
             return Ok(None);
         }
+        let cell = &job.cell;
         let compiler = toolchain::fingerprint(cell).to_hex();
         let environment = environment::fingerprint().to_hex();
         let answers =
@@ -228,6 +229,7 @@ impl Layout for Miniature<'_> {
         Ok(Some(Launcher {
             program: launcher::NAME,
             environment: removed.chain(own).collect(),
+            statistics: None,
         }))
     }
 
@@ -343,8 +345,9 @@ pub fn untrusted_caches(work: &Path, source_key: &str) -> Result<PathBuf, Error>
     let name = blake3::hash(source_key.as_bytes()).to_hex();
     let caches = work.join(UNTRUSTED).join(&name[..16]);
     let ccache = caches.join("ccache");
-    create_dir(&caches)?;
     if !is_there(&ccache) {
+        keep_newest(&work.join(UNTRUSTED), KEPT_UNTRUSTED - 1)?;
+        create_dir(&caches)?;
         let partial = caches.join("ccache.partial");
         remove_file(&partial)?;
         create_dir(&partial)?;

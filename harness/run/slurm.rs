@@ -57,7 +57,6 @@ pub struct Plan {
     /// Names and files of mutations.
     pub mutations: Vec<String>,
     pub reuse_trees: bool,
-    pub ccache: bool,
     /// Cells are built although a result could be used.
     pub fresh: bool,
     pub sandbox: SandboxMode,

@@ -13,8 +13,8 @@ use super::layout::{Layout, Prepared, configure};
 use super::pipeline::FinishedJob;
 use super::place::Place;
 use super::scenario::EditTargets;
+use crate::build::compiler_cache::{self, CompilerCache};
 use crate::build::dir_state::{create_dir, is_gone, mirror, remove_file};
-use crate::build::environment;
 use crate::build::kbuild::{self, Build, BuildOutcome, Launcher, Target};
 use crate::build::process::Command;
 use crate::model::cell::Cell;
@@ -30,9 +30,12 @@ pub struct WholeKernel<'a> {
     pub source: &'a Path,
     /// As paths have it.
     pub revision: &'a str,
-    pub ccache: bool,
-    /// The folder for what ccache keeps, where that is not the user's.
+    /// What compiles the jobs whose builds are no measure, if anything but the compilers does.
+    pub cache: Option<&'a CompilerCache>,
+    /// The folder for what it keeps, where that is not the user's.
     pub caches: Option<PathBuf>,
+    /// Whether makes run in a sandbox.
+    pub is_sandboxed: bool,
     /// The folder of trees that are carried from one revision to the next: make finds what the last
     /// one left, and makes only what differs. `None` if each revision has trees of its own.
     pub carried: Option<&'a Path>,
@@ -109,17 +112,22 @@ impl Layout for WholeKernel<'_> {
         kbuild::KERNEL
     }
 
-    /// ccache as the user has set it up; in a sandbox, with a folder of its own.
-    fn launcher(&self, _: &Cell) -> Result<Option<Launcher>, Error> {
-        let own = self.caches.iter().flat_map(|caches| {
-            let users = environment::of_ccache().into_iter();
-            let own = ("CCACHE_DIR".into(), Some(caches.join("ccache").into()));
-            users.map(|name| (name, None)).chain([own])
-        });
-        Ok(self.ccache.then(|| Launcher {
-            program: "ccache",
-            environment: own.collect(),
+    fn launcher(&self, job: &Job, place: &Place) -> Result<Option<Launcher>, Error> {
+        let Some(cache) = self.compiler_cache(job) else {
+            return Ok(None);
+        };
+        let own = self.caches.as_ref().map(|caches| caches.join("ccache"));
+        // What runs in a sandbox could write what it likes there.
+        let statistics = (!self.is_sandboxed).then(|| place.cache_statistics());
+        Ok(Some(Launcher {
+            program: compiler_cache::PROGRAM,
+            environment: cache.environment(&job.cell, own.as_deref(), statistics.as_deref()),
+            statistics,
         }))
+    }
+
+    fn compiler_cache(&self, job: &Job) -> Option<&CompilerCache> {
+        self.cache.filter(|_| !job.is_measure)
     }
 
     fn prepare(

@@ -10,6 +10,7 @@ mod boot;
 mod ci_scripts;
 mod cli;
 mod collect;
+mod compiler_cache;
 mod diff;
 mod docs;
 mod embedded;

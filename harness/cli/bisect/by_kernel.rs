@@ -263,7 +263,7 @@ impl Prepared<'_> {
             allows: kernels.allows,
             snapshots: None,
             jobs: jobs(self.args.place.jobs, 1),
-            ccache: false,
+            cache: None,
             caches: None,
             // A tree that is copied from another mode's is not carried.
             reuse_trees: false,

@@ -1,8 +1,11 @@
 //! What is measured: time and memory of a job, how much there is in a build tree, sizes.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CellRecord;
 use crate::model::facts::{Facts, ObjectFile};
 
 /// What a job took.
@@ -39,6 +42,50 @@ impl StageTime {
     #[must_use]
     pub fn ends_seconds(&self) -> f64 {
         self.begins_seconds + self.seconds
+    }
+}
+
+/// What a compiler cache did for a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CompilerCacheUse {
+    /// `ccache`.
+    pub program: String,
+    /// `4.7.5`.
+    pub version: String,
+    /// Objects that were there.
+    pub hits: u64,
+    /// Objects that were not: the compiler made them.
+    pub misses: u64,
+    /// Calls of which it keeps nothing: feature tests, programs that are linked in the same call,
+    /// back ends.
+    pub uncacheable: u64,
+}
+
+impl CompilerCacheUse {
+    /// What it did for all cells together that were built now.
+    #[must_use]
+    pub fn of_all(cells: &[CellRecord]) -> Option<CompilerCacheUse> {
+        let built = cells.iter().filter(|cell| !cell.reused);
+        let used = built.filter_map(|cell| cell.compiler_cache.clone());
+        used.reduce(|sum, one| CompilerCacheUse {
+            hits: sum.hits + one.hits,
+            misses: sum.misses + one.misses,
+            uncacheable: sum.uncacheable + one.uncacheable,
+            ..sum
+        })
+    }
+}
+
+impl fmt::Display for CompilerCacheUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (hits, of) = (self.hits, self.hits + self.misses);
+        let percent = (hits * 100).checked_div(of).unwrap_or(0);
+        let (program, version) = (&self.program, &self.version);
+        write!(
+            f,
+            "{program} {version}: {hits} of {of} objects were there ({percent} %); {} other calls",
+            self.uncacheable
+        )
     }
 }
 

@@ -422,6 +422,8 @@ fn facts(cell: &CellRecord, common: &[(&'static str, String)]) -> Vec<(&'static 
             "an earlier klto made it; nothing changed since".to_owned(),
         ));
     }
+    let cache = cell.compiler_cache.as_ref().map(ToString::to_string);
+    facts.push(("Compiler cache", cache.unwrap_or_default()));
     let sandbox = cell.sandbox.map(|enforced| enforced.to_string());
     facts.push(("Sandbox", sandbox.unwrap_or_default()));
     facts.push(("Logs", cell.logs.join(", ")));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::{Clean, Confirms, Oracle, TestsCells};
-use crate::build::doctor;
+use crate::build::compiler_cache::CompilerCache;
 use crate::judge::bisect::sought::{Asked, Ends, Sought, Tested};
 use crate::model::bisect::Verdict;
 use crate::model::cell::Cell;
@@ -236,10 +236,11 @@ impl Confirms for CleanKernels<'_> {
     ) -> Result<(), Error> {
         let work = WorkDir::open(self.place)?;
         let caches = self.place.join("caches");
+        let cache = CompilerCache::find(self.run.cancel)?.ok().flatten();
         let run = Run {
             work: &work,
             carried: None,
-            ccache: doctor::is_installed("ccache"),
+            cache: cache.as_ref(),
             caches: Some(&caches),
             ..*self.run
         };

@@ -182,3 +182,42 @@ fn modes_that_share_a_source_tree_run_one_after_the_other() {
         }
     }
 }
+
+#[rstest]
+#[case::only_built(&[(ThinDist, "build"), (Thin, "boot")], "")]
+#[case::own_scenario(&[(No, "build"), (Full, "noop")], "1")]
+// The first objects of both are those of the base.
+#[case::what_began_with_its_tree(&[(ThinDist, "build"), (Thin, "noop")], "0 1")]
+#[case::what_it_began_with(&[(ThinDist, "noop"), (Thin, "build")], "0 1")]
+#[case::what_switch_compares_with(&[(ThinDist, "switch"), (Thin, "build"), (No, "build")], "0 1 2")]
+fn a_build_is_a_measure_if_something_is_compared_with_it(
+    #[case] cells: &[(LtoMode, &str)],
+    #[case] expected: &str,
+) {
+    let cells: Vec<Cell> = cells
+        .iter()
+        .map(|(lto, scenario)| cell("arm64", *lto, &["build", scenario]))
+        .collect();
+    let jobs = plan(&cells, ALL);
+    let mut measures: Vec<usize> = jobs
+        .iter()
+        .filter(|job| job.is_measure)
+        .map(|job| job.id.0)
+        .collect();
+    measures.sort_unstable();
+    let measures: Vec<String> = measures.iter().map(ToString::to_string).collect();
+    assert_eq!(measures.join(" "), expected);
+}
+
+#[test]
+fn a_comparison_of_modes_is_no_measure() {
+    let cells = [
+        cell("arm64", ThinDist, &["build"]),
+        cell("arm64", Thin, &["build"]),
+    ];
+    let options = PlanOptions {
+        compare: &[Thin, ThinDist],
+        ..ALL
+    };
+    assert!(plan(&cells, options).iter().all(|job| !job.is_measure));
+}

@@ -42,7 +42,7 @@ impl Paths {
             source: layout.source(&work.job.cell),
             dir: work.place.build(),
             log: work.place.log(),
-            launcher: layout.launcher(&work.job.cell)?,
+            launcher: layout.launcher(work.job, work.place)?,
         })
     }
 }
@@ -69,6 +69,7 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
     work.place.set_tree_of(None)?;
     remove_file(&work.place.scratch())?;
     remove_file(build.log)?;
+    remove_file(&work.place.cache_statistics())?;
     record.logs = vec![build.log.display().to_string()];
 
     let base = work.job.base.and_then(|id| work.finished.get(&id));
@@ -77,6 +78,10 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
     let made = make(work, &build, base);
     let stages = stages.lock().unwrap_or_else(PoisonError::into_inner);
     record.stages = stages.times(work.started.elapsed());
+    let statistics = paths.launcher.as_ref();
+    let statistics = statistics.and_then(|launcher| launcher.statistics.as_deref());
+    let cache = layout.compiler_cache(work.job);
+    record.compiler_cache = cache.and_then(|cache| cache.used(statistics?));
     match made? {
         Made::Tree(outcome) => judge(work, &build, outcome, record),
         Made::Misconfigured(findings) => {

@@ -186,7 +186,6 @@ impl Probe<'_> {
             allows: self.allows,
             tolerances: &tolerances,
             parallelism: Parallelism::Jobs((self.jobs / workers).max(1)),
-            ccache: false,
             sandbox: sandbox.as_ref(),
             has_shuffle: kbuild::has_shuffle(self.cancel)?,
             fresh: self.fresh,

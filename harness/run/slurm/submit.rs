@@ -215,7 +215,6 @@ impl Cluster<'_> {
             scratch: run.work.path().to_owned(),
             mutations: self.mutations.clone(),
             reuse_trees: run.reuse_trees,
-            ccache: run.ccache,
             fresh: run.fresh,
             sandbox: self.sandbox,
             jobs: self.jobs,

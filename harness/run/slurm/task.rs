@@ -127,7 +127,7 @@ pub fn with_plan<T>(
         allows: &[],
         snapshots: None,
         jobs: plan.jobs.unwrap_or_else(processors),
-        ccache: plan.ccache,
+        cache: None,
         caches: None,
         reuse_trees: plan.reuse_trees,
         fresh: false,

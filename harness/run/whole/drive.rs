@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::RwLock;
 
 use super::{WholeKernel, carried_record, folder};
+use crate::build::compiler_cache::CompilerCache;
 use crate::build::kbuild::{self, Parallelism};
 use crate::build::process::{Cancel, JobServer, Style};
 use crate::build::sandbox::Sandbox;
@@ -15,7 +16,7 @@ use crate::model::error::Error;
 use crate::model::record::{CellRecord, FORMAT, RunRecord};
 use crate::run::events::{Event, Events};
 use crate::run::job::{Job, PlanOptions, plan};
-use crate::run::key::{CommonKey, own_program};
+use crate::run::key::{CACHED, CommonKey, own_program};
 use crate::run::pair::usual_tolerances;
 use crate::run::pipeline::Context;
 use crate::run::probe::untrusted_caches;
@@ -41,8 +42,9 @@ pub struct Run<'a> {
     pub jobs: usize,
     /// How the cells share the machine, apart from the pool of jobs.
     pub policy: Policy<'a>,
-    pub ccache: bool,
-    /// The folder for what ccache keeps; `None` for the user's.
+    /// As [`WholeKernel::cache`].
+    pub cache: Option<&'a CompilerCache>,
+    /// The folder for what it keeps; `None` for the user's.
     pub caches: Option<&'a Path>,
     /// A cell may begin with the finished tree of another.
     pub reuse_trees: bool,
@@ -88,16 +90,18 @@ impl Run<'_> {
     /// The jobs of the cells, in the order in which they run.
     #[must_use]
     pub fn plan(&self) -> Vec<Job> {
-        plan(
-            self.cells,
-            PlanOptions {
-                reuse_trees: self.reuse_trees,
-                share_clean_builds: true,
-                prepare_all: false,
-                one_mode_at_a_time: false,
-                compare: &self.matrix.compare,
-            },
-        )
+        self.plan_of(self.cells)
+    }
+
+    fn plan_of(&self, cells: &[Cell]) -> Vec<Job> {
+        let options = PlanOptions {
+            reuse_trees: self.reuse_trees,
+            share_clean_builds: true,
+            prepare_all: false,
+            one_mode_at_a_time: false,
+            compare: &self.matrix.compare,
+        };
+        plan(cells, options)
     }
 
     /// The same for some of the jobs of [`Run::plan`]; the others count as not there.
@@ -113,7 +117,7 @@ impl Run<'_> {
             None => usual_tolerances()?,
         };
         let revision = sources.revision();
-        let caches = match (self.caches, self.sandbox, self.ccache) {
+        let caches = match (self.caches, self.sandbox, self.cache.is_some()) {
             (Some(caches), _, true) => Some(caches.to_owned()),
             (None, Some(_), true) => Some(untrusted_caches(work, &source_key)?),
             (_, None, _) | (_, _, false) => None,
@@ -123,8 +127,9 @@ impl Run<'_> {
             work,
             source: &folder,
             revision: &revision,
-            ccache: self.ccache,
+            cache: self.cache,
             caches,
+            is_sandboxed: sandbox.is_some(),
             carried: self.carried,
             shared: RwLock::default(),
         };
@@ -146,7 +151,6 @@ impl Run<'_> {
                 Some(pool) => Parallelism::Pool(pool),
                 None => Parallelism::Jobs((self.jobs / policy.at_once).max(1)),
             },
-            ccache: self.ccache,
             sandbox: sandbox.as_ref(),
             has_shuffle,
             fresh: self.fresh,
@@ -214,7 +218,11 @@ impl Run<'_> {
         }
         let folder = sources.folder(self.work.path())?;
         let key = self.key(&self.source_key(&sources)?, &folder)?;
-        Ok(match record.load_for(&key.of(cell, &[])) {
+        let plan = self.plan_of(std::slice::from_ref(cell));
+        let is_measure = plan.iter().all(|job| job.is_measure);
+        let cached = self.cache.filter(|_| !is_measure).map(|_| CACHED);
+        let cached: Vec<&str> = cached.into_iter().collect();
+        Ok(match record.load_for(&key.of(cell, &cached)) {
             Loaded::Same(record) => Some(*record),
             Loaded::None(_) => None,
         })

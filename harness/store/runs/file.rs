@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 use super::super::frame::{self, Limits};
 use crate::model::accepted::Unreferenced;
 use crate::model::record::{
-    CellRecord, Cost, FORMAT as RECORD_FORMAT, Reproduce, RuleText, RuleTexts, RunRecord, StageTime,
+    CellRecord, CompilerCacheUse, Cost, FORMAT as RECORD_FORMAT, Reproduce, RuleText, RuleTexts,
+    RunRecord, StageTime,
 };
 use crate::model::shard::ShardRecord;
 use crate::model::stored::RunHead;
@@ -104,6 +105,8 @@ pub struct Now {
     pub stages: Vec<StageTime>,
     #[serde(default, skip_serializing_if = "CpuUtilization::is_empty")]
     pub cpu_utilization: CpuUtilization,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiler_cache: Option<CompilerCacheUse>,
     pub reused: bool,
     pub reproduce: Reproduce,
     pub logs: Vec<String>,
@@ -157,6 +160,7 @@ fn take_now(record: &mut CellRecord) -> Now {
         cost: std::mem::take(&mut record.cost),
         stages: std::mem::take(&mut record.stages),
         cpu_utilization: std::mem::take(&mut record.cpu_utilization),
+        compiler_cache: record.compiler_cache.take(),
         reused: std::mem::take(&mut record.reused),
         reproduce: std::mem::take(&mut record.reproduce),
         logs: std::mem::take(&mut record.logs),
@@ -187,6 +191,7 @@ fn put_back(now: Now, record: &mut CellRecord) {
     record.cost = now.cost;
     record.stages = now.stages;
     record.cpu_utilization = now.cpu_utilization;
+    record.compiler_cache = now.compiler_cache;
     record.reused = now.reused;
     record.reproduce = now.reproduce;
     record.logs = now.logs;

@@ -7,9 +7,9 @@ use klto::model::accepted::{Predecessor, Unreferenced};
 use klto::model::cell::LtoMode;
 use klto::model::finding::Severity;
 use klto::model::record::{
-    Baseline, CellRecord, ComparisonRecord, Cost, Counts, Difference, FORMAT, FindingRecord,
-    Identity, Inspection, NotCompared, Reproduce, RuleCount, RuleText, RunRecord, ScenarioRecord,
-    Skip, SkipReason,
+    Baseline, CellRecord, ComparisonRecord, CompilerCacheUse, Cost, Counts, Difference, FORMAT,
+    FindingRecord, Identity, Inspection, NotCompared, Reproduce, RuleCount, RuleText, RunRecord,
+    ScenarioRecord, Skip, SkipReason,
 };
 
 const KERNEL: &str = "7.2.13";
@@ -268,6 +268,13 @@ fn failed_build() -> CellRecord {
         "error: \u{1b}[31munknown target triple\u{1b}[0m".to_owned(),
     ];
     let mut cell = cell("riscv/tiny/thin-dist/llvm-22", 31.5, vec![failed]);
+    cell.compiler_cache = Some(CompilerCacheUse {
+        program: "ccache".to_owned(),
+        version: "4.7.5".to_owned(),
+        hits: 300,
+        misses: 120,
+        uncacheable: 812,
+    });
     if let Some(inspection) = &mut cell.inspection {
         inspection.unfinished = Some("vmlinux is missing".to_owned());
     }

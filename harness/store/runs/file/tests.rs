@@ -6,7 +6,7 @@ use super::*;
 use crate::model::cell::LtoMode;
 use crate::model::finding::Severity;
 use crate::model::record::{
-    ComparisonRecord, Counts, Identity, Inspection, RuleCount, ScenarioRecord,
+    ComparisonRecord, CompilerCacheUse, Counts, Identity, Inspection, RuleCount, ScenarioRecord,
 };
 
 /// A record in which nothing is at its default that changes from night to night.
@@ -24,6 +24,13 @@ pub(in super::super) fn record(cell: &str) -> CellRecord {
         seconds: 60.25,
     }];
     record.cpu_utilization.processors = vec![0.25, 1.75];
+    record.compiler_cache = Some(CompilerCacheUse {
+        program: "ccache".to_owned(),
+        version: "4.7.5".to_owned(),
+        hits: 480,
+        misses: 21,
+        uncacheable: 812,
+    });
     record.reused = true;
     record.reproduce.build = "/srv/klto/build".to_owned();
     record.logs = vec!["/srv/klto/build.log".to_owned()];
