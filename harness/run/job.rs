@@ -112,7 +112,7 @@ pub fn plan(cells: &[Cell], options: PlanOptions<'_>) -> Vec<Job> {
                 base: distributed.filter(|_| derives),
                 clean_builds: others.map(|(other, _)| JobId(other)).collect(),
                 prepares: options.prepare_all || scenarios(cell).next().is_some(),
-                is_measure: scenarios(cell).any(|name| name != BOOT),
+                is_measure: scenarios(cell).any(|name| !COMPARES_NOTHING.contains(&name)),
                 not_before: None,
                 comparisons: Vec::new(),
                 cell: cell.clone(),
@@ -194,6 +194,9 @@ fn add_comparisons(jobs: &mut [Job], modes: &[LtoMode]) {
         own.comparisons = comparisons.collect();
     }
 }
+
+/// Scenarios that compare nothing with what the build made.
+pub(super) const COMPARES_NOTHING: [&str; 3] = ["noop", "clean", BOOT];
 
 /// The scenario that compares modes.
 const SWITCH: &str = "switch";

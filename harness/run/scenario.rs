@@ -308,6 +308,35 @@ pub fn by_name(name: &str) -> Result<Scenario, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the list in `run::job` says of these, they must say themselves.
+    #[test]
+    fn scenarios_that_compare_nothing_with_the_build_are_known() {
+        use Expectation::{Boots, IgnoredByGit, NoCommand, NothingLeft, NothingRewritten};
+
+        let compares = |expectation: &Expectation| match expectation {
+            NoCommand | NothingRewritten | NothingLeft | IgnoredByGit | Boots => false,
+            Expectation::DependantsRebuilt
+            | Expectation::Rules
+            | Expectation::BytesOfCleanBuild
+            | Expectation::FactsOfCleanBuild
+            | Expectation::BytesOfBuild
+            | Expectation::FactsOfBuild
+            | Expectation::Repaired => true,
+        };
+        for name in crate::model::cell::SCENARIOS {
+            if name == "build" {
+                continue;
+            }
+            let scenario = by_name(name).unwrap();
+            let any = scenario
+                .steps
+                .iter()
+                .any(|step| step.expect.iter().any(compares));
+            let is_known = crate::run::job::COMPARES_NOTHING.contains(&name);
+            assert_eq!(any, !is_known, "{name}");
+        }
+    }
     use crate::input::arch_table;
     use crate::model::cell::SCENARIOS;
 

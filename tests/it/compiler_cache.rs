@@ -371,13 +371,24 @@ fn the_cache_can_be_left_out() {
     assert_eq!(compiling.used(), [Value::Null, Value::Null]);
 }
 
+/// `make` again and `make clean` compare nothing with the build.
+#[test]
+fn a_scenario_that_compares_nothing_leaves_the_build_to_the_cache() {
+    let compiling = Compiling::noting("4.9.1", "");
+    compiling
+        .0
+        .add_to_matrix("scenarios: [build, noop, clean]\n");
+    compiling.run(&[]);
+    assert!(compiling.compilers().starts_with("ccache clang-22\n"));
+}
+
 /// What a scenario compares with is compiled, also if the scenario is added after the build.
 #[test]
 fn what_is_measured_by_a_build_does_not_come_from_the_cache() {
     let compiling = Compiling::noting("4.9.1", "");
     assert_eq!(compiling.run(&[]).code, Some(0));
     assert_eq!(compiling.compilers(), "ccache clang-22\n".repeat(2));
-    compiling.0.add_to_matrix("scenarios: [build, noop]\n");
+    compiling.0.add_to_matrix("scenarios: [build, touch]\n");
     compiling.run(&[]);
     let compilers = compiling.compilers();
     assert!(!compilers.contains("ccache"), "{compilers}");

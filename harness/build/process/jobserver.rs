@@ -177,6 +177,7 @@ impl Entered {
     /// Sets up a command: the variable that names the pool, and what it inherits.
     pub fn configure(&self, command: &mut std::process::Command) -> io::Result<()> {
         // jobslot expects the command to start in the closure, and takes the variable away after it.
+        #[expect(clippy::mut_mut, reason = "jobslot passes on what it was given")]
         let flags = |command: &mut &mut std::process::Command| {
             let mut set = command.get_envs();
             let flags = set.find_map(|(name, value)| value.filter(|_| name == MAKEFLAGS));
