@@ -386,7 +386,6 @@ fn the_doctor_names_every_tool_and_what_to_install() {
         "clang-22",
         "ld.lld-22",
         "llvm-nm-22",
-        "ccache",
     ] {
         let found = |said: &str| said.lines().any(|line| line.starts_with(tool));
         assert!(found(&well.stdout) && found(&ill.stdout), "{tool}");

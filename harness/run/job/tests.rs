@@ -185,10 +185,11 @@ fn modes_that_share_a_source_tree_run_one_after_the_other() {
 
 #[rstest]
 #[case::only_built(&[(ThinDist, "build"), (Thin, "boot")], "")]
-#[case::own_scenario(&[(No, "build"), (Full, "noop")], "1")]
+#[case::nothing_is_compared(&[(ThinDist, "noop"), (Thin, "clean")], "")]
+#[case::own_scenario(&[(No, "build"), (Full, "touch")], "1")]
 // The first objects of both are those of the base.
-#[case::what_began_with_its_tree(&[(ThinDist, "build"), (Thin, "noop")], "0 1")]
-#[case::what_it_began_with(&[(ThinDist, "noop"), (Thin, "build")], "0 1")]
+#[case::what_began_with_its_tree(&[(ThinDist, "build"), (Thin, "touch")], "0 1")]
+#[case::what_it_began_with(&[(ThinDist, "touch"), (Thin, "build")], "0 1")]
 #[case::what_switch_compares_with(&[(ThinDist, "switch"), (Thin, "build"), (No, "build")], "0 1 2")]
 fn a_build_is_a_measure_if_something_is_compared_with_it(
     #[case] cells: &[(LtoMode, &str)],
