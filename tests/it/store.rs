@@ -308,7 +308,10 @@ fn each_run_of_a_matrix_is_kept() {
     let kernel = FakeKernel::new();
     kernel.matrix("[thin]", "1m");
     let data = kernel.dir().join("data");
-    let run = |kernel: &FakeKernel| finish(kernel.run(&[]).env("XDG_DATA_HOME", &data));
+    let run = |kernel: &FakeKernel| {
+        let mut run = kernel.run(&[]);
+        finish(run.env_remove("KLTO_STORE").env("XDG_DATA_HOME", &data))
+    };
     let kept = run(&kernel);
     assert!(
         kept.stderr.contains("klto: kept as run 2"),
@@ -331,7 +334,8 @@ fn where_no_run_can_be_kept_a_run_says_so_and_goes_on() {
     kernel.matrix("[thin]", "1m");
     std::fs::write(kernel.dir().join("file"), "").unwrap();
     let data = kernel.dir().join("file/below");
-    let ended = finish(kernel.run(&[]).env("XDG_DATA_HOME", &data));
+    let mut run = kernel.run(&[]);
+    let ended = finish(run.env_remove("KLTO_STORE").env("XDG_DATA_HOME", &data));
     assert!(
         ended.stderr.contains("klto: this run will not be kept: "),
         "{}",
