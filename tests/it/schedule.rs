@@ -311,3 +311,33 @@ fn what_is_there_goes_before_a_run_and_a_tree_that_is_needed_stays_until_then() 
     let last = "build trees take 0 B, of the 1.0 KiB of --disk-budget\n";
     assert!(ended.stderr.contains(last), "{}", ended.stderr);
 }
+
+#[test]
+fn a_scenario_edits_the_sources_while_no_other_cell_builds_from_them() {
+    // One cell looks for three seconds whether somebody edits the header.
+    let lines = "
+vmlinux: look
+look: prepare
+\t@if grep -q _LTO_CLANG_FULL=y $(O)/.config; then : >@DIR@/looks; \\
+\t for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do \\
+\t if grep -q klto_declared kernel/sched/sched.h; then : >@DIR@/saw; fi; sleep 0.2; done; \\
+\t else while [ ! -e @DIR@/looks ]; do sleep 0.1; done; fi
+\t@if grep -q klto_declared kernel/sched/sched.h; then : >@DIR@/edited; fi
+";
+    let kernel = with_lines("[none, full]", lines);
+    for file in ["init/do_mounts.c", "kernel/sched/sched.h"] {
+        let file = kernel.source().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "").unwrap();
+    }
+    kernel.add_to_matrix("scenarios: [build, { name: touch, cells: \"*/none\" }]\n");
+    let ended = run(&kernel, &["--jobs", "2"]);
+    assert!(
+        kernel.dir().join("edited").exists(),
+        "the scenario ran: {}",
+        ended.stderr
+    );
+    assert!(!kernel.dir().join("saw").exists(), "{}", ended.stderr);
+    let waits = "waiting: others build from the sources, which a scenario is to edit";
+    assert!(ended.stderr.contains(waits), "{}", ended.stderr);
+}

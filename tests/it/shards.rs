@@ -180,11 +180,7 @@ fn a_shard_has_the_cells_of_its_kernels_and_says_which_it_is() {
         assert!(report.stdout.contains("shard 2/3"), "{format}");
     }
     let listed = night.ask("store", &["runs"]);
-    assert!(
-        listed.stdout.contains("  shard 2/3\n"),
-        "{}",
-        listed.stdout
-    );
+    assert!(listed.stdout.contains("  shard 2/3\n"), "{}", listed.stdout);
 
     // The same part of the cells that a pattern matches.
     let plan = |args: &[&str]| {
