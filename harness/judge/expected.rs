@@ -76,7 +76,7 @@ mod tests {
     #[rstest]
     #[case::nothing_known(&[], (None, None, None))]
     #[case::the_last(
-        &[run("pass", 3.0, 5, 0), run("fail", 9.0, 4, 0)],
+        &[run("pass", 3.0, 4, 0), run("fail", 9.0, 5, 0)],
         (Some(3.0), Some(5), None)
     )]
     #[case::one_that_was_cut_short_says_nothing_of_the_time(

@@ -277,8 +277,11 @@ mod tests {
             let (first, second) = (pool.slot().unwrap(), pool.slot().unwrap());
             // It has the third token until it is killed.
             let hangs =
-                scope.spawn(|| make(&pool, "trap '' TERM; sleep 60", Duration::from_secs(1)));
-            let runs = scope.spawn(|| make(&pool, "sleep 0.5", LONG));
+                scope.spawn(|| make(&pool, "trap '' TERM; sleep 60", Duration::from_secs(2)));
+            while pool.free() > 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let runs = scope.spawn(|| make(&pool, "sleep 1", LONG));
             let waits = scope.spawn(|| pool.slot().unwrap());
             assert_eq!(hangs.join().unwrap(), Exit::TimedOut);
             let third = waits.join().unwrap();
