@@ -204,8 +204,8 @@ fn a_night_without_time_says_what_it_left_out_and_the_next_one_begins_with_that(
     let nights = Nights::new("[none, full]");
     assert_eq!(nights.night(&["--cell", "*/none"]).code, Some(0));
     fs::write(nights.0.source().join("README"), "of the kernel").unwrap();
-    nights.add_lines("\nvmlinux: slow\nslow: prepare\n\t@echo at $(O) >>@DIR@/order; sleep 3\n");
-    let night = nights.night(&["--budget", "2s", "--cells-at-once", "1"]);
+    nights.add_lines("\nvmlinux: slow\nslow: prepare\n\t@echo at $(O) >>@DIR@/order; sleep 20\n");
+    let night = nights.night(&["--budget", "6s", "--cells-at-once", "1"]);
     assert_eq!(night.code, Some(0), "{}{}", night.stdout, night.stderr);
     let order = fs::read_to_string(nights.0.dir().join("order")).unwrap();
     assert_eq!(order.lines().count(), 1, "{order}");

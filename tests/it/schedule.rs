@@ -116,7 +116,7 @@ slow: prepare
 \t@if grep -q _LTO_CLANG_FULL=y $(O)/.config && [ ! -e @DIR@/fast ]; then sleep 300; fi
 ";
     let kernel = with_lines("[none, full, thin-dist]", lines);
-    let ended = run(&kernel, &["--budget", "4s", "--cells-at-once", "1"]);
+    let ended = run(&kernel, &["--budget", "8s", "--cells-at-once", "1"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let budget = json!({ "is": "skip", "reason": { "why": "budget" } });
     let outcomes = || [NONE, FULL, CELL].map(|name| cell(&kernel, name)["outcome"].clone());

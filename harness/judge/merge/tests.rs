@@ -1,3 +1,5 @@
+//! How the runs of shards are joined, and when they are not.
+
 use rstest::rstest;
 
 use super::*;
