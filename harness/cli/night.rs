@@ -28,10 +28,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     };
     let done = carry_out(&args.matrix, how)?;
     let Some((store, head)) = &done.kept else {
-        return Err(Error::Machine(
-            "without a store of runs it does not show what is new\n  name one with --store"
-                .to_owned(),
-        ));
+        return Err(Error::Machine("the night was not kept".to_owned()));
     };
     let store = RunStore::existing(store)?;
     let last = last_results(&store, &done)?;

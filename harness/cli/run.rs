@@ -76,6 +76,13 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     check_place(&args.work, &kernel)?;
     let store = store_for_run(args.store.store.as_deref())?;
+    if how.is_night && store.is_none() {
+        // Before hours of building.
+        return Err(Error::Machine(
+            "a night needs a store of runs, to tell what is new\n  name one with --store"
+                .to_owned(),
+        ));
+    }
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
     let past = past(store.as_deref(), &matrix.name, &cancel)?;

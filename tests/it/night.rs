@@ -303,3 +303,24 @@ fn a_night_needs_a_store() {
     assert_ne!(ended.code, Some(0));
     assert!(ended.stderr.contains("store"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_night_that_cannot_be_kept_ends_before_it_builds() {
+    let nights = Nights::new("[none]");
+    fs::write(nights.0.dir().join("file"), "").unwrap();
+    let mut command = klto(["night"]);
+    command
+        .arg(nights.0.matrix_file())
+        .arg("--kernel")
+        .arg(nights.0.source())
+        .arg("--work")
+        .arg(nights.0.work())
+        .env_remove("KLTO_STORE")
+        .env("XDG_DATA_HOME", nights.0.dir().join("file/below"))
+        .env("PATH", nights.0.tools());
+    let ended = finish(&mut command);
+    assert_eq!(ended.code, Some(125), "{}", ended.stderr);
+    let says = "a night needs a store of runs, to tell what is new\n  name one with --store";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    assert!(!nights.0.work().exists(), "nothing was built");
+}
