@@ -75,14 +75,7 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let kernel = real_kernel(&args.source.kernel)?;
     let sources = open_sources(&kernel, &args.source, &cells, &cancel)?;
     check_place(&args.work, &kernel)?;
-    let store = store_for_run(args.store.store.as_deref())?;
-    if how.is_night && store.is_none() {
-        // Before hours of building.
-        return Err(Error::Machine(
-            "a night needs a store of runs, to tell what is new\n  name one with --store"
-                .to_owned(),
-        ));
-    }
+    let store = store(args, how)?;
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
     let past = past(store.as_deref(), &matrix.name, &cancel)?;
@@ -98,15 +91,7 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     }
     let cluster = slurm::Folders::open(args, &kernel)?;
 
-    let cache = match (&cluster, args.ccache) {
-        (None, _) => compiler_cache(args, &*events, &cancel)?,
-        (Some(_), false) => None,
-        (Some(_), true) => {
-            return Err(Error::Usage(
-                "nodes of a cluster build without ccache\n  leave out --ccache".to_owned(),
-            ));
-        }
-    };
+    let cache = compiler_cache(args, &*events, &cancel)?;
 
     // Results of a mutated tree must never become accepted snapshots.
     let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
@@ -178,13 +163,30 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     })
 }
 
+/// The store in which the run will be kept. Without one, a night ends here, before hours of building.
+fn store(args: &MatrixRun, how: How) -> Result<Option<PathBuf>, Error> {
+    let store = store_for_run(args.store.store.as_deref())?;
+    if how.is_night && store.is_none() {
+        return Err(Error::Machine(
+            "a night needs a store of runs, to tell what is new\n  name one with --store"
+                .to_owned(),
+        ));
+    }
+    Ok(store)
+}
+
 /// The ccache to compile with, if there is one and the user does not object.
 fn compiler_cache(
     args: &MatrixRun,
     events: &dyn Events,
     cancel: &Cancel,
 ) -> Result<Option<CompilerCache>, Error> {
-    if args.no_ccache {
+    if args.engine.engine == Engine::Slurm && args.ccache {
+        return Err(Error::Usage(
+            "nodes of a cluster build without ccache\n  leave out --ccache".to_owned(),
+        ));
+    }
+    if args.no_ccache || args.engine.engine == Engine::Slurm {
         return Ok(None);
     }
     let why = match (CompilerCache::find(cancel)?, args.ccache) {
