@@ -368,22 +368,15 @@ fn supervise(
         command: command.shell_words(),
         source,
     };
-    let group = match &command.jobserver {
-        None => start(command, stdout, stderr, None),
-        Some(pool) => {
-            let entered = pool.enter();
-            let started = start(command, stdout, stderr, Some(entered));
-            if started.is_err() {
-                pool.leave(None).map_err(unwaitable)?;
-            }
-            started
-        }
-    }?;
-    let ended = attend(command, group, cancel, &must_end, output);
+    let entered = command.jobserver.as_ref().map(JobServer::enter);
+    let ended = start(command, stdout, stderr, entered.clone())
+        .and_then(|group| attend(command, group, cancel, &must_end, output));
     if let Some(pool) = &command.jobserver {
         let exit = ended.as_ref().ok().map(|(exit, _)| *exit);
         pool.leave(exit).map_err(unwaitable)?;
     }
+    // A named pipe goes with the last who has it.
+    drop(entered);
     ended
 }
 

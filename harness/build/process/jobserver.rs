@@ -39,15 +39,55 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    client: Client,
-    /// Counts the pools: which one `client` is.
-    generation: u64,
+    /// The pool; before it, those that it took the place of, as long as jobs wait at them.
+    pools: Vec<Pool>,
     /// Tokens that jobs hold.
     slots: usize,
-    /// Jobs that wait for one.
-    waiting: usize,
     /// Makes that run.
     makes: usize,
+}
+
+#[derive(Debug)]
+struct Pool {
+    client: Client,
+    /// Counts the pools: which one this is.
+    generation: u64,
+    /// Jobs that wait for one of its tokens.
+    waiting: usize,
+}
+
+impl State {
+    fn current(&mut self) -> &mut Pool {
+        let last = self.pools.last_mut();
+        last.expect("the last pool is never removed")
+    }
+
+    /// Puts a fresh pool of so many tokens in the place of the current one.
+    fn replace(&mut self, tokens: usize, style: Style) -> io::Result<()> {
+        let generation = self.current().generation + 1;
+        self.pools.push(Pool {
+            client: client(tokens, style)?,
+            generation,
+            waiting: 0,
+        });
+        Ok(())
+    }
+
+    /// Wakes whoever waits at a pool that has been replaced, so that he goes to the new one. A make
+    /// that still runs on the old pool can take the token instead: then the end of that make comes
+    /// here again.
+    fn send_on(&mut self) -> io::Result<()> {
+        let current = self.current().generation;
+        self.pools
+            .retain(|pool| pool.waiting > 0 || pool.generation == current);
+        let retired = self.pools.iter().filter(|pool| pool.generation != current);
+        for pool in retired {
+            for _ in 0..pool.waiting {
+                pool.client.release_raw()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl JobServer {
@@ -62,10 +102,12 @@ impl JobServer {
             limit,
             style,
             state: Mutex::new(State {
-                client,
-                generation: 0,
+                pools: vec![Pool {
+                    client,
+                    generation: 0,
+                    waiting: 0,
+                }],
                 slots: 0,
-                waiting: 0,
                 makes: 0,
             }),
         })))
@@ -86,15 +128,19 @@ impl JobServer {
         loop {
             let (client, generation) = {
                 let mut state = self.state();
-                state.waiting += 1;
-                (state.client.clone(), state.generation)
+                let pool = state.current();
+                pool.waiting += 1;
+                (pool.client.clone(), pool.generation)
             };
             let taken = client.acquire_raw();
             let mut state = self.state();
-            state.waiting -= 1;
+            let mut pools = state.pools.iter_mut();
+            if let Some(pool) = pools.find(|pool| pool.generation == generation) {
+                pool.waiting -= 1;
+            }
             taken.map_err(refused)?;
             // Otherwise the token is one of a pool that is no more.
-            if state.generation == generation {
+            if state.current().generation == generation {
                 state.slots += 1;
                 return Ok(Slot(self.clone()));
             }
@@ -106,7 +152,7 @@ impl JobServer {
         let mut state = self.state();
         state.makes += 1;
         Entered {
-            client: state.client.clone(),
+            client: state.current().client.clone(),
             style: self.0.style,
         }
     }
@@ -116,23 +162,18 @@ impl JobServer {
     pub(super) fn leave(&self, exit: Option<Exit>) -> io::Result<()> {
         let mut state = self.state();
         state.makes -= 1;
-        let free = self.0.limit - state.slots;
+        // A make that writes more tokens than it took leaves jobs with more than there are.
+        let free = self.0.limit.saturating_sub(state.slots);
         let is_short = match exit {
             // Nobody else has a token, so that each that is missing is lost, however that happened.
-            _ if state.makes == 0 => state.client.available()? != free,
+            _ if state.makes == 0 => state.current().client.available()? != free,
             Some(Exit::Success | Exit::Code(_)) => false,
             Some(Exit::Signal(_) | Exit::TimedOut | Exit::Cancelled | Exit::Stopped) | None => true,
         };
         if is_short {
-            let fresh = client(free, self.0.style)?;
-            let old = std::mem::replace(&mut state.client, fresh);
-            state.generation += 1;
-            for _ in 0..state.waiting {
-                // Whoever waits at the old pool wakes up, and goes to the new one.
-                old.release_raw()?;
-            }
+            state.replace(free, self.0.style)?;
         }
-        Ok(())
+        state.send_on()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,11 +203,12 @@ impl Drop for Slot {
         let mut state = self.0.state();
         state.slots -= 1;
         // Only a pipe with thousands of tokens is full.
-        let _ = state.client.release_raw();
+        let _ = state.current().client.release_raw();
     }
 }
 
-/// What a make that starts needs of the pool.
+/// What a make needs of the pool as long as it runs: also to start others, which open a named pipe by
+/// its path.
 #[derive(Debug, Clone)]
 pub(super) struct Entered {
     client: Client,
@@ -207,7 +249,7 @@ mod tests {
 
     impl JobServer {
         fn free(&self) -> usize {
-            self.state().client.available().unwrap()
+            self.state().current().client.available().unwrap()
         }
     }
 
