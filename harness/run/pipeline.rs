@@ -75,6 +75,16 @@ pub struct FinishedJob {
     pub has_tree: bool,
 }
 
+impl FinishedJob {
+    /// As it is now: another klto may have removed the tree since.
+    fn now(&self) -> FinishedJob {
+        FinishedJob {
+            has_tree: self.has_tree && self.place.has_tree_of(&self.key),
+            ..self.clone()
+        }
+    }
+}
+
 /// The jobs that have run, as far as their builds are finished.
 pub type Finished = BTreeMap<JobId, FinishedJob>;
 
@@ -149,6 +159,10 @@ fn attempt(
     if let Some(reason) = doctor::missing_for(cell) {
         return Err(Error::Machine(reason));
     }
+    let finished: &Finished = &job
+        .uses()
+        .filter_map(|id| Some((id, finished.get(&id)?.now())))
+        .collect();
     let needed = || job.needs().filter_map(|id| finished.get(&id));
     let key_with = |needed: &mut dyn Iterator<Item = &FinishedJob>| {
         let cached = context.layout.compiler_cache(job).map(|_| CACHED);
@@ -322,6 +336,21 @@ impl AtWork<'_> {
             });
         };
         Lock::take(&place.folder, sharing, patience, &mut say)
+    }
+
+    /// Keeps others from removing the tree of another job while this one reads it.
+    ///
+    /// # Errors
+    /// If the lock cannot be had, or the tree is gone.
+    pub fn lock_tree(&self, other: &FinishedJob) -> Result<Lock, Error> {
+        let lock = self.lock(&other.place, Sharing::Shared)?;
+        match other.place.has_tree_of(&other.key) {
+            true => Ok(lock),
+            false => Err(Error::Machine(format!(
+                "another klto has just removed or rebuilt the tree of {}, which this cell uses\n  run again; give each klto a work directory of its own with --work",
+                other.cell.name()
+            ))),
+        }
     }
 
     /// Waits until nobody edits the sources, or, to edit them, until nobody builds from them; keeps

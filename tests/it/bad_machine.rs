@@ -238,3 +238,28 @@ fn locks_that_work_are_believed() {
     let ended = run_with("flock", "delay_exit=1000", &kernel);
     assert_eq!(ended.code, Some(0));
 }
+
+/// Two klto share a work directory, and the other one keeps no trees.
+#[test]
+fn a_tree_that_another_klto_has_removed_is_not_begun_with() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin-dist, none, thin]", "2min");
+    let tree = kernel.cell_dir(CELL);
+    let tree = tree.display();
+    let makefile = kernel.source().join("Makefile");
+    let text = fs::read_to_string(&makefile).unwrap();
+    let others = format!(
+        "\nvmlinux: other\nother: prepare\n\
+         \t@if grep -q _LTO_NONE=y $(O)/.config; then rm -r {tree}/tree.key {tree}/build; fi\n"
+    );
+    fs::write(makefile, text + &others).unwrap();
+    let ended = finish(kernel.run(&[]).args(["--cells-at-once", "1"]));
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let report = kernel.report();
+    let thin = report["cells"].as_array().unwrap().iter();
+    let thin = thin.clone().find(|cell| cell["cell"] == THIN).unwrap();
+    assert_eq!(
+        [&thin["outcome"]["is"], &thin["derived_from"]],
+        [&json!("pass"), &Value::Null]
+    );
+}

@@ -110,7 +110,11 @@ enum Made {
 
 fn make(work: &AtWork<'_>, build: &Build<'_>, base: Option<&FinishedJob>) -> Result<Made, Error> {
     let layout = work.context.layout;
-    match layout.prepare(work.job, work.place, build, base)? {
+    let prepared = {
+        let _lock = base.map(|base| work.lock_tree(base)).transpose()?;
+        layout.prepare(work.job, work.place, build, base)?
+    };
+    match prepared {
         Prepared::Ready => {
             if work.job.prepares {
                 note_prepared(work, build, base)?;

@@ -8,7 +8,6 @@ use super::{AtWork, FinishedJob};
 use crate::judge::diff::{Difference, SizeChange};
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, ComparisonRecord, Growth, MOST_GROWTH, SkipReason};
-use crate::store::lock::Sharing;
 
 /// Compares the job's tree with those of the jobs that its plan names; what a record that is
 /// used again says of the same trees stays.
@@ -76,7 +75,7 @@ fn compare_with(
     other: &FinishedJob,
 ) -> Result<ComparisonRecord, Error> {
     let started = Instant::now();
-    let _lock = work.lock(&other.place, Sharing::Shared)?;
+    let _lock = work.lock_tree(other)?;
     let [own, others] = [work.place, &other.place].map(|place| BuiltTree {
         dir: place.build(),
         log: Some(place.log()).filter(|log| log.is_file()),

@@ -13,7 +13,6 @@ use crate::build::kbuild::Watch;
 use crate::judge::inspect::Inspected;
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, ScenarioRecord, SkipReason};
-use crate::store::lock::Sharing;
 
 /// Whether a scenario was asked for whose result is not in the record.
 pub(super) fn are_missing(work: &AtWork<'_>, record: &CellRecord) -> bool {
@@ -69,7 +68,7 @@ pub(super) fn run(
     let mut locks = Vec::new();
     let mut clean = Vec::new();
     for (mode, tree) in work.clean_builds() {
-        locks.push(work.lock(&tree.place, Sharing::Shared)?);
+        locks.push(work.lock_tree(tree)?);
         let judged = AtWork::judge_kept(&tree.cell, &tree.place)?;
         clean.push((mode, tree.place.build(), judged.snapshot));
     }
