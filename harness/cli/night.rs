@@ -1,6 +1,6 @@
 //! `klto night`: a matrix, every night.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::args::Night as Args;
 use super::output::print;
@@ -9,12 +9,12 @@ use crate::build::process::Cancel;
 use crate::judge::history::{Known, of_cell};
 use crate::judge::night::compare_with_last;
 use crate::judge::runs::Named;
-use crate::judge::worth::last_result;
 use crate::model::error::{Error, Exit};
 use crate::model::record::{CellRecord, Outcome};
 use crate::model::stored::{CellHistory, ComparisonVerdict, RunComparison};
 use crate::report::night::{Night, write};
 use crate::report::{Format, Options};
+use crate::run::events::say;
 use crate::store::runs::RunStore;
 use crate::store::runs::index::Index;
 
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         return Err(Error::Machine("the night was not kept".to_owned()));
     };
     let store = RunStore::existing(store)?;
-    let last = last_results(&store, &done)?;
+    let last = last_results(&store, &done);
     let comparison = compare_with_last(
         &last,
         Named {
@@ -53,21 +53,41 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     Ok(exit(&done.run.cells, &comparison))
 }
 
-/// The last earlier result of each cell.
-fn last_results(store: &RunStore, done: &Done) -> Result<BTreeMap<String, CellRecord>, Error> {
-    let past = |cell: &CellRecord| last_result(done.past.get(&cell.cell)?);
-    let runs = done.run.cells.iter().filter_map(past);
-    let runs: BTreeSet<&str> = runs.map(|run| run.run.as_str()).collect();
+/// The last earlier result of each cell, of the runs that can be read.
+fn last_results(store: &RunStore, done: &Done) -> BTreeMap<String, CellRecord> {
+    let mut runs = BTreeMap::new();
     let mut last = BTreeMap::new();
-    for run in runs {
-        let cells = store.load(run)?.run.cells.into_iter();
-        last.extend(
-            cells
-                .filter(|cell| past(cell).is_some_and(|last| last.run == run))
-                .map(|cell| (cell.cell.clone(), cell)),
-        );
+    for cell in &done.run.cells {
+        let past = done.past.get(&cell.cell).into_iter().flatten();
+        for run in past.filter(|run| run.is_result()) {
+            let cells: &BTreeMap<String, CellRecord> = runs
+                .entry(&run.run)
+                .or_insert_with(|| results_of(store, &run.run));
+            if let Some(record) = cells.get(&cell.cell) {
+                last.insert(cell.cell.clone(), record.clone());
+                break;
+            }
+        }
     }
-    Ok(last)
+    last
+}
+
+/// The records of a kept run, by cell; none if it can no longer be read: somebody may have removed it
+/// during the night.
+fn results_of(store: &RunStore, run: &str) -> BTreeMap<String, CellRecord> {
+    match store.load(run) {
+        Ok(kept) => {
+            let cells = kept.run.cells.into_iter();
+            cells.map(|cell| (cell.cell.clone(), cell)).collect()
+        }
+        Err(error) => {
+            say(format_args!(
+                "klto: an earlier night is not compared with: {}",
+                error.in_one_line()
+            ));
+            BTreeMap::new()
+        }
+    }
 }
 
 /// Of the cells that did not pass.

@@ -251,7 +251,8 @@ fn is_better(
 fn is_finished(record: &CellRecord) -> bool {
     match &record.outcome {
         Outcome::Pass | Outcome::Fail => true,
-        Outcome::Skip(reason) => *reason != SkipReason::FailFast,
+        // The others say something of the sources.
+        Outcome::Skip(reason) => !matches!(reason, SkipReason::FailFast | SkipReason::Budget),
         Outcome::Error(_) => false,
     }
 }

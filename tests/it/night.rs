@@ -86,6 +86,28 @@ impl Nights {
     }
 }
 
+/// The night before is gone when it ends: it compares with the one before that, and reports.
+#[test]
+fn a_run_that_is_removed_during_the_night_costs_neither_its_report_nor_its_verdict() {
+    let nights = Nights::new("[thin-dist]");
+    nights.set_fault("compile-error");
+    assert_eq!(nights.night(&[]).code, Some(1));
+    let second = nights.night(&["--fresh"]);
+    assert_eq!(second.code, Some(0), "{}{}", second.stdout, second.stderr);
+    // The names of runs begin with their times.
+    nights.add_lines(
+        "\nvmlinux: forget\nforget:\n\t@for run in @DIR@/store/runs/2*; do last=$$run; done; rm \"$$last\"\n",
+    );
+    let third = nights.night(&[]);
+    let said = &third.stderr;
+    assert!(
+        said.contains("klto: an earlier night is not compared with: "),
+        "{said}"
+    );
+    assert_eq!(third.code, Some(0), "{}{said}", third.stdout);
+    assert!(nights.0.work().join("report.html").is_file());
+}
+
 #[test]
 fn a_finding_fails_the_night_in_which_it_is_new_and_no_other() {
     let nights = Nights::new("[thin-dist, none]");

@@ -128,10 +128,11 @@ fn what_was_merged_without_a_shard_is_completed_by_it() {
 }
 
 #[rstest]
-fn a_finished_result_comes_before_an_inconclusive_one(#[values(false, true)] first: bool) {
-    let failed = changed(shard(1), |run| {
-        run.cells[0] = CellRecord::inconclusive("a".to_owned(), "no space".to_owned());
-    });
+#[case::stopped(CellRecord::inconclusive("a".to_owned(), "no space".to_owned()))]
+#[case::no_time(CellRecord::skipped("a".to_owned(), SkipReason::Budget))]
+#[case::fail_fast(CellRecord::skipped("a".to_owned(), SkipReason::FailFast))]
+fn a_result_comes_before_none(#[case] none: CellRecord, #[values(false, true)] first: bool) {
+    let failed = changed(shard(1), |run| run.cells[0] = none);
     let again = whole(vec![cell("a")]);
     let runs = match first {
         true => [again, failed, shard(2)],

@@ -142,8 +142,9 @@ impl Index {
         cells.iter().map(of_cell).collect()
     }
 
-    /// What the last runs took of each cell of a matrix, `most` runs of each; the newest first.
-    /// Runs of sources that had a mutation do not count.
+    /// What the last runs took of each cell of a matrix, the newest first: the last `most` results,
+    /// however long ago, and `most` that the machine stopped. Runs do not count that left the cell
+    /// out, that were merged into another, or whose sources had a mutation.
     ///
     /// # Errors
     /// If the index cannot be read.
@@ -153,13 +154,15 @@ impl Index {
                 SELECT cells.name AS name, runs.name AS run, runs.recorded AS recorded, runs.revision AS revision,
                     bodies.outcome AS outcome, results.seconds AS seconds,
                     results.memory AS memory, results.disk AS disk,
-                    ROW_NUMBER() OVER (PARTITION BY cells.id ORDER BY runs.name DESC) AS place
+                    ROW_NUMBER() OVER (
+                        PARTITION BY cells.id, bodies.outcome = 'error' ORDER BY runs.name DESC) AS place
                 FROM cells
                 JOIN results ON results.cell = cells.id
                 JOIN runs ON runs.id = results.run
                 JOIN bodies ON bodies.id = results.body
-                WHERE cells.matrix = ?1 AND NOT runs.is_mutated)
-             WHERE place <= ?2 ORDER BY name, place";
+                WHERE cells.matrix = ?1 AND NOT runs.is_mutated AND bodies.outcome <> 'skip'
+                    AND runs.name NOT IN (SELECT name FROM replaced))
+             WHERE place <= ?2 ORDER BY name, run DESC";
         let rows: Vec<(String, PastRun)> = self.rows(sql, params![matrix, most], |row| {
             let kib = |column| {
                 let found = row.get::<_, Option<i64>>(column);

@@ -3,11 +3,12 @@
 use rstest::rstest;
 use tempfile::TempDir;
 
+use super::super::StoredRun;
 use super::super::file::tests::{record, run};
 use super::*;
 use crate::build::process::Cancel;
 use crate::judge::history::Known;
-use crate::model::record::{FindingRecord, RuleCount};
+use crate::model::record::{CellRecord, FindingRecord, RuleCount, SkipReason};
 
 /// A store with two runs of one cell; the later one has a finding.
 fn store() -> (TempDir, RunStore) {
@@ -191,4 +192,43 @@ fn two_indexes_that_are_made_at_once_agree() {
             assert_eq!(opened.join().unwrap(), expected());
         }
     });
+}
+
+/// The outcomes of the runs that count, the newest first.
+fn outcomes(index: &Index, most: usize) -> Vec<String> {
+    let past = index.past("nightly", most).unwrap();
+    let runs = past.into_values().flatten();
+    runs.map(|run| run.outcome).collect()
+}
+
+/// Many nights in a row have no time for a cell, or a machine that stops it.
+#[test]
+fn results_count_however_long_ago_and_what_was_left_out_does_not() {
+    let (_dir, store) = store();
+    let name = || "arm64/tiny/thin-dist/llvm-22".to_owned();
+    let stopped = CellRecord::inconclusive(name(), "no space".to_owned());
+    let left_out = CellRecord::skipped(name(), SkipReason::Budget);
+    for cell in [&stopped, &left_out, &stopped, &left_out, &stopped] {
+        let run = run(vec![cell.clone()]);
+        store.add(&run, &|_| None, &Cancel::new()).unwrap();
+    }
+    let index = Index::open(&store, &Cancel::new()).unwrap();
+    assert_eq!(outcomes(&index, 1), ["error", "fail"]);
+    assert_eq!(
+        outcomes(&index, 9),
+        ["error", "error", "error", "fail", "pass"]
+    );
+}
+
+#[test]
+fn a_run_that_was_merged_into_another_counts_there() {
+    let (_dir, store) = store();
+    let names = store.names().unwrap();
+    let parts: Vec<StoredRun> = names.iter().map(|name| store.load(name).unwrap()).collect();
+    let last = parts.last().unwrap();
+    store
+        .add_merged(&last.run, &last.kept, names, &Cancel::new())
+        .unwrap();
+    let index = Index::open(&store, &Cancel::new()).unwrap();
+    assert_eq!(outcomes(&index, 9), ["fail"]);
 }
