@@ -35,11 +35,11 @@ const OF_THE_USER: [(&str, &str); 9] = [
 
 /// Symbols with which compilers read files that ccache (before 4.11, or all) does not: the seed of a
 /// layout, which is another one in each tree, and the lists of a profile.
-const READ_UNSEEN: [&str; 3] = [
-    "CONFIG_RANDSTRUCT=y",
-    "CONFIG_GCC_PLUGIN_RANDSTRUCT=y",
-    "CONFIG_PROPELLER_CLANG=y",
-];
+const READ_UNSEEN: [&str; 2] = ["CONFIG_RANDSTRUCT=y", "CONFIG_PROPELLER_CLANG=y"];
+
+/// How the symbols of GCC's plugins begin: the kernel builds them, and ccache takes klto's word for
+/// what the compiler is.
+const GCC_PLUGIN: &str = "CONFIG_GCC_PLUGIN_";
 
 /// A ccache that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,10 @@ impl CompilerCache {
 /// Whether compilers read files with that configuration that ccache does not see.
 #[must_use]
 pub fn reads_unseen(config: &str) -> bool {
-    config.lines().any(|line| READ_UNSEEN.contains(&line))
+    let is_plugin = |line: &str| line.starts_with(GCC_PLUGIN) && line.ends_with("=y");
+    config
+        .lines()
+        .any(|line| READ_UNSEEN.contains(&line) || is_plugin(line))
 }
 
 /// The version that `ccache --version` says, or why it cannot be used.

@@ -74,6 +74,11 @@ fn each_call_counts_once(#[case] notes: &str, #[case] expected: [u64; 3]) {
 #[case::none("# CONFIG_RANDSTRUCT is not set\nCONFIG_RANDSTRUCT_NONE=y\n", false)]
 #[case::profile("CONFIG_PROPELLER_CLANG=y\n", true)]
 #[case::can("CONFIG_CC_HAS_RANDSTRUCT=y\n", false)]
+#[case::plugin("CONFIG_GCC_PLUGINS=y\nCONFIG_GCC_PLUGIN_LATENT_ENTROPY=y\n", true)]
+#[case::no_plugin(
+    "CONFIG_GCC_PLUGINS=y\n# CONFIG_GCC_PLUGIN_STACKLEAK is not set\n",
+    false
+)]
 fn some_configurations_are_not_for_ccache(#[case] config: &str, #[case] expected: bool) {
     assert_eq!(reads_unseen(config), expected);
 }
