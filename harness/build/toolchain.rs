@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::model::cell::Cell;
 
@@ -31,6 +33,9 @@ const GNU: [&str; 8] = ["gcc", "as", "ld", "ar", "nm", "objcopy", "readelf", "st
 const NAMED: [&str; 11] = [
     "CC", "LD", "AR", "NM", "OBJCOPY", "OBJDUMP", "READELF", "STRIP", "HOSTCC", "HOSTLD", "HOSTAR",
 ];
+
+/// How long [`fingerprint`] believes what it has read.
+const RECENT: Duration = Duration::from_secs(5);
 
 /// Folders beside that of a program, with what it reads.
 const BESIDE: [&str; 5] = ["lib", "lib64", "libexec", "include", "share"];
@@ -98,15 +103,32 @@ pub fn llvm_tool(tool: &str, llvm: Option<&str>) -> String {
 }
 
 /// A hash that identifies the programs of a toolchain on this machine, their libraries, and
-/// the headers of the host: by paths, sizes and times.
+/// the headers of the host: by paths, sizes and times, as they are or were some seconds ago. It takes
+/// thousands of calls of the system, and the cells of a run have few toolchains.
 #[must_use]
 pub fn fingerprint(cell: &Cell) -> blake3::Hash {
+    type Read = BTreeMap<BTreeSet<String>, (Instant, blake3::Hash)>;
+    static READ: Mutex<Read> = Mutex::new(BTreeMap::new());
+
+    let tools = tools(cell);
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    match read.get(&tools) {
+        Some((at, hash)) if at.elapsed() < RECENT => *hash,
+        Some(_) | None => {
+            let hash = of_tools(&tools);
+            read.insert(tools, (Instant::now(), hash));
+            hash
+        }
+    }
+}
+
+fn of_tools(tools: &BTreeSet<String>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     // Where the programs are installed.
     let mut prefixes = BTreeSet::new();
-    for tool in tools(cell) {
+    for tool in tools {
         hasher.update(tool.as_bytes());
-        if let Some(program) = find(&tool) {
+        if let Some(program) = find(tool) {
             add(&mut hasher, &program);
             prefixes.extend(program.parent().and_then(Path::parent).map(Path::to_owned));
         }
