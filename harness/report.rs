@@ -28,6 +28,7 @@ mod wrapped;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -47,6 +48,20 @@ pub trait Reporter {
     /// The same of a run that is kept, with what the store says of it besides.
     fn kept_run(&self, run: &RunRecord, _around: &Around) -> String {
         self.run(run)
+    }
+
+    /// Writes [`Reporter::kept_run`]; what is large, part by part, so that it is never in memory as a
+    /// whole.
+    ///
+    /// # Errors
+    /// If `to` fails.
+    fn write_run(
+        &self,
+        run: &RunRecord,
+        around: &Around,
+        to: &mut dyn io::Write,
+    ) -> io::Result<()> {
+        to.write_all(self.kept_run(run, around).as_bytes())
     }
 
     /// What one build tree showed. `rules` has the texts of the rules that `inspection`
@@ -224,13 +239,24 @@ pub struct ReportFile<F = Format> {
 }
 
 impl ReportFile {
-    /// What belongs into the file, without styles.
-    #[must_use]
-    pub fn contents(&self, options: Options, run: &RunRecord, around: &Around) -> String {
-        let report = self.format.reporter(options).kept_run(run, around);
+    /// Writes what belongs into the file, without styles.
+    ///
+    /// # Errors
+    /// If `to` fails.
+    pub fn write(
+        &self,
+        options: Options,
+        run: &RunRecord,
+        around: &Around,
+        to: &mut dyn io::Write,
+    ) -> io::Result<()> {
+        let reporter = self.format.reporter(options);
         match self.format == Format::Text {
-            true => anstream::adapter::strip_str(&report).to_string(),
-            false => report,
+            true => {
+                let report = reporter.kept_run(run, around);
+                write!(to, "{}", anstream::adapter::strip_str(&report))
+            }
+            false => reporter.write_run(run, around, to),
         }
     }
 }

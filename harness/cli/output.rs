@@ -1,13 +1,14 @@
 //! What a command prints and writes at its end, and how it exits.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use super::options::{Details, ReportOptions};
 use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, Outcome, RunRecord};
 use crate::report::{Around, Format};
-use crate::store::atomic::write_atomically;
+use crate::store::atomic::write_atomically_by;
 
 /// Prints to standard output; a reader that has gone away is not an error.
 pub fn print(text: &str) -> Result<(), Error> {
@@ -37,8 +38,9 @@ pub fn write_reports(
 ) -> Result<(), Error> {
     let mut first = Ok(());
     for file in &options.report {
-        let text = file.contents(options.details.into(), run, around);
-        first = first.and(write_report(&file.file, &text));
+        let details = options.details.into();
+        let written = write_report_by(&file.file, |to| file.write(details, run, around, to));
+        first = first.and(written);
     }
     first
 }
@@ -53,12 +55,27 @@ pub fn print_report(
     print(&format.reporter(details.into()).kept_run(run, around))
 }
 
-/// Files are replaced as a whole; a pipe or a device is written to.
+/// Writes a text to a file as [`write_report_by`] does.
 pub fn write_report(path: &Path, text: &str) -> Result<(), Error> {
+    write_report_by(path, |to| to.write_all(text.as_bytes()))
+}
+
+/// Files are replaced as a whole; a pipe or a device is written to.
+pub fn write_report_by(
+    path: &Path,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), Error> {
+    let buffered = |file: &mut File| {
+        let mut to = BufWriter::new(file);
+        write(&mut to)?;
+        to.flush()
+    };
     let is_file = std::fs::metadata(path).map_or(true, |meta| meta.is_file());
     match is_file {
-        true => write_atomically(path, text.as_bytes()),
-        false => std::fs::write(path, text).map_err(Error::io(path, "write")),
+        true => write_atomically_by(path, buffered),
+        false => File::create(path)
+            .and_then(|mut file| buffered(&mut file))
+            .map_err(Error::io(path, "write")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{MatrixRun, Run as Args};
 use super::options::Engine;
-use super::output::{exit, report};
+use super::output::{exit, report, write_report_by};
 use super::schedule::{Schedule, past};
 use super::stored::{keep, store_for_run};
 use super::{
@@ -23,7 +23,7 @@ use crate::model::cell::Cell;
 use crate::model::error::{Error, Exit};
 use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::model::stored::RunHead;
-use crate::report::{Format, Options};
+use crate::report::{Around, Format, Options};
 use crate::run::events::{Event, Events};
 use crate::run::whole::drive::Run as Build;
 use crate::store::record_dir::RecordDir;
@@ -226,7 +226,12 @@ fn gone(name: String) -> CellRecord {
 
 /// The reports that every run leaves in its work directory.
 fn write_reports(work: &WorkDir, run: &RunRecord) -> Result<(), Error> {
-    let text = |format: Format| format.reporter(Options::default()).run(run);
-    let json = work.write_report("report.json", &text(Format::Json));
-    json.and(work.write_report("report.ktap", &text(Format::Ktap)))
+    let files = [("report.json", Format::Json), ("report.ktap", Format::Ktap)];
+    let written = files.map(|(name, format)| {
+        let reporter = format.reporter(Options::default());
+        write_report_by(&work.path().join(name), |to| {
+            reporter.write_run(run, &Around::default(), to)
+        })
+    });
+    written.into_iter().collect()
 }

@@ -1,11 +1,12 @@
 //! JSON for programs, described in `docs/formats.md`: the records as they are.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Reporter;
+use super::{Around, Reporter};
 use crate::model::record::{FORMAT, Inspection, RuleText, RunRecord};
 
 /// Writes records as JSON.
@@ -29,6 +30,11 @@ pub struct TreeRecord {
 impl Reporter for Json {
     fn run(&self, run: &RunRecord) -> String {
         pretty(run)
+    }
+
+    fn write_run(&self, run: &RunRecord, _: &Around, to: &mut dyn io::Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *to, run)?;
+        to.write_all(b"\n")
     }
 
     fn inspection(

@@ -104,7 +104,8 @@ fn seal(content: &[u8], job: &str) -> std::io::Result<Vec<u8>> {
             "'{job}' is not the key of a job"
         )));
     }
-    frame::seal(header.into_bytes(), LEVEL, LIMITS, |writer| {
+    let length = Some(content.len());
+    frame::seal(header.into_bytes(), LEVEL, LIMITS, length, |writer| {
         writer.write_all(content)
     })
 }

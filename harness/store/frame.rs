@@ -12,19 +12,22 @@ pub struct Limits {
     pub largest: u64,
 }
 
-/// Appends a frame to `to`, with what `write` writes.
+/// Appends a frame to `to`, with what `write` writes: `length` bytes, if that is known, for which
+/// the compressor takes no more memory than they need.
 ///
 /// # Errors
-/// If `write` fails, or there is no memory.
+/// If `write` fails or writes another number of bytes, or there is no memory.
 pub fn seal<W: Write>(
     to: W,
     level: i32,
     limits: Limits,
+    length: Option<usize>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<W> {
     let mut encoder = zstd::Encoder::new(to, level)?;
     encoder.include_checksum(true)?;
     encoder.window_log(limits.window)?;
+    encoder.set_pledged_src_size(length.map(|bytes| bytes as u64))?;
     write(&mut encoder)?;
     encoder.finish()
 }

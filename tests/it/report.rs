@@ -27,7 +27,22 @@ const EVERYTHING: Options = Options {
 
 fn report(format: Format, options: Options, run: &RunRecord) -> String {
     let file = "report".into();
-    ReportFile { format, file }.contents(options, run, &Around::default())
+    let mut text = Vec::new();
+    ReportFile { format, file }
+        .write(options, run, &Around::default(), &mut text)
+        .unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// What is written part by part is what is printed.
+#[test]
+fn a_report_file_has_what_is_printed() {
+    let run = run_record();
+    for format in Format::ALL {
+        let printed = format.reporter(USUAL).run(&run);
+        let printed = anstream::adapter::strip_str(&printed).to_string();
+        assert_eq!(report(*format, USUAL, &run), printed, "{format}");
+    }
 }
 
 fn report_of_tree(format: Format, inspection: &Inspection) -> String {

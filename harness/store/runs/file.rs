@@ -272,9 +272,11 @@ pub fn encode(head: &RunHead, body: &Body) -> io::Result<Vec<u8>> {
         more: body.more.clone(),
         rules: body.rules.clone(),
     };
-    frame::seal(Vec::new(), LEVEL, LIMITS, |writer| {
-        serde_json::to_writer(&mut *writer, &head)?;
-        writer.write_all(b"\n")?;
+    let mut first = serde_json::to_vec(&head)?;
+    first.push(b'\n');
+    let length = Some(first.len() + body.lines.len());
+    frame::seal(Vec::new(), LEVEL, LIMITS, length, |writer| {
+        writer.write_all(&first)?;
         writer.write_all(&body.lines)
     })
 }

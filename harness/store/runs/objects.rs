@@ -106,7 +106,7 @@ impl Objects {
         std::fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         write_once(&path, |file| match kind {
             Kind::Facts => io::copy(content, file).map(|_| ()),
-            Kind::Log => frame::seal(file, LOG_LEVEL, LOG_LIMITS, |writer| {
+            Kind::Log => frame::seal(file, LOG_LEVEL, LOG_LIMITS, None, |writer| {
                 io::copy(content, writer).map(|_| ())
             })
             .map(|_| ()),

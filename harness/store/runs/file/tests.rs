@@ -236,7 +236,7 @@ fn a_run_with_any_byte_flipped_is_refused_or_unchanged() {
 
 /// Text in a frame, as a run is.
 fn frame(text: &str) -> Vec<u8> {
-    frame::seal(Vec::new(), LEVEL, LIMITS, |writer| {
+    frame::seal(Vec::new(), LEVEL, LIMITS, None, |writer| {
         writer.write_all(text.as_bytes())
     })
     .unwrap()
