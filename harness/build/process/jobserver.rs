@@ -340,4 +340,57 @@ mod tests {
         assert!(capture(&missing, None, &Cancel::new()).is_err());
         assert_eq!((pool.free(), pool.state().makes), (2, 0));
     }
+
+    /// A kernel's make starts others all the time, and each opens the pipe by its path.
+    #[test]
+    fn a_named_pipe_stays_as_long_as_a_make_that_uses_it() {
+        let pool = JobServer::new(2, Style::Fifo).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let go = folder.path().join("go");
+        let looks = format!(
+            "while [ ! -e '{}' ]; do sleep 0.05; done
+             for flag in $MAKEFLAGS; do
+               case $flag in *fifo:*) [ -p \"${{flag#*fifo:}}\" ] && echo there ;; esac
+             done",
+            go.display()
+        );
+        let command = |program: &str, args: &[&str]| {
+            let command = Command::new(program).args(args);
+            let grace = Duration::from_millis(200);
+            command.grace(grace).jobserver(pool.clone())
+        };
+        let run = |command: &Command, time: Duration| {
+            let deadline = Instant::now().checked_add(time);
+            capture(command, deadline, &Cancel::new()).unwrap()
+        };
+        std::thread::scope(|scope| {
+            let looks = scope.spawn(|| run(&command("sh", &["-c", &looks]), LONG));
+            while pool.state().makes == 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let killed = run(&command("sleep", &["60"]), Duration::from_millis(200));
+            assert_eq!(killed.status, Exit::TimedOut);
+            std::fs::write(&go, "").unwrap();
+            assert_eq!(looks.join().unwrap().stdout, "there\n");
+        });
+    }
+
+    /// A make of the old pool is faster, and is killed with the token.
+    #[test]
+    fn whoever_waits_at_an_old_pool_is_woken_by_each_make_that_ends() {
+        let pool = JobServer::new(1, Style::Pipe).unwrap();
+        let mut state = pool.state();
+        state.current().waiting = 1;
+        let old = state.current().client.clone();
+        old.acquire_raw().unwrap();
+        state.replace(1, Style::Pipe).unwrap();
+        for _ in 0..2 {
+            state.send_on().unwrap();
+            assert_eq!(old.available().unwrap(), 1);
+            old.acquire_raw().unwrap();
+        }
+        state.pools[0].waiting = 0;
+        state.send_on().unwrap();
+        assert_eq!(state.pools.len(), 1);
+    }
 }
