@@ -2,14 +2,14 @@
 //! nothing: no Rust, no compiler, and an apt-get that only notes what it is asked for.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rstest::rstest;
 use tempfile::TempDir;
 
-use crate::support::program::{Ended, finish};
+use crate::support::program::{Ended, finish, write_program};
 use crate::templates::parsed;
 
 /// What every machine has.
@@ -63,9 +63,7 @@ impl Machine {
     }
 
     fn program(&self, name: &str, text: &str) {
-        let file = self.path("bin").join(name);
-        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.path("bin").join(name), text);
     }
 
     /// Runs a program with nothing else in its environment than what the machine has.

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,7 +11,7 @@ use serde_yaml::Value;
 use tempfile::TempDir;
 
 use crate::support::git::git;
-use crate::support::program::{Ended, finish};
+use crate::support::program::{Ended, finish, write_program};
 use crate::templates::{parsed, text};
 
 /// How the three systems run a script.
@@ -95,9 +94,7 @@ impl Job {
     }
 
     fn program(&self, name: &str, text: &str) {
-        let file = self.path("bin").join(name);
-        fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.path("bin").join(name), text);
     }
 
     /// A klto that notes how it is called and then does that.
