@@ -384,6 +384,15 @@ fn without_runs_there_is_nothing_to_join(#[case] system: System, #[case] text: S
     assert_eq!(job.calls(), "");
 }
 
+/// The agent says that there are none, and exits 1, which would be klto's for a finding.
+#[test]
+fn without_runs_there_is_nothing_to_join_on_buildkite() {
+    let job = Job::new();
+    job.program("buildkite-agent", "exit 1");
+    let ended = job.run(System::Buildkite, &buildkite("merge"), &[]);
+    assert_eq!((ended.code, job.calls().as_str()), (Some(125), ""));
+}
+
 /// The files of the last night are not joined with those of this one.
 #[rstest]
 #[case::github(System::Github)]
