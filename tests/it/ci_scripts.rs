@@ -1,11 +1,10 @@
 //! The scripts in `ci/` that keep things in the user's cache, as far as they go without a
 //! network and without hours of work: what they print, how they end, and what they leave.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::program::{Ended, finish};
+use crate::support::program::{Ended, finish, write_program};
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -18,12 +17,6 @@ fn toolchain(args: &[&str], cache: &Path, programs: &Path) -> Ended {
         .env("KLTO_CACHE", cache)
         .env("PATH", format!("{}:{path}", programs.display()));
     finish(&mut command)
-}
-
-fn write_program(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A cache with a toolchain that says that it is of this version.

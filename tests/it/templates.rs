@@ -26,12 +26,14 @@ const TEMPLATES: [&str; 4] = [
     "buildkite.yml",
 ];
 
-fn text(template: &str) -> String {
+/// The text of a template.
+pub fn text(template: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/templates");
     fs::read_to_string(folder.join(template)).unwrap()
 }
 
-fn parsed(template: &str) -> Value {
+/// A template, read as its CI system reads it.
+pub fn parsed(template: &str) -> Value {
     serde_yaml::from_str(&text(template)).unwrap()
 }
 
@@ -221,6 +223,7 @@ impl Runner {
                 ("KLTO_MATRIX", kernel.matrix_file().display().to_string()),
                 ("KERNEL_URL", kernel.source().display().to_string()),
                 ("KERNEL_REF", "master".to_owned()),
+                ("KLTO_SHARDS", "3".to_owned()),
             ]),
             template: parsed("github.yml"),
             kernel,

@@ -3,7 +3,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,13 +23,26 @@ pub struct Ended {
 /// A command for `klto`, free of what the test run itself has in its environment.
 pub fn klto<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klto"));
-    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
+    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
     command
         .args(args)
         .env_remove("KLTO_KERNEL")
         .env_remove("KLTO_STORE")
         .env("XDG_DATA_HOME", data);
     command
+}
+
+/// Writes a script for `sh` that can be called as a program. The file with that name is open for writing
+/// in no process that another test forks here: as long as it is, the system refuses to run it.
+pub fn write_program(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut script = tempfile::NamedTempFile::new().unwrap();
+    script
+        .write_all(format!("#!/bin/sh\n{text}\n").as_bytes())
+        .unwrap();
+    let mut install = Command::new("install");
+    install.args(["-m", "755"]).arg(script.path()).arg(path);
+    assert_eq!(finish(&mut install).code, Some(0));
 }
 
 /// Runs a program to its end.
