@@ -5,7 +5,9 @@ pub mod machine;
 pub mod queue;
 pub mod trees;
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -98,8 +100,21 @@ struct State {
     is_over: bool,
 }
 
+/// What runs a job: [`run_job`], unless a test has another.
+type Work<'a> =
+    &'a (dyn Fn(&Context<'_>, &Job, &Finished) -> (CellRecord, Option<FinishedJob>) + Sync);
+
+/// What a job left.
+struct Ended {
+    record: CellRecord,
+    done: Option<FinishedJob>,
+    /// A fault of klto's own, which would come again.
+    is_panic: bool,
+}
+
 /// The jobs, and how they run.
 struct Run<'a> {
+    work: Work<'a>,
     context: Context<'a>,
     policy: Policy<'a>,
     jobs: &'a [Job],
@@ -113,11 +128,21 @@ struct Run<'a> {
 /// among them. After an interrupt, what is left is inconclusive.
 #[must_use]
 pub fn run_jobs(context: &Context<'_>, jobs: &[Job], policy: &Policy<'_>) -> Vec<CellRecord> {
+    run_with(&run_job, context, jobs, policy)
+}
+
+fn run_with(
+    work: Work<'_>,
+    context: &Context<'_>,
+    jobs: &[Job],
+    policy: &Policy<'_>,
+) -> Vec<CellRecord> {
     // Ends running cells, but not as if the user had interrupted.
     let cancel = context.cancel.linked();
     let room = policy.machine.map(Machine::room).unwrap_or_default();
     let at_once = policy.at_once.clamp(1, jobs.len().max(1));
     let run = Run {
+        work,
         context: Context {
             cancel: &cancel,
             until: policy.until,
@@ -173,10 +198,10 @@ impl Run<'_> {
                         .filter_map(|id| state.finished.get_key_value(&id));
                     let finished = used.map(|(id, job)| (*id, job.clone())).collect();
                     drop(state);
-                    let (record, done) = self.run(job, &finished);
+                    let ended = self.run(job, &finished);
                     state = self.lock();
                     state.running.remove(&id);
-                    self.take_in(&mut state, job, record, done);
+                    self.take_in(&mut state, job, ended);
                 }
                 Next::LeaveOut(id) => {
                     let skipped = self.skipped(id, SkipReason::Budget);
@@ -210,35 +235,51 @@ impl Run<'_> {
         })
     }
 
-    /// Runs a job, with the token that its first command needs.
-    fn run(&self, job: &Job, finished: &Finished) -> (CellRecord, Option<FinishedJob>) {
-        let slot = self.policy.pool.map(JobServer::slot).transpose();
-        match slot {
-            Ok(_slot) if self.lock().is_over => (self.skipped(job.id, SkipReason::FailFast), None),
-            Ok(_slot) => run_job(&self.context, job, finished),
-            Err(error) => {
-                let record = CellRecord::inconclusive(job.cell.name(), error.in_one_line());
-                (record, None)
+    /// Runs a job, with the token that its first command needs. What a panic leaves of it is
+    /// inconclusive: others wait for its end.
+    fn run(&self, job: &Job, finished: &Finished) -> Ended {
+        let run = || {
+            let slot = self.policy.pool.map(JobServer::slot).transpose();
+            match slot {
+                Ok(_slot) if self.lock().is_over => {
+                    (self.skipped(job.id, SkipReason::FailFast), None)
+                }
+                Ok(_slot) => (self.work)(&self.context, job, finished),
+                Err(error) => {
+                    let record = CellRecord::inconclusive(job.cell.name(), error.in_one_line());
+                    (record, None)
+                }
             }
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok((record, done)) => Ended {
+                record,
+                done,
+                is_panic: false,
+            },
+            Err(panic) => Ended {
+                record: CellRecord::inconclusive(job.cell.name(), panicked(&*panic)),
+                done: None,
+                is_panic: true,
+            },
         }
     }
 
     /// Takes in what a job left; a job that the machine stopped may run again.
-    fn take_in(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        job: &Job,
-        record: CellRecord,
-        done: Option<FinishedJob>,
-    ) {
+    fn take_in(&self, state: &mut MutexGuard<'_, State>, job: &Job, ended: Ended) {
         let is_past = self
             .policy
             .until
             .is_some_and(|until| Instant::now() >= until);
+        let Ended {
+            record,
+            done,
+            is_panic,
+        } = ended;
         let mut record = match &record.outcome {
             // A cell that was interrupted because another failed was not ended by the user.
             Outcome::Error(_) if state.is_over => self.skipped(job.id, SkipReason::FailFast),
-            Outcome::Error(_) if self.context.cancel.is_cancelled() => record,
+            Outcome::Error(_) if is_panic || self.context.cancel.is_cancelled() => record,
             Outcome::Error(_) if is_past => self.skipped(job.id, SkipReason::Budget),
             Outcome::Error(why) => {
                 let stopped = state.stopped.entry(job.id).or_default();
@@ -415,17 +456,11 @@ impl Run<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case(1, 1)]
-    #[case(2, 2)]
-    #[case(4, 3)]
-    #[case(64, 33)]
-    fn more_jobs_mean_more_cells_at_once(#[case] jobs: usize, #[case] cells: usize) {
-        assert_eq!(usual_at_once(jobs), cells);
-    }
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("klto panicked: {}", text.unwrap_or("it does not say why"))
 }
+
+#[cfg(test)]
+mod tests;
