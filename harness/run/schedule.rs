@@ -92,8 +92,8 @@ struct State {
     trees: Option<Trees>,
     /// Jobs that the machine stopped, and that are to run again.
     again: BTreeSet<JobId>,
-    /// What stopped earlier attempts.
-    stopped: BTreeMap<JobId, Vec<String>>,
+    /// What the machine stopped, as long as it may run again.
+    stopped: BTreeMap<JobId, Stopped>,
     /// Jobs of which was said that they wait.
     held: BTreeSet<JobId>,
     /// A cell failed, and no more are wanted.
@@ -103,6 +103,14 @@ struct State {
 /// What runs a job: [`run_job`], unless a test has another.
 type Work<'a> =
     &'a (dyn Fn(&Context<'_>, &Job, &Finished) -> (CellRecord, Option<FinishedJob>) + Sync);
+
+/// What is known of a job that the machine stopped.
+struct Stopped {
+    /// Of its last attempt.
+    record: CellRecord,
+    /// What stopped each attempt.
+    reasons: Vec<String>,
+}
 
 /// What a job left.
 struct Ended {
@@ -204,12 +212,19 @@ impl Run<'_> {
                     self.take_in(&mut state, job, ended);
                 }
                 Next::LeaveOut(id) => {
-                    let skipped = self.skipped(id, SkipReason::Budget);
-                    self.leave_out(&mut state, id, skipped);
+                    let record = match state.stopped.remove(&id) {
+                        Some(stopped) => stopped.without_more_time(),
+                        None => self.skipped(id, SkipReason::Budget),
+                    };
+                    self.leave_out(&mut state, id, record);
                 }
                 Next::NoRoom(id, why) => {
-                    let record =
-                        CellRecord::inconclusive(self.job(id).cell.name(), why.to_string());
+                    let name = self.job(id).cell.name();
+                    let stopped = state.stopped.remove(&id);
+                    let record = CellRecord {
+                        earlier_errors: stopped.map_or_else(Vec::new, |stopped| stopped.reasons),
+                        ..CellRecord::inconclusive(name, why.to_string())
+                    };
                     self.leave_out(&mut state, id, record);
                 }
                 Next::Wait(held) => {
@@ -276,29 +291,32 @@ impl Run<'_> {
             done,
             is_panic,
         } = ended;
-        let mut record = match &record.outcome {
+        let stopped = state.stopped.remove(&job.id);
+        let reasons = stopped.as_ref().map(|stopped| stopped.reasons.clone());
+        let mut reasons = reasons.unwrap_or_default();
+        let mut record = match (record.stopped_by(), stopped) {
+            (None, _) => record,
             // A cell that was interrupted because another failed was not ended by the user.
-            Outcome::Error(_) if state.is_over => self.skipped(job.id, SkipReason::FailFast),
-            Outcome::Error(_) if is_panic || self.context.cancel.is_cancelled() => record,
-            Outcome::Error(_) if is_past => self.skipped(job.id, SkipReason::Budget),
-            Outcome::Error(why) => {
-                let stopped = state.stopped.entry(job.id).or_default();
-                if stopped.len() < self.policy.retries {
-                    self.context.events.on(&Event::Again {
-                        cell: &record.cell,
-                        why,
-                    });
-                    stopped.push(why.clone());
-                    state.taken.remove(&job.id);
-                    state.again.insert(job.id);
-                    self.changed.notify_all();
-                    return;
-                }
-                record
+            (Some(_), _) if state.is_over => self.skipped(job.id, SkipReason::FailFast),
+            (Some(_), _) if is_panic || self.context.cancel.is_cancelled() => record,
+            // That the time was over is no news of a cell that the machine had stopped before.
+            (Some(_), Some(stopped)) if is_past => stopped.record,
+            (Some(_), None) if is_past => self.skipped(job.id, SkipReason::Budget),
+            (Some(why), _) if reasons.len() < self.policy.retries => {
+                self.context.events.on(&Event::Again {
+                    cell: &record.cell,
+                    why,
+                });
+                reasons.push(why.to_owned());
+                state.stopped.insert(job.id, Stopped { record, reasons });
+                state.taken.remove(&job.id);
+                state.again.insert(job.id);
+                self.changed.notify_all();
+                return;
             }
-            Outcome::Pass | Outcome::Fail | Outcome::Skip(_) => record,
+            (Some(_), _) => record,
         };
-        record.earlier_errors = state.stopped.remove(&job.id).unwrap_or_default();
+        record.earlier_errors = reasons;
         if self.policy.fail_fast && record.outcome == Outcome::Fail {
             state.is_over = true;
             // Twice: nobody waits for running cells.
@@ -370,15 +388,19 @@ impl Run<'_> {
         if self.policy.keep == Keep::All {
             return;
         }
-        let may_go = |outcome: &Outcome| match (self.policy.keep, outcome) {
-            (Keep::All, _) | (_, Outcome::Error(_)) => false,
-            (Keep::Failed, outcome) => *outcome == Outcome::Pass,
-            (Keep::None, _) => true,
+        let may_go = |record: &CellRecord| match self.policy.keep {
+            Keep::All => false,
+            Keep::Failed => record.outcome == Outcome::Pass,
+            Keep::None => record.stopped_by().is_none(),
         };
         // One that the machine stopped needs it in the next run.
-        let is_done = |job: &Job| match state.records.get(&job.id).map(|record| &record.outcome) {
-            Some(Outcome::Pass | Outcome::Fail) => true,
-            Some(Outcome::Error(_) | Outcome::Skip(_)) | None => false,
+        let is_done = |job: &Job| match state.records.get(&job.id) {
+            Some(record) => match &record.outcome {
+                Outcome::Pass | Outcome::Fail => true,
+                Outcome::Error(_) => record.fails_as_allowed(),
+                Outcome::Skip(_) => false,
+            },
+            None => false,
         };
         let needed: BTreeSet<JobId> = self
             .jobs
@@ -387,7 +409,7 @@ impl Run<'_> {
             .flat_map(Job::uses)
             .collect();
         let goes = |(id, record): &(&JobId, &CellRecord)| {
-            !state.reduced.contains(id) && !needed.contains(id) && may_go(&record.outcome)
+            !state.reduced.contains(id) && !needed.contains(id) && may_go(record)
         };
         let gone: Vec<JobId> = state
             .records
@@ -453,6 +475,18 @@ impl Run<'_> {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stopped {
+    /// What the job comes to if there is no time to run it again.
+    fn without_more_time(mut self) -> CellRecord {
+        // The last is the record's own.
+        self.reasons.pop();
+        CellRecord {
+            earlier_errors: self.reasons,
+            ..self.record
+        }
     }
 }
 

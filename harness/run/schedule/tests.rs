@@ -137,3 +137,107 @@ fn a_panic_makes_its_cell_inconclusive_and_all_others_run(#[case] at_once: usize
         assert_eq!(records[&mode].outcome, Outcome::Pass);
     }
 }
+
+/// The record of an attempt that the machine stopped.
+fn stopped(why: &str) -> CellRecord {
+    CellRecord {
+        logs: vec!["build.log".to_owned()],
+        ..CellRecord::inconclusive(String::new(), why.to_owned())
+    }
+}
+
+fn is_inconclusive(record: &CellRecord, why: &str, earlier: &[&str]) {
+    assert_eq!(record.outcome, Outcome::Error(why.to_owned()));
+    assert_eq!(record.error.as_deref(), Some(why));
+    assert_eq!(record.earlier_errors, earlier);
+    assert_eq!(record.logs, ["build.log"], "of the attempt that was made");
+}
+
+/// What an attempt comes to; some last until the time is over.
+#[derive(Clone, Copy)]
+enum Attempt {
+    Stopped(&'static str),
+    StoppedLate(&'static str),
+    PassedLate,
+    Passed,
+}
+
+use Attempt::{Passed, PassedLate, Stopped as StoppedBy, StoppedLate};
+
+#[rstest]
+#[case::left_out_after_the_first(&[StoppedBy("no space")], &[PassedLate], "no space", &[])]
+#[case::ended_in_the_second(
+    &[StoppedBy("no space"), StoppedLate("timed out")],
+    &[Passed],
+    "no space",
+    &["no space"]
+)]
+fn a_cell_that_the_machine_stopped_is_inconclusive_if_no_time_is_left_for_it(
+    #[case] attempts: &[Attempt],
+    #[case] of_the_other: &[Attempt],
+    #[case] why: &str,
+    #[case] earlier: &[&str],
+) {
+    let stage = Stage::new(&[ThinDist, LtoMode::None]);
+    let until = Instant::now() + Duration::from_secs(2);
+    let left = Mutex::new([attempts.iter(), of_the_other.iter()]);
+    let records = stage.run(
+        &Policy {
+            retries: 3,
+            until: Some(until),
+            ..Policy::plain(1, false)
+        },
+        &|mode| {
+            let of = usize::from(mode != ThinDist);
+            let attempt = *left.lock().unwrap()[of].next().unwrap();
+            if matches!(attempt, StoppedLate(_) | PassedLate) {
+                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            }
+            match attempt {
+                StoppedBy(why) | StoppedLate(why) => stopped(why),
+                Passed | PassedLate => passed(),
+            }
+        },
+    );
+    is_inconclusive(&records[&ThinDist], why, earlier);
+    assert_eq!(records[&LtoMode::None].outcome, Outcome::Pass);
+}
+
+#[test]
+fn what_stopped_the_last_attempt_of_a_cell_is_no_earlier_error() {
+    let last = Stopped {
+        record: stopped("no memory"),
+        reasons: ["no space", "no memory"].map(str::to_owned).to_vec(),
+    };
+    is_inconclusive(&last.without_more_time(), "no memory", &["no space"]);
+}
+
+#[test]
+fn a_cell_that_never_began_is_left_out() {
+    let stage = Stage::new(&[ThinDist]);
+    let policy = Policy {
+        until: Some(Instant::now()),
+        ..Policy::plain(1, false)
+    };
+    let records = stage.run(&policy, &|_| unreachable!("the time is over"));
+    let outcome = &records[&ThinDist].outcome;
+    assert_eq!(*outcome, Outcome::Skip(SkipReason::Budget));
+}
+
+#[test]
+fn a_build_that_may_fail_does_not_run_again() {
+    let stage = Stage::new(&[ThinDist]);
+    let times = Mutex::new(0);
+    let policy = Policy {
+        retries: 2,
+        ..Policy::plain(1, false)
+    };
+    let records = stage.run(&policy, &|_| {
+        *times.lock().unwrap() += 1;
+        test_records::state('b')
+    });
+    let record = &records[&ThinDist];
+    assert!(record.fails_as_allowed(), "{:?}", record.outcome);
+    assert_eq!(*times.lock().unwrap(), 1);
+    assert_eq!(record.earlier_errors, [""; 0]);
+}

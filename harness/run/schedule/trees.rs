@@ -26,10 +26,14 @@ enum Standing {
 
 impl Standing {
     fn of(record: Option<&CellRecord>) -> Standing {
-        match record.map(|record| &record.outcome) {
-            Some(Outcome::Pass) => Standing::Passed,
-            Some(Outcome::Fail) => Standing::Failed,
-            Some(Outcome::Error(_) | Outcome::Skip(_)) | None => Standing::Stopped,
+        let Some(record) = record else {
+            return Standing::Stopped;
+        };
+        match &record.outcome {
+            Outcome::Pass => Standing::Passed,
+            Outcome::Fail => Standing::Failed,
+            Outcome::Error(_) if record.fails_as_allowed() => Standing::Failed,
+            Outcome::Error(_) | Outcome::Skip(_) => Standing::Stopped,
         }
     }
 
