@@ -15,7 +15,7 @@ use std::time::{Instant, SystemTime};
 
 use super::events::{Event, Events};
 use super::job::{Comparison, Job, JobId};
-use super::key::{CACHED, CommonKey};
+use super::key::{CACHED, CommonKey, Toolchains};
 use super::layout::Layout;
 use super::place::Place;
 use super::rules;
@@ -151,9 +151,7 @@ fn attempt(
     }
     let needed = || job.needs().filter_map(|id| finished.get(&id));
     let key_with = |needed: &mut dyn Iterator<Item = &FinishedJob>| {
-        let cached = context.layout.compiler_cache(job).map(|_| CACHED);
-        let needed = needed.map(|job| job.key.as_str());
-        let keys: Vec<&str> = cached.into_iter().chain(needed).collect();
+        let keys = parts_of_key(context.layout, job, needed.map(|job| job.key.as_str()));
         context.key.of(cell, &keys)
     };
     let key = key_with(&mut needed());
@@ -196,6 +194,16 @@ fn attempt(
         key,
         place: place.clone(),
     }))
+}
+
+/// What the key of a job has beside its cell, if the jobs that it needs have these keys.
+fn parts_of_key<'k>(
+    layout: &dyn Layout,
+    job: &Job,
+    needed: impl Iterator<Item = &'k str>,
+) -> Vec<&'k str> {
+    let cached = layout.compiler_cache(job).map(|_| CACHED);
+    cached.into_iter().chain(needed).collect()
 }
 
 /// The sources, held.
@@ -485,6 +493,28 @@ pub fn is_whole(job: &Job, record: &CellRecord, keys: &BTreeMap<JobId, String>) 
         && record.error.is_none()
         && (!record.is_finished()
             || scenarios::are_all_in(job, record) && job.comparisons.iter().all(is_compared))
+}
+
+/// The record of a job, if it says all that the job asks for, so that nothing would run; `keys` are
+/// those of the jobs with a finished build.
+pub(super) fn whole_record(
+    context: &Context<'_>,
+    toolchains: &mut Toolchains,
+    job: &Job,
+    keys: &BTreeMap<JobId, String>,
+) -> Option<Box<CellRecord>> {
+    let place = context.layout.place(&job.cell);
+    if context.fresh || !place.record.has_record() {
+        return None;
+    }
+    let needed = job.needs().filter_map(|id| keys.get(&id));
+    let parts = parts_of_key(context.layout, job, needed.map(String::as_str));
+    let key = context.key.of_many(toolchains, &job.cell, &parts);
+    let Loaded::Same(record) = place.record.load_for(&key) else {
+        return None;
+    };
+    let is_noted = !job.prepares || is_there(&place.prepared()) || !place.has_tree_of(&key);
+    (is_noted && is_whole(job, &record, keys)).then_some(record)
 }
 
 /// Compares a record that another machine made, and whose facts are in `place`, with what is

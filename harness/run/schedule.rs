@@ -3,6 +3,7 @@
 
 pub mod machine;
 pub mod queue;
+mod there;
 pub mod trees;
 
 use std::any::Any;
@@ -159,7 +160,7 @@ fn run_with(
         policy: *policy,
         jobs,
         by_id: jobs.iter().map(|job| (job.id, job)).collect(),
-        queue: Queue::new(jobs, policy.expected, policy.ranks, at_once, room),
+        queue: there::queue(context, jobs, policy, at_once, room),
         state: Mutex::default(),
         changed: Condvar::new(),
     };

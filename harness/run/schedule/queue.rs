@@ -86,6 +86,8 @@ pub struct Queue<'a> {
 struct Planned<'a> {
     job: &'a Job,
     expected: Expected,
+    /// What its place has now, in KiB: that goes before a new tree is written.
+    has_kib: u64,
 }
 
 impl<'a> Queue<'a> {
@@ -105,6 +107,7 @@ impl<'a> Queue<'a> {
             .map(|job| Planned {
                 job,
                 expected: expected.get(&job.cell.name()).copied().unwrap_or_default(),
+                has_kib: 0,
             })
             .collect();
         let seconds = with_dependents(&planned);
@@ -123,6 +126,15 @@ impl<'a> Queue<'a> {
         }
     }
 
+    /// The same, where jobs have trees of that many KiB, which they replace.
+    #[must_use]
+    pub fn replacing(mut self, trees: &BTreeMap<JobId, u64>) -> Queue<'a> {
+        for planned in &mut self.jobs {
+            planned.has_kib = trees.get(&planned.job.id).copied().unwrap_or(0);
+        }
+        self
+    }
+
     /// What to do next.
     #[must_use]
     pub fn next(&self, now: &Now<'_>) -> Next {
@@ -136,9 +148,7 @@ impl<'a> Queue<'a> {
                 continue;
             }
             is_left = true;
-            if let Some(left) = now.seconds_left
-                && (left <= 0.0 || planned.expected.seconds.is_some_and(|takes| takes > left))
-            {
+            if now.seconds_left.is_some_and(|left| planned.is_too_long(left)) {
                 return Next::LeaveOut(id);
             }
             let has_ended = |id: &JobId| {
@@ -152,11 +162,14 @@ impl<'a> Queue<'a> {
             }
             match self.lacks(planned, now) {
                 None => return Next::Start(id),
-                Some(why @ Held::Disk { .. }) if now.running.is_empty() => {
-                    return Next::NoRoom(id, why);
-                }
                 Some(why) => held.push((id, why)),
             }
+        }
+        // The first job starts with whatever memory there is: what these lack is disk.
+        if now.running.is_empty()
+            && let Some((id, why)) = held.first()
+        {
+            return Next::NoRoom(*id, *why);
         }
         match is_left || !now.running.is_empty() {
             true => Next::Wait(held),
@@ -172,7 +185,9 @@ impl<'a> Queue<'a> {
             jobs.filter(|other| now.running.contains(&other.job.id))
         };
         if let (Some(needs_kib), Some(free)) = (planned.expected.disk_kib, now.room.disk_kib) {
-            // What they have written already counts twice: a full disk costs more than waiting.
+            let needs_kib = needs_kib.saturating_sub(planned.has_kib);
+            // What they have written already counts twice, and what they replace may be gone already:
+            // a full disk costs more than waiting.
             let promised: u64 = running().filter_map(|job| job.expected.disk_kib).sum();
             let free_kib = free.saturating_sub(promised);
             if needs_kib > free_kib {
@@ -203,6 +218,16 @@ impl<'a> Queue<'a> {
             needs_kib,
             free_kib,
         })
+    }
+}
+
+impl Planned<'_> {
+    /// Whether it cannot end within so many seconds. A job that takes none always can.
+    fn is_too_long(&self, seconds: f64) -> bool {
+        match self.expected.seconds {
+            Some(takes) => takes > seconds.max(0.0),
+            None => seconds <= 0.0,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use rstest::rstest;
 use tempfile::TempDir;
 
+use super::queue::Room;
 use super::*;
 use crate::build::kbuild::Parallelism;
 use crate::build::process::Cancel;
@@ -15,6 +16,7 @@ use crate::run::events::Silent;
 use crate::run::job::plan;
 use crate::run::job::tests::{ALL, cell};
 use crate::run::key::CommonKey;
+use crate::run::layout::Layout as _;
 use crate::run::pair::usual_tolerances;
 use crate::run::whole::WholeKernel;
 use crate::source::sources::Sources;
@@ -92,6 +94,49 @@ impl Stage {
             .into_iter()
             .map(|record| (modes[&record.cell], record));
         named.collect()
+    }
+}
+
+/// A machine with so many KiB of disk.
+#[derive(Debug)]
+struct Disk(u64);
+
+impl Machine for Disk {
+    fn room(&self) -> Room {
+        Room {
+            memory_kib: Some(1024),
+            disk_kib: Some(self.0),
+        }
+    }
+}
+
+impl Stage {
+    /// What every job took in earlier runs.
+    fn expected(&self, seconds: f64, disk_kib: u64) -> BTreeMap<String, Expected> {
+        let takes = Expected {
+            seconds: Some(seconds),
+            memory_kib: Some(1),
+            disk_kib: Some(disk_kib),
+        };
+        let names = self.jobs.iter().map(|job| job.cell.name());
+        names.map(|name| (name, takes)).collect()
+    }
+
+    /// Leaves the records of an earlier run for jobs in these modes.
+    fn leave_records(&self, modes: &[LtoMode]) {
+        let mut keys: BTreeMap<JobId, String> = BTreeMap::new();
+        for job in self.jobs.iter().filter(|job| modes.contains(&job.cell.lto)) {
+            let needs = job.needs().filter_map(|id| keys.get(&id));
+            let needs: Vec<&str> = needs.map(String::as_str).collect();
+            let key = self.key.of(&job.cell, &needs);
+            let record = CellRecord {
+                job: key.clone(),
+                ..test_records::record(&job.cell.name(), Vec::new())
+            };
+            let place = self.layout().place(&job.cell);
+            place.record.save(&record, None).unwrap();
+            keys.insert(job.id, key);
+        }
     }
 }
 
@@ -221,7 +266,7 @@ fn a_cell_that_never_began_is_left_out() {
     };
     let records = stage.run(&policy, &|_| unreachable!("the time is over"));
     let outcome = &records[&ThinDist].outcome;
-    assert_eq!(*outcome, Outcome::Skip(SkipReason::Budget));
+    assert_eq!(*outcome, LEFT_OUT);
 }
 
 #[test]
@@ -240,4 +285,92 @@ fn a_build_that_may_fail_does_not_run_again() {
     assert!(record.fails_as_allowed(), "{:?}", record.outcome);
     assert_eq!(*times.lock().unwrap(), 1);
     assert_eq!(record.earlier_errors, [""; 0]);
+}
+
+const LEFT_OUT: Outcome = Outcome::Skip(SkipReason::Budget);
+
+#[rstest]
+#[case::all(&[ThinDist, Thin, LtoMode::None], [true, true, true])]
+#[case::one_that_needs_nothing(&[LtoMode::None], [false, false, true])]
+#[case::what_others_begin_with(&[ThinDist], [true, false, false])]
+// Nobody knows how its base ends, and its key depends on that.
+#[case::one_whose_base_is_to_be_built(&[Thin], [false, false, false])]
+fn a_cell_whose_record_is_there_needs_neither_time_nor_disk(
+    #[case] there: &[LtoMode],
+    #[case] runs: [bool; 3],
+) {
+    let stage = Stage::new(&[ThinDist, Thin, LtoMode::None]);
+    stage.leave_records(there);
+    let expected = stage.expected(3600.0, 2048);
+    let in_time = Policy {
+        expected: &expected,
+        until: Some(Instant::now() + Duration::from_mins(1)),
+        ..Policy::plain(1, false)
+    };
+    let on_disk = Policy {
+        expected: &expected,
+        machine: Some(&Disk(1024)),
+        ..Policy::plain(1, false)
+    };
+    for policy in [in_time, on_disk] {
+        let records = stage.run(&policy, &|_| passed());
+        let outcome = |mode| records[&mode].outcome == Outcome::Pass;
+        assert_eq!([ThinDist, Thin, LtoMode::None].map(outcome), runs);
+    }
+}
+
+#[test]
+fn records_are_read_first_and_also_if_the_time_is_over() {
+    let stage = Stage::new(&[ThinDist, LtoMode::None, LtoMode::Full]);
+    stage.leave_records(&[LtoMode::None]);
+    let order = Mutex::new(Vec::new());
+    let run = |until| {
+        let policy = Policy {
+            until: Some(until),
+            ..Policy::plain(1, false)
+        };
+        stage.run(&policy, &|mode| {
+            order.lock().unwrap().push(mode);
+            passed()
+        })
+    };
+    run(Instant::now() + Duration::from_mins(1));
+    assert_eq!(order.lock().unwrap()[0], LtoMode::None);
+    order.lock().unwrap().clear();
+    let records = run(Instant::now());
+    assert_eq!(*order.lock().unwrap(), [LtoMode::None]);
+    assert_eq!(records[&ThinDist].outcome, LEFT_OUT);
+}
+
+#[test]
+fn a_record_that_is_not_to_be_used_saves_nothing() {
+    let mut stage = Stage::new(&[ThinDist]);
+    stage.leave_records(&[ThinDist]);
+    stage.fresh = true;
+    let policy = Policy {
+        until: Some(Instant::now()),
+        ..Policy::plain(1, false)
+    };
+    let records = stage.run(&policy, &|_| passed());
+    assert_eq!(records[&ThinDist].outcome, LEFT_OUT);
+}
+
+#[test]
+fn a_tree_that_is_there_makes_room_for_the_one_that_replaces_it() {
+    let stage = Stage::new(&[ThinDist]);
+    let expected = stage.expected(1.0, 2048);
+    let run = || {
+        let policy = Policy {
+            expected: &expected,
+            machine: Some(&Disk(1024)),
+            ..Policy::plain(1, false)
+        };
+        let mut records = stage.run(&policy, &|_| passed());
+        records.remove(&ThinDist).unwrap()
+    };
+    assert!(run().stopped_by().unwrap().contains("MiB of disk"));
+    let build = stage.layout().place(&stage.jobs[0].cell).build();
+    std::fs::create_dir_all(&build).unwrap();
+    std::fs::write(build.join("vmlinux"), vec![1; 1024 * 1024]).unwrap();
+    assert_eq!(run().outcome, Outcome::Pass);
 }

@@ -190,15 +190,61 @@ fn a_job_waits_for_disk_as_long_as_others_may_free_it_and_no_longer() {
     assert_eq!(with_free(50), Next::Start(JobId(1)));
 }
 
+#[test]
+fn a_tree_that_is_replaced_makes_room_for_the_new_one_and_for_no_other() {
+    let jobs = jobs(2, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes(9.0, 1, [120, 30][id]));
+    let has = BTreeMap::from([(JobId(0), 40 * 1024)]);
+    let queue = queue(&jobs, &expected, 2).replacing(&has);
+    assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(0)));
+    // The old tree may be gone by now, and the new one not yet there.
+    let held = Held::Disk {
+        needs_kib: 30 * 1024,
+        free_kib: 0,
+    };
+    assert_eq!(
+        next(&queue, &[0], &[], None),
+        Next::Wait(vec![(JobId(1), held)])
+    );
+}
+
+#[test]
+fn a_job_that_does_not_fit_on_the_disk_comes_after_all_that_do() {
+    let jobs = jobs(3, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes([9.0, 8.0, 1.0][id], 1, [101, 102, 1][id]));
+    let queue = queue(&jobs, &expected, 1);
+    let held = Held::Disk {
+        needs_kib: 101 * 1024,
+        free_kib: 100 * 1024,
+    };
+    assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(2)));
+    assert_eq!(next(&queue, &[2], &[], None), Next::Wait(vec![]));
+    assert_eq!(
+        next(&queue, &[2], &[2], None),
+        Next::NoRoom(JobId(0), held)
+    );
+}
+
 #[rstest]
 #[case::time_enough(Some(9.0), Next::Start(JobId(0)))]
 #[case::too_short_for_the_first(Some(8.9), Next::LeaveOut(JobId(0)))]
 #[case::over(Some(0.0), Next::LeaveOut(JobId(0)))]
+#[case::long_over(Some(-1.0), Next::LeaveOut(JobId(0)))]
 #[case::no_limit(None, Next::Start(JobId(0)))]
 fn a_job_that_cannot_end_in_time_is_left_out(#[case] left: Option<f64>, #[case] then: Next) {
     let jobs = jobs(2, &[ThinDist]);
     let expected = expected(&jobs, |id| takes([9.0, 1.0][id], 1, 1));
     assert_eq!(next(&queue(&jobs, &expected, 1), &[], &[], left), then);
+}
+
+#[rstest]
+#[case(Some(0.0))]
+#[case(Some(-1.0))]
+fn a_job_that_takes_no_time_starts_when_the_time_is_over(#[case] left: Option<f64>) {
+    let jobs = jobs(1, &[ThinDist]);
+    let expected = expected(&jobs, |_| takes(0.0, 0, 0));
+    let queue = queue(&jobs, &expected, 1);
+    assert_eq!(next(&queue, &[], &[], left), Next::Start(JobId(0)));
 }
 
 #[test]
