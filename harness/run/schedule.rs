@@ -7,6 +7,7 @@ mod there;
 pub mod trees;
 
 use std::any::Any;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -95,8 +96,8 @@ struct State {
     again: BTreeSet<JobId>,
     /// What the machine stopped, as long as it may run again.
     stopped: BTreeMap<JobId, Stopped>,
-    /// Jobs of which was said that they wait.
-    held: BTreeSet<JobId>,
+    /// Jobs of which was said that they wait, and when.
+    held: BTreeMap<JobId, Instant>,
     /// A cell failed, and no more are wanted.
     is_over: bool,
 }
@@ -239,10 +240,13 @@ impl Run<'_> {
 
     fn next(&self, state: &State) -> Next {
         let room = self.policy.machine.map(Machine::room);
+        let waits = state.held.iter();
+        let waits = waits.map(|(id, since)| (*id, since.elapsed().as_secs_f64()));
         self.queue.next(&Now {
             taken: &state.taken,
             running: &state.running,
             again: &state.again,
+            waits: &waits.collect(),
             room: room.unwrap_or_default(),
             seconds_left: self.policy.until.map(|until| {
                 let left = until.saturating_duration_since(Instant::now());
@@ -434,7 +438,8 @@ impl Run<'_> {
     /// Says which jobs wait for the machine, each once.
     fn say_held(&self, state: &mut MutexGuard<'_, State>, held: Vec<(JobId, Held)>) {
         for (id, why) in held {
-            if state.held.insert(id) {
+            if let Entry::Vacant(place) = state.held.entry(id) {
+                place.insert(Instant::now());
                 self.context.events.on(&Event::Waiting {
                     cell: &self.job(id).cell.name(),
                     why: &why.to_string(),

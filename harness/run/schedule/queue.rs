@@ -24,10 +24,16 @@ pub struct Now<'a> {
     pub running: &'a BTreeSet<JobId>,
     /// Jobs that ran and are to run again: they come last.
     pub again: &'a BTreeSet<JobId>,
+    /// For how long jobs have waited for the machine, in seconds.
+    pub waits: &'a BTreeMap<JobId, f64>,
     pub room: Room,
     /// Until the time is over, if it is limited; 0 or less afterwards.
     pub seconds_left: Option<f64>,
 }
+
+/// For how long a job lets others pass that need less memory. Then none starts before it: what passes
+/// takes the memory again that has just become free.
+pub const PATIENCE_SECONDS: f64 = 600.0;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,6 +146,8 @@ impl<'a> Queue<'a> {
     pub fn next(&self, now: &Now<'_>) -> Next {
         let mut held = Vec::new();
         let mut is_left = false;
+        // Whether no job was seen yet that waits for memory.
+        let mut is_first = true;
         let is_again = |planned: &&Planned<'_>| now.again.contains(&planned.job.id);
         let first = self.jobs.iter().filter(|planned| !is_again(planned));
         for planned in first.chain(self.jobs.iter().filter(is_again)) {
@@ -162,7 +170,15 @@ impl<'a> Queue<'a> {
             }
             match self.lacks(planned, now) {
                 None => return Next::Start(id),
-                Some(why) => held.push((id, why)),
+                Some(why @ Held::Disk { .. }) => held.push((id, why)),
+                Some(why @ Held::Memory { .. }) => {
+                    held.push((id, why));
+                    let waits = now.waits.get(&id).copied().unwrap_or(0.0);
+                    if is_first && waits >= PATIENCE_SECONDS {
+                        break;
+                    }
+                    is_first = false;
+                }
             }
         }
         // The first job starts with whatever memory there is: what these lack is disk.
