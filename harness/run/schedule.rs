@@ -398,13 +398,10 @@ impl Run<'_> {
             Keep::Failed => record.outcome == Outcome::Pass,
             Keep::None => record.stopped_by().is_none(),
         };
-        // One that the machine stopped needs it in the next run.
+        // One that the machine stopped needs it in the next run. One that was left out can be built from
+        // nothing: of a commit that no run builds again, trees would stay for ever.
         let is_done = |job: &Job| match state.records.get(&job.id) {
-            Some(record) => match &record.outcome {
-                Outcome::Pass | Outcome::Fail => true,
-                Outcome::Error(_) => record.fails_as_allowed(),
-                Outcome::Skip(_) => false,
-            },
+            Some(record) => record.stopped_by().is_none(),
             None => false,
         };
         let needed: BTreeSet<JobId> = self

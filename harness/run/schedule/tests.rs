@@ -374,3 +374,27 @@ fn a_tree_that_is_there_makes_room_for_the_one_that_replaces_it() {
     std::fs::write(build.join("vmlinux"), vec![1; 1024 * 1024]).unwrap();
     assert_eq!(run().outcome, Outcome::Pass);
 }
+
+#[rstest]
+#[case::passed(passed(), false)]
+#[case::may_fail(test_records::state('b'), false)]
+#[case::left_out(CellRecord::skipped(String::new(), SkipReason::Budget), false)]
+#[case::no_such_mode(test_records::state('s'), false)]
+#[case::stopped(stopped("no space"), true)]
+fn the_tree_of_a_cell_that_passed_stays_only_for_one_that_the_machine_stopped(
+    #[case] derived: CellRecord,
+    #[case] stays: bool,
+) {
+    let stage = Stage::new(&[ThinDist, Thin]);
+    let build = stage.layout().place(&stage.jobs[0].cell).build();
+    std::fs::create_dir_all(&build).unwrap();
+    let policy = Policy {
+        keep: Keep::Failed,
+        ..Policy::plain(1, false)
+    };
+    stage.run(&policy, &|mode| match mode {
+        Thin => derived.clone(),
+        ThinDist | LtoMode::None | LtoMode::Full => passed(),
+    });
+    assert_eq!(build.exists(), stays);
+}
