@@ -399,7 +399,7 @@ impl Run<'_> {
             Keep::None => record.stopped_by().is_none(),
         };
         // One that the machine stopped needs it in the next run. One that was left out can be built from
-        // nothing: of a commit that no run builds again, trees would stay for ever.
+        // nothing: of a commit that no run builds again, trees would never go.
         let is_done = |job: &Job| match state.records.get(&job.id) {
             Some(record) => record.stopped_by().is_none(),
             None => false,

@@ -156,7 +156,10 @@ impl<'a> Queue<'a> {
                 continue;
             }
             is_left = true;
-            if now.seconds_left.is_some_and(|left| planned.is_too_long(left)) {
+            if now
+                .seconds_left
+                .is_some_and(|left| planned.is_too_long(left))
+            {
                 return Next::LeaveOut(id);
             }
             let has_ended = |id: &JobId| {

@@ -85,7 +85,13 @@ impl Stage {
         let of_job = |_: &Context<'_>, job: &Job, _: &Finished| {
             let record = work(job.cell.lto);
             let name = job.cell.name();
-            (CellRecord { cell: name, ..record }, None)
+            (
+                CellRecord {
+                    cell: name,
+                    ..record
+                },
+                None,
+            )
         };
         let records = run_with(&of_job, &context, &self.jobs, policy);
         let modes = self.jobs.iter().map(|job| (job.cell.name(), job.cell.lto));

@@ -195,7 +195,7 @@ fn others_on_the_machine_leave_less_memory() {
             taken: &one,
             running: &one,
             again: &BTreeSet::new(),
-        waits: &BTreeMap::new(),
+            waits: &BTreeMap::new(),
             room: Room {
                 memory_kib: Some(mib * 1024),
                 ..ROOM
@@ -234,7 +234,7 @@ fn a_job_waits_for_disk_as_long_as_others_may_free_it_and_no_longer() {
             taken: &ended,
             running: &BTreeSet::new(),
             again: &BTreeSet::new(),
-        waits: &BTreeMap::new(),
+            waits: &BTreeMap::new(),
             room: Room {
                 disk_kib: Some(mib * 1024),
                 ..ROOM
@@ -275,10 +275,7 @@ fn a_job_that_does_not_fit_on_the_disk_comes_after_all_that_do() {
     };
     assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(2)));
     assert_eq!(next(&queue, &[2], &[], None), Next::Wait(vec![]));
-    assert_eq!(
-        next(&queue, &[2], &[2], None),
-        Next::NoRoom(JobId(0), held)
-    );
+    assert_eq!(next(&queue, &[2], &[2], None), Next::NoRoom(JobId(0), held));
 }
 
 #[rstest]
@@ -349,7 +346,7 @@ fn run_all(
             taken: &taken,
             running: &now,
             again: &BTreeSet::new(),
-        waits,
+            waits,
             room: queue.room,
             seconds_left: left,
         }) {
