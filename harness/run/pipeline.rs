@@ -8,14 +8,18 @@
 mod build;
 mod compare;
 mod scenarios;
+mod whole;
+
+pub use self::whole::is_whole;
+pub(super) use self::whole::whole_record;
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::events::{Event, Events};
-use super::job::{Comparison, Job, JobId};
-use super::key::{CACHED, CommonKey, Toolchains};
+use super::job::{Job, JobId};
+use super::key::{CACHED, CommonKey};
 use super::layout::Layout;
 use super::place::Place;
 use super::rules;
@@ -89,6 +93,8 @@ pub(super) struct AtWork<'a> {
     pub deadline: Option<Instant>,
     pub started: Instant,
     pub meter: &'a Meter,
+    /// How long it has waited for others.
+    waited: std::cell::Cell<Duration>,
     /// What its sandbox has seen and no finding says yet.
     pub complaints: &'a Complaints,
     /// What the job has cost in earlier runs whose results are used.
@@ -170,6 +176,7 @@ fn attempt(
         deadline,
         started: Instant::now(),
         meter: &Meter::new(),
+        waited: std::cell::Cell::default(),
         complaints: &Complaints::default(),
         earlier: Cost::default(),
         earlier_utilization: CpuUtilization::default(),
@@ -323,21 +330,37 @@ impl AtWork<'_> {
             until: self.deadline,
             cancel: self.context.cancel,
         };
+        let mut waits = false;
         let mut say = || {
+            waits = true;
             self.context.events.on(&Event::Waiting {
                 cell: self.name,
                 why: "another klto is at work on it",
             });
         };
-        Lock::take(&place.folder, sharing, patience, &mut say)
+        let begins = Instant::now();
+        let lock = Lock::take(&place.folder, sharing, patience, &mut say);
+        if waits {
+            self.has_waited(begins);
+        }
+        lock
+    }
+
+    fn has_waited(&self, since: Instant) {
+        self.waited.set(self.waited.get() + since.elapsed());
     }
 
     /// Waits until nobody edits the sources, or, to edit them, until nobody builds from them; keeps
     /// it so as long as the value lives.
     pub fn hold_sources(&self, to_edit: bool) -> Option<Held<'_>> {
         let shared = self.context.layout.shared_sources()?;
+        let begins = Instant::now();
         if !to_edit {
-            let held = shared.read().unwrap_or_else(PoisonError::into_inner);
+            let held = shared.try_read().unwrap_or_else(|_| {
+                let held = shared.read().unwrap_or_else(PoisonError::into_inner);
+                self.has_waited(begins);
+                held
+            });
             return Some(Held::ToRead(held));
         }
         let held = shared.try_write().unwrap_or_else(|_| {
@@ -345,7 +368,9 @@ impl AtWork<'_> {
                 cell: self.name,
                 why: "others build from the sources, which a scenario is to edit",
             });
-            shared.write().unwrap_or_else(PoisonError::into_inner)
+            let held = shared.write().unwrap_or_else(PoisonError::into_inner);
+            self.has_waited(begins);
+            held
         });
         Some(Held::ToEdit(held))
     }
@@ -425,6 +450,7 @@ impl AtWork<'_> {
         let (usage, earlier) = (self.meter.usage(), &self.earlier);
         record.cost = Cost {
             wall_seconds: self.now(),
+            waited_seconds: earlier.waited_seconds + self.waited.get().as_secs_f64(),
             user_seconds: earlier.user_seconds + usage.user.as_secs_f64(),
             system_seconds: earlier.system_seconds + usage.system.as_secs_f64(),
             peak_memory_kib: earlier.peak_memory_kib.max(usage.peak_memory_kib),
@@ -478,43 +504,6 @@ fn baseline_without_kernel(
         true => Baseline::Regressed,
         false => Baseline::None,
     })
-}
-
-/// Whether a kept record says all that a job asks for. `keys` are those of the jobs with a
-/// finished tree.
-#[must_use]
-pub fn is_whole(job: &Job, record: &CellRecord, keys: &BTreeMap<JobId, String>) -> bool {
-    let is_compared = |comparison: &Comparison| {
-        let key = keys.get(&comparison.with).map_or("", String::as_str);
-        let mut known = record.comparisons.iter();
-        known.any(|known| known.with == comparison.mode && known.job == key)
-    };
-    record.inspection.is_some()
-        && record.error.is_none()
-        && (!record.is_finished()
-            || scenarios::are_all_in(job, record) && job.comparisons.iter().all(is_compared))
-}
-
-/// The record of a job, if it says all that the job asks for, so that nothing would run; `keys` are
-/// those of the jobs with a finished build.
-pub(super) fn whole_record(
-    context: &Context<'_>,
-    toolchains: &mut Toolchains,
-    job: &Job,
-    keys: &BTreeMap<JobId, String>,
-) -> Option<Box<CellRecord>> {
-    let place = context.layout.place(&job.cell);
-    if context.fresh || !place.record.has_record() {
-        return None;
-    }
-    let needed = job.needs().filter_map(|id| keys.get(&id));
-    let parts = parts_of_key(context.layout, job, needed.map(String::as_str));
-    let key = context.key.of_many(toolchains, &job.cell, &parts);
-    let Loaded::Same(record) = place.record.load_for(&key) else {
-        return None;
-    };
-    let is_noted = !job.prepares || is_there(&place.prepared()) || !place.has_tree_of(&key);
-    (is_noted && is_whole(job, &record, keys)).then_some(record)
 }
 
 /// Compares a record that another machine made, and whose facts are in `place`, with what is

@@ -340,4 +340,9 @@ look: prepare
     assert!(!kernel.dir().join("saw").exists(), "{}", ended.stderr);
     let waits = "waiting: others build from the sources, which a scenario is to edit";
     assert!(ended.stderr.contains(waits), "{}", ended.stderr);
+    // What a cell is expected to take next time is without that.
+    let cost = &cell(&kernel, NONE)["cost"];
+    let waited = cost["waited_seconds"].as_f64().unwrap();
+    assert!(waited > 0.0 && waited < cost["wall_seconds"].as_f64().unwrap());
+    assert!(cell(&kernel, FULL)["cost"]["waited_seconds"].is_null());
 }
