@@ -117,14 +117,11 @@ pub struct Counts {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "this is how serde calls it"
-)]
 fn is_no_time(seconds: &f64) -> bool {
     *seconds <= 0.0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
