@@ -192,7 +192,9 @@ impl Run<'_> {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            match self.next(&state) {
+            let (next, passed) = self.next(&state);
+            self.say_held(&mut state, passed);
+            match next {
                 Next::Done => {
                     self.changed.notify_all();
                     return;
@@ -229,8 +231,7 @@ impl Run<'_> {
                     };
                     self.leave_out(&mut state, id, record);
                 }
-                Next::Wait(held) => {
-                    self.say_held(&mut state, held);
+                Next::Wait(_) => {
                     let waited = self.changed.wait_timeout(state, LOOK);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
@@ -238,11 +239,12 @@ impl Run<'_> {
         }
     }
 
-    fn next(&self, state: &State) -> Next {
+    /// What to do next, and which jobs that passes over.
+    fn next(&self, state: &State) -> (Next, Vec<(JobId, Held)>) {
         let room = self.policy.machine.map(Machine::room);
         let waits = state.held.iter();
         let waits = waits.map(|(id, since)| (*id, since.elapsed().as_secs_f64()));
-        self.queue.next(&Now {
+        self.queue.look(&Now {
             taken: &state.taken,
             running: &state.running,
             again: &state.again,
@@ -300,7 +302,6 @@ impl Run<'_> {
         let reasons = stopped.as_ref().map(|stopped| stopped.reasons.clone());
         let mut reasons = reasons.unwrap_or_default();
         let mut record = match (record.stopped_by(), stopped) {
-            (None, _) => record,
             // A cell that was interrupted because another failed was not ended by the user.
             (Some(_), _) if state.is_over => self.skipped(job.id, SkipReason::FailFast),
             (Some(_), _) if is_panic || self.context.cancel.is_cancelled() => record,
@@ -319,7 +320,7 @@ impl Run<'_> {
                 self.changed.notify_all();
                 return;
             }
-            (Some(_), _) => record,
+            (Some(_) | None, _) => record,
         };
         record.earlier_errors = reasons;
         if self.policy.fail_fast && record.outcome == Outcome::Fail {

@@ -284,7 +284,7 @@ impl Night {
             outcome.memory_kib = outcome.memory_kib.max(needs);
             let waits = since.iter();
             let waits = waits.map(|(id, since)| (*id, outcome.seconds - since));
-            let next = queue.next(&Now {
+            let (next, passed) = queue.look(&Now {
                 taken: &taken,
                 running: &now,
                 again: &none,
@@ -295,6 +295,9 @@ impl Night {
                 },
                 seconds_left: None,
             });
+            for (id, _) in passed {
+                since.entry(id).or_insert(outcome.seconds);
+            }
             match next {
                 Next::Start(id) => {
                     taken.insert(id);
@@ -304,10 +307,7 @@ impl Night {
                 Next::LeaveOut(id) | Next::NoRoom(id, _) => {
                     taken.insert(id);
                 }
-                Next::Wait(held) => {
-                    for (id, _) in held {
-                        since.entry(id).or_insert(outcome.seconds);
-                    }
+                Next::Wait(_) => {
                     outcome.pass(&mut running, machine.processors, taken.len() < jobs.len());
                 }
                 Next::Done => return outcome,

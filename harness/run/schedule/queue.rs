@@ -144,6 +144,12 @@ impl<'a> Queue<'a> {
     /// What to do next.
     #[must_use]
     pub fn next(&self, now: &Now<'_>) -> Next {
+        self.look(now).0
+    }
+
+    /// What to do next, and which jobs could start before that, but for what they wait for.
+    #[must_use]
+    pub fn look(&self, now: &Now<'_>) -> (Next, Vec<(JobId, Held)>) {
         let mut held = Vec::new();
         let mut is_left = false;
         // Whether no job was seen yet that waits for memory.
@@ -160,7 +166,7 @@ impl<'a> Queue<'a> {
                 .seconds_left
                 .is_some_and(|left| planned.is_too_long(left))
             {
-                return Next::LeaveOut(id);
+                return (Next::LeaveOut(id), held);
             }
             let has_ended = |id: &JobId| {
                 let is_over = now.taken.contains(id) && !now.running.contains(id);
@@ -172,7 +178,7 @@ impl<'a> Queue<'a> {
                 continue;
             }
             match self.lacks(planned, now) {
-                None => return Next::Start(id),
+                None => return (Next::Start(id), held),
                 Some(why @ Held::Disk { .. }) => held.push((id, why)),
                 Some(why @ Held::Memory { .. }) => {
                     held.push((id, why));
@@ -188,11 +194,11 @@ impl<'a> Queue<'a> {
         if now.running.is_empty()
             && let Some((id, why)) = held.first()
         {
-            return Next::NoRoom(*id, *why);
+            return (Next::NoRoom(*id, *why), Vec::new());
         }
         match is_left || !now.running.is_empty() {
-            true => Next::Wait(held),
-            false => Next::Done,
+            true => (Next::Wait(held.clone()), held),
+            false => (Next::Done, held),
         }
     }
 
@@ -253,7 +259,8 @@ impl Planned<'_> {
 /// For each job the seconds until it, and the longest chain of jobs that need it, are expected to
 /// have ended. A job of which nothing is known counts as the average of the others.
 fn with_dependents(jobs: &[Planned<'_>]) -> BTreeMap<JobId, f64> {
-    let known: Vec<f64> = jobs.iter().filter_map(|p| p.expected.seconds).collect();
+    let known = jobs.iter().filter_map(|p| p.expected.seconds);
+    let known: Vec<f64> = known.filter(|seconds| *seconds > 0.0).collect();
     let usual = match known.len() {
         0 => 1.0,
         #[expect(clippy::cast_precision_loss, reason = "an average of seconds")]

@@ -12,7 +12,7 @@ use crate::build::kbuild::Parallelism;
 use crate::build::process::Cancel;
 use crate::judge::test_records;
 use crate::model::cell::LtoMode::{self, Thin, ThinDist};
-use crate::run::events::Silent;
+use crate::run::events::Events;
 use crate::run::job::plan;
 use crate::run::job::tests::{ALL, cell};
 use crate::run::key::CommonKey;
@@ -28,6 +28,25 @@ struct Stage {
     key: CommonKey,
     jobs: Vec<Job>,
     fresh: bool,
+    said: Said,
+}
+
+/// What was said of cells.
+#[derive(Debug, Default)]
+struct Said {
+    waiting: Mutex<Vec<String>>,
+    done: Mutex<Vec<String>>,
+}
+
+impl Events for Said {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::Waiting { cell, .. } = event {
+            self.waiting.lock().unwrap().push((*cell).to_owned());
+        }
+        if let Event::Done { record } = event {
+            self.done.lock().unwrap().push(record.cell.clone());
+        }
+    }
 }
 
 impl Stage {
@@ -43,6 +62,7 @@ impl Stage {
             key: CommonKey::new(&blake3::hash(b"klto"), "sources", &[]),
             jobs: plan(&cells, ALL),
             fresh: false,
+            said: Said::default(),
         }
     }
 
@@ -79,7 +99,7 @@ impl Stage {
             has_shuffle: false,
             fresh: self.fresh,
             until: None,
-            events: &Silent,
+            events: &self.said,
             cancel: &Cancel::new(),
         };
         let of_job = |_: &Context<'_>, job: &Job, _: &Finished| {
@@ -403,4 +423,47 @@ fn the_tree_of_a_cell_that_passed_stays_only_for_one_that_the_machine_stopped(
         ThinDist | LtoMode::None | LtoMode::Full => passed(),
     });
     assert_eq!(build.exists(), stays);
+}
+
+/// A machine with 8 MiB of memory.
+#[derive(Debug)]
+struct Memory;
+
+impl Machine for Memory {
+    fn room(&self) -> Room {
+        Room {
+            memory_kib: Some(8 * 1024),
+            disk_kib: None,
+        }
+    }
+}
+
+#[test]
+fn a_cell_that_is_passed_over_waits_from_then_on() {
+    let stage = Stage::new(&[ThinDist, LtoMode::None, LtoMode::Full]);
+    let [first, passed_over, last] = [0, 1, 2].map(|at| stage.jobs[at].cell.name());
+    let takes = |seconds, mib: u64| Expected {
+        seconds: Some(seconds),
+        memory_kib: Some(mib * 1024),
+        disk_kib: None,
+    };
+    let of = [(&first, 9.0, 5), (&passed_over, 8.0, 6), (&last, 1.0, 1)];
+    let expected = of.map(|(name, seconds, mib)| (name.clone(), takes(seconds, mib)));
+    let policy = Policy {
+        expected: &expected.into(),
+        machine: Some(&Memory),
+        ..Policy::plain(2, false)
+    };
+    let both_run = std::sync::Barrier::new(2);
+    stage.run(&policy, &|mode| {
+        if mode != LtoMode::None {
+            both_run.wait();
+        }
+        // All workers are busy until there is memory.
+        while mode == LtoMode::Full && !stage.said.done.lock().unwrap().contains(&first) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        passed()
+    });
+    assert_eq!(*stage.said.waiting.lock().unwrap(), [passed_over]);
 }
