@@ -17,5 +17,5 @@ pub mod runs;
 pub mod series;
 pub mod snapshot;
 #[cfg(test)]
-mod test_records;
+pub(crate) mod test_records;
 pub mod worth;

@@ -129,10 +129,10 @@ fn write_reports(done: &Done, text: &str) -> Result<(), Error> {
 /// Fails if something is new. What the machine stopped is inconclusive, and what was left out for
 /// lack of time is not.
 fn exit(cells: &[CellRecord], comparison: &RunComparison) -> Exit {
-    let is_stopped = |cell: &CellRecord| matches!(cell.outcome, Outcome::Error(_));
+    let is_stopped = cells.iter().any(|cell| cell.stopped_by().is_some());
     match comparison.verdict() {
         ComparisonVerdict::Worse => Exit::Fail,
-        _ if cells.iter().any(is_stopped) => Exit::Inconclusive,
+        _ if is_stopped => Exit::Inconclusive,
         ComparisonVerdict::Flaky | ComparisonVerdict::Inconclusive => Exit::Inconclusive,
         ComparisonVerdict::NotWorse => Exit::Pass,
     }

@@ -25,7 +25,9 @@ use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::model::stored::RunHead;
 use crate::report::{Around, Format, Options};
 use crate::run::events::{Event, Events};
+use crate::run::schedule::Policy;
 use crate::run::whole::drive::Run as Build;
+use crate::source::sources::Sources;
 use crate::store::record_dir::RecordDir;
 use crate::store::snapshots::SnapshotDir;
 use crate::store::work_dir::WorkDir;
@@ -78,17 +80,6 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let store = store(args, how)?;
     let work = WorkDir::open(&args.work)?;
     let events = events(&args.jobs_options)?;
-    let past = past(store.as_deref(), &matrix.name, &cancel)?;
-    let mut schedule = Schedule::new(
-        &args.schedule,
-        &matrix,
-        work.path(),
-        &past,
-        sandbox.is_some(),
-    );
-    if how.is_night {
-        schedule.for_the_night(&args.schedule, &matrix, &cells, &sources, &past)?;
-    }
     let cluster = slurm::Folders::open(args, &kernel)?;
 
     let cache = compiler_cache(args, &*events, &cancel)?;
@@ -103,8 +94,11 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         mutations: &mutations,
         allows: &allows,
         snapshots: snapshots.as_ref(),
-        jobs: schedule.jobs,
-        policy: schedule.policy(how.retries, args.jobs_options.fail_fast),
+        jobs: 1,
+        policy: Policy {
+            until: args.schedule.end_of_budget(),
+            ..Policy::plain(1, args.jobs_options.fail_fast)
+        },
         cache: cache.as_ref(),
         caches: None,
         reuse_trees: !args.no_reuse,
@@ -118,6 +112,13 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         Engine::Local => build.lock(&sources)?,
         // Each task does so on its node.
         Engine::Slurm => None,
+    };
+    // What another klto did meanwhile is known, and the time runs only now.
+    let (schedule, past) = schedule(args, how, &build, store.as_deref(), &sources)?;
+    let build = Build {
+        jobs: schedule.jobs,
+        policy: schedule.policy(how.retries, args.jobs_options.fail_fast),
+        ..build
     };
     let whole = snapshots
         .as_ref()
@@ -161,6 +162,24 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         past,
         written,
     })
+}
+
+/// How the cells share the machine, and what is known of them.
+fn schedule(
+    args: &MatrixRun,
+    how: How,
+    build: &Build<'_>,
+    store: Option<&Path>,
+    sources: &Sources,
+) -> Result<(Schedule, BTreeMap<String, Vec<PastRun>>), Error> {
+    let (options, matrix) = (&args.schedule, build.matrix);
+    let past = past(store, &matrix.name, build.cancel)?;
+    let is_sandboxed = build.sandbox.is_some();
+    let mut schedule = Schedule::new(options, matrix, &args.work, &past, is_sandboxed);
+    if how.is_night {
+        schedule.for_the_night(options, matrix, build.cells, sources, &past)?;
+    }
+    Ok((schedule, past))
 }
 
 /// The store in which the run will be kept. Without one, a night ends here, before hours of building.

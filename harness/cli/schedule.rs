@@ -59,9 +59,7 @@ impl Schedule {
                 .map(|(cell, runs)| (cell.clone(), Expected::of(runs)))
                 .collect(),
             ranks: BTreeMap::new(),
-            until: options
-                .budget
-                .and_then(|time| Instant::now().checked_add(time)),
+            until: options.end_of_budget(),
             keep: options.keep.or(matrix.keep).unwrap_or_default(),
             disk_budget_kib: options.disk_budget.map(|size| size.as_u64() / 1024),
             machine: ThisMachine {
@@ -121,6 +119,14 @@ impl Schedule {
             fail_fast,
             machine: Some(&self.machine),
         }
+    }
+}
+
+impl ScheduleOptions {
+    /// When the time is over, if it is limited and begins now.
+    pub fn end_of_budget(&self) -> Option<Instant> {
+        let time = self.budget?;
+        Instant::now().checked_add(time)
     }
 }
 

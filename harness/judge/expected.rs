@@ -13,7 +13,7 @@ pub struct PastRun {
     pub revision: String,
     /// As [`Outcome::name`].
     pub outcome: String,
-    /// Wall time of the build and all that came after it.
+    /// Wall time of the build and all that came after it, without waits for others.
     pub seconds: f64,
     /// As [`crate::model::record::Cost::peak_memory_kib`]; 0 if unknown.
     pub memory_kib: u64,
@@ -33,7 +33,7 @@ impl PastRun {
 /// What a cell is expected to take; `None` where no earlier run says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Expected {
-    /// Wall time.
+    /// Wall time, without waits for others.
     pub seconds: Option<f64>,
     /// The most memory that its commands have at one time, in KiB.
     pub memory_kib: Option<u64>,

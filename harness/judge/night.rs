@@ -42,8 +42,12 @@ pub fn compare_with_last(last: &BTreeMap<String, CellRecord>, run: Named<'_>) ->
             run: &after,
         },
     );
-    // What an earlier night did not tell is no news of this one.
-    comparison.undecided.retain(|cell| cell.run == run.head.run);
+    // What an earlier night did not tell is no news of this one, and neither is a build that may fail.
+    let may_fail = run.run.cells.iter().filter(|cell| cell.fails_as_allowed());
+    let may_fail: BTreeSet<&str> = may_fail.map(|cell| cell.cell.as_str()).collect();
+    comparison
+        .undecided
+        .retain(|cell| cell.run == run.head.run && !may_fail.contains(cell.cell.as_str()));
     comparison
 }
 
@@ -130,6 +134,10 @@ mod tests {
     #[case::the_machine_failed(Some('.'), 'e', Inconclusive)]
     #[case::first_and_the_machine_failed(None, 'e', Inconclusive)]
     #[case::no_such_mode(None, 's', NotWorse)]
+    #[case::first_and_may_not_build(None, 'b', NotWorse)]
+    #[case::may_not_build(Some('.'), 'b', NotWorse)]
+    #[case::still_may_not_build(Some('f'), 'b', NotWorse)]
+    #[case::broken_and_now_may_not_build(Some('x'), 'b', NotWorse)]
     fn a_night_is_as_bad_as_what_is_new_in_it(
         #[case] last: Option<char>,
         #[case] now: char,

@@ -47,7 +47,7 @@ pub fn record(cell: &str, findings: Vec<FindingRecord>) -> CellRecord {
 }
 
 /// A state of one cell: `.` nothing wrong, `x` the finding, `f` the build fails, `e` the machine
-/// failed, `s` the kernel has no such mode, `a` the finding is allowed.
+/// failed, `s` the kernel has no such mode, `a` the finding is allowed, `b` the build fails, and may.
 pub fn state(what: char) -> CellRecord {
     let the = || finding(KEY, "init/main.o", "lacks -O2");
     match what {
@@ -61,6 +61,13 @@ pub fn state(what: char) -> CellRecord {
         'f' => {
             let mut failed = record(CELL, vec![finding(BUILD_FAILED.key, "x.o", "make fails")]);
             failed.inspection.as_mut().unwrap().unfinished = Some("no vmlinux".to_owned());
+            failed
+        }
+        'b' => {
+            let mut failed = state('f');
+            let findings = failed.inspection.iter_mut().flat_map(|i| &mut i.findings);
+            findings.for_each(|finding| finding.allowed = Some("known".to_owned()));
+            failed.settle();
             failed
         }
         'e' => CellRecord::inconclusive(CELL.to_owned(), "no space".to_owned()),

@@ -429,6 +429,22 @@ impl CellRecord {
         })
     }
 
+    /// What the machine stopped the cell with, if it is inconclusive because of that.
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Error(_) => self.error.as_deref(),
+            Outcome::Pass | Outcome::Fail | Outcome::Skip(_) => None,
+        }
+    }
+
+    /// Whether its build came to its end and failed, for reasons that are allowed: another run
+    /// would say the same.
+    #[must_use]
+    pub fn fails_as_allowed(&self) -> bool {
+        matches!(self.outcome, Outcome::Error(_)) && self.stopped_by().is_none()
+    }
+
     /// Every finding: of the build, of the scenarios, of the comparisons.
     pub fn findings(&self) -> impl Iterator<Item = &FindingRecord> {
         let build = self.inspection.iter().flat_map(|i| &i.findings);

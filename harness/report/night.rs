@@ -40,6 +40,13 @@ pub fn write(night: &Night<'_>) -> String {
         &format!("{YELLOW}stopped by the machine{YELLOW:#}"),
         &stopped,
     );
+    let may_fail = cells().filter(|cell| cell.fails_as_allowed());
+    let may_fail: Vec<String> = may_fail.map(name).collect();
+    section(
+        &mut out,
+        "not built, for reasons that are allowed",
+        &may_fail,
+    );
     let again: Vec<String> = cells().filter_map(again).collect();
     section(&mut out, "ran again", &again);
     out
@@ -77,10 +84,8 @@ fn red(history: &CellHistory) -> Option<String> {
 }
 
 fn stopped(cell: &CellRecord) -> Option<String> {
-    match &cell.outcome {
-        Outcome::Error(why) => Some(format!("{}: {}", name(cell), printable(why))),
-        Outcome::Pass | Outcome::Fail | Outcome::Skip(_) => None,
-    }
+    let why = cell.stopped_by()?;
+    Some(format!("{}: {}", name(cell), printable(why)))
 }
 
 fn again(cell: &CellRecord) -> Option<String> {

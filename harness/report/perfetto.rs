@@ -382,6 +382,7 @@ fn broken(test: &Test, thread: usize, at: u64) -> Option<Event<'static>> {
 fn processors(record: &CellRecord, span: Span) -> Vec<(u64, f64)> {
     let Cost {
         wall_seconds,
+        waited_seconds: _,
         user_seconds,
         system_seconds,
         peak_memory_kib: _,

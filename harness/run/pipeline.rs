@@ -8,13 +8,17 @@
 mod build;
 mod compare;
 mod scenarios;
+mod whole;
+
+pub use self::whole::is_whole;
+pub(super) use self::whole::whole_record;
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::events::{Event, Events};
-use super::job::{Comparison, Job, JobId};
+use super::job::{Job, JobId};
 use super::key::{CACHED, CommonKey};
 use super::layout::Layout;
 use super::place::Place;
@@ -99,6 +103,8 @@ pub(super) struct AtWork<'a> {
     pub deadline: Option<Instant>,
     pub started: Instant,
     pub meter: &'a Meter,
+    /// How long it has waited for others.
+    waited: std::cell::Cell<Duration>,
     /// What its sandbox has seen and no finding says yet.
     pub complaints: &'a Complaints,
     /// What the job has cost in earlier runs whose results are used.
@@ -165,9 +171,7 @@ fn attempt(
         .collect();
     let needed = || job.needs().filter_map(|id| finished.get(&id));
     let key_with = |needed: &mut dyn Iterator<Item = &FinishedJob>| {
-        let cached = context.layout.compiler_cache(job).map(|_| CACHED);
-        let needed = needed.map(|job| job.key.as_str());
-        let keys: Vec<&str> = cached.into_iter().chain(needed).collect();
+        let keys = parts_of_key(context.layout, job, needed.map(|job| job.key.as_str()));
         context.key.of(cell, &keys)
     };
     let key = key_with(&mut needed());
@@ -186,6 +190,7 @@ fn attempt(
         deadline,
         started: Instant::now(),
         meter: &Meter::new(),
+        waited: std::cell::Cell::default(),
         complaints: &Complaints::default(),
         earlier: Cost::default(),
         earlier_utilization: CpuUtilization::default(),
@@ -210,6 +215,16 @@ fn attempt(
         key,
         place: place.clone(),
     }))
+}
+
+/// What the key of a job has beside its cell, if the jobs that it needs have these keys.
+fn parts_of_key<'k>(
+    layout: &dyn Layout,
+    job: &Job,
+    needed: impl Iterator<Item = &'k str>,
+) -> Vec<&'k str> {
+    let cached = layout.compiler_cache(job).map(|_| CACHED);
+    cached.into_iter().chain(needed).collect()
 }
 
 /// The sources, held.
@@ -329,13 +344,24 @@ impl AtWork<'_> {
             until: self.deadline,
             cancel: self.context.cancel,
         };
+        let mut waits = false;
         let mut say = || {
+            waits = true;
             self.context.events.on(&Event::Waiting {
                 cell: self.name,
                 why: "another klto is at work on it",
             });
         };
-        Lock::take(&place.folder, sharing, patience, &mut say)
+        let begins = Instant::now();
+        let lock = Lock::take(&place.folder, sharing, patience, &mut say);
+        if waits {
+            self.has_waited(begins);
+        }
+        lock
+    }
+
+    fn has_waited(&self, since: Instant) {
+        self.waited.set(self.waited.get() + since.elapsed());
     }
 
     /// Keeps others from removing the tree of another job while this one reads it.
@@ -357,8 +383,13 @@ impl AtWork<'_> {
     /// it so as long as the value lives.
     pub fn hold_sources(&self, to_edit: bool) -> Option<Held<'_>> {
         let shared = self.context.layout.shared_sources()?;
+        let begins = Instant::now();
         if !to_edit {
-            let held = shared.read().unwrap_or_else(PoisonError::into_inner);
+            let held = shared.try_read().unwrap_or_else(|_| {
+                let held = shared.read().unwrap_or_else(PoisonError::into_inner);
+                self.has_waited(begins);
+                held
+            });
             return Some(Held::ToRead(held));
         }
         let held = shared.try_write().unwrap_or_else(|_| {
@@ -366,7 +397,9 @@ impl AtWork<'_> {
                 cell: self.name,
                 why: "others build from the sources, which a scenario is to edit",
             });
-            shared.write().unwrap_or_else(PoisonError::into_inner)
+            let held = shared.write().unwrap_or_else(PoisonError::into_inner);
+            self.has_waited(begins);
+            held
         });
         Some(Held::ToEdit(held))
     }
@@ -446,6 +479,7 @@ impl AtWork<'_> {
         let (usage, earlier) = (self.meter.usage(), &self.earlier);
         record.cost = Cost {
             wall_seconds: self.now(),
+            waited_seconds: earlier.waited_seconds + self.waited.get().as_secs_f64(),
             user_seconds: earlier.user_seconds + usage.user.as_secs_f64(),
             system_seconds: earlier.system_seconds + usage.system.as_secs_f64(),
             peak_memory_kib: earlier.peak_memory_kib.max(usage.peak_memory_kib),
@@ -499,21 +533,6 @@ fn baseline_without_kernel(
         true => Baseline::Regressed,
         false => Baseline::None,
     })
-}
-
-/// Whether a kept record says all that a job asks for. `keys` are those of the jobs with a
-/// finished tree.
-#[must_use]
-pub fn is_whole(job: &Job, record: &CellRecord, keys: &BTreeMap<JobId, String>) -> bool {
-    let is_compared = |comparison: &Comparison| {
-        let key = keys.get(&comparison.with).map_or("", String::as_str);
-        let mut known = record.comparisons.iter();
-        known.any(|known| known.with == comparison.mode && known.job == key)
-    };
-    record.inspection.is_some()
-        && record.error.is_none()
-        && (!record.is_finished()
-            || scenarios::are_all_in(job, record) && job.comparisons.iter().all(is_compared))
 }
 
 /// Compares a record that another machine made, and whose facts are in `place`, with what is

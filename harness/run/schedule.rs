@@ -3,9 +3,13 @@
 
 pub mod machine;
 pub mod queue;
+mod there;
 pub mod trees;
 
+use std::any::Any;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -90,16 +94,37 @@ struct State {
     trees: Option<Trees>,
     /// Jobs that the machine stopped, and that are to run again.
     again: BTreeSet<JobId>,
-    /// What stopped earlier attempts.
-    stopped: BTreeMap<JobId, Vec<String>>,
-    /// Jobs of which was said that they wait.
-    held: BTreeSet<JobId>,
+    /// What the machine stopped, as long as it may run again.
+    stopped: BTreeMap<JobId, Stopped>,
+    /// Jobs of which was said that they wait, and when.
+    held: BTreeMap<JobId, Instant>,
     /// A cell failed, and no more are wanted.
     is_over: bool,
 }
 
+/// What runs a job: [`run_job`], unless a test has another.
+type Work<'a> =
+    &'a (dyn Fn(&Context<'_>, &Job, &Finished) -> (CellRecord, Option<FinishedJob>) + Sync);
+
+/// What is known of a job that the machine stopped.
+struct Stopped {
+    /// Of its last attempt.
+    record: CellRecord,
+    /// What stopped each attempt.
+    reasons: Vec<String>,
+}
+
+/// What a job left.
+struct Ended {
+    record: CellRecord,
+    done: Option<FinishedJob>,
+    /// A fault of klto's own, which would come again.
+    is_panic: bool,
+}
+
 /// The jobs, and how they run.
 struct Run<'a> {
+    work: Work<'a>,
     context: Context<'a>,
     policy: Policy<'a>,
     jobs: &'a [Job],
@@ -113,11 +138,21 @@ struct Run<'a> {
 /// among them. After an interrupt, what is left is inconclusive.
 #[must_use]
 pub fn run_jobs(context: &Context<'_>, jobs: &[Job], policy: &Policy<'_>) -> Vec<CellRecord> {
+    run_with(&run_job, context, jobs, policy)
+}
+
+fn run_with(
+    work: Work<'_>,
+    context: &Context<'_>,
+    jobs: &[Job],
+    policy: &Policy<'_>,
+) -> Vec<CellRecord> {
     // Ends running cells, but not as if the user had interrupted.
     let cancel = context.cancel.linked();
     let room = policy.machine.map(Machine::room).unwrap_or_default();
     let at_once = policy.at_once.clamp(1, jobs.len().max(1));
     let run = Run {
+        work,
         context: Context {
             cancel: &cancel,
             until: policy.until,
@@ -126,7 +161,7 @@ pub fn run_jobs(context: &Context<'_>, jobs: &[Job], policy: &Policy<'_>) -> Vec
         policy: *policy,
         jobs,
         by_id: jobs.iter().map(|job| (job.id, job)).collect(),
-        queue: Queue::new(jobs, policy.expected, policy.ranks, at_once, room),
+        queue: there::queue(context, jobs, policy, at_once, room),
         state: Mutex::default(),
         changed: Condvar::new(),
     };
@@ -157,7 +192,9 @@ impl Run<'_> {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            match self.next(&state) {
+            let (next, passed) = self.next(&state);
+            self.say_held(&mut state, passed);
+            match next {
                 Next::Done => {
                     self.changed.notify_all();
                     return;
@@ -173,22 +210,28 @@ impl Run<'_> {
                         .filter_map(|id| state.finished.get_key_value(&id));
                     let finished = used.map(|(id, job)| (*id, job.clone())).collect();
                     drop(state);
-                    let (record, done) = self.run(job, &finished);
+                    let ended = self.run(job, &finished);
                     state = self.lock();
                     state.running.remove(&id);
-                    self.take_in(&mut state, job, record, done);
+                    self.take_in(&mut state, job, ended);
                 }
                 Next::LeaveOut(id) => {
-                    let skipped = self.skipped(id, SkipReason::Budget);
-                    self.leave_out(&mut state, id, skipped);
-                }
-                Next::NoRoom(id, why) => {
-                    let record =
-                        CellRecord::inconclusive(self.job(id).cell.name(), why.to_string());
+                    let record = match state.stopped.remove(&id) {
+                        Some(stopped) => stopped.without_more_time(),
+                        None => self.skipped(id, SkipReason::Budget),
+                    };
                     self.leave_out(&mut state, id, record);
                 }
-                Next::Wait(held) => {
-                    self.say_held(&mut state, held);
+                Next::NoRoom(id, why) => {
+                    let name = self.job(id).cell.name();
+                    let stopped = state.stopped.remove(&id);
+                    let record = CellRecord {
+                        earlier_errors: stopped.map_or_else(Vec::new, |stopped| stopped.reasons),
+                        ..CellRecord::inconclusive(name, why.to_string())
+                    };
+                    self.leave_out(&mut state, id, record);
+                }
+                Next::Wait(_) => {
                     let waited = self.changed.wait_timeout(state, LOOK);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
@@ -196,12 +239,16 @@ impl Run<'_> {
         }
     }
 
-    fn next(&self, state: &State) -> Next {
+    /// What to do next, and which jobs that passes over.
+    fn next(&self, state: &State) -> (Next, Vec<(JobId, Held)>) {
         let room = self.policy.machine.map(Machine::room);
-        self.queue.next(&Now {
+        let waits = state.held.iter();
+        let waits = waits.map(|(id, since)| (*id, since.elapsed().as_secs_f64()));
+        self.queue.look(&Now {
             taken: &state.taken,
             running: &state.running,
             again: &state.again,
+            waits: &waits.collect(),
             room: room.unwrap_or_default(),
             seconds_left: self.policy.until.map(|until| {
                 let left = until.saturating_duration_since(Instant::now());
@@ -210,54 +257,72 @@ impl Run<'_> {
         })
     }
 
-    /// Runs a job, with the token that its first command needs.
-    fn run(&self, job: &Job, finished: &Finished) -> (CellRecord, Option<FinishedJob>) {
-        let slot = self.policy.pool.map(JobServer::slot).transpose();
-        match slot {
-            Ok(_slot) if self.lock().is_over => (self.skipped(job.id, SkipReason::FailFast), None),
-            Ok(_slot) => run_job(&self.context, job, finished),
-            Err(error) => {
-                let record = CellRecord::inconclusive(job.cell.name(), error.in_one_line());
-                (record, None)
+    /// Runs a job, with the token that its first command needs. What a panic leaves of it is
+    /// inconclusive: others wait for its end.
+    fn run(&self, job: &Job, finished: &Finished) -> Ended {
+        let run = || {
+            let slot = self.policy.pool.map(JobServer::slot).transpose();
+            match slot {
+                Ok(_slot) if self.lock().is_over => {
+                    (self.skipped(job.id, SkipReason::FailFast), None)
+                }
+                Ok(_slot) => (self.work)(&self.context, job, finished),
+                Err(error) => {
+                    let record = CellRecord::inconclusive(job.cell.name(), error.in_one_line());
+                    (record, None)
+                }
             }
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok((record, done)) => Ended {
+                record,
+                done,
+                is_panic: false,
+            },
+            Err(panic) => Ended {
+                record: CellRecord::inconclusive(job.cell.name(), panicked(&*panic)),
+                done: None,
+                is_panic: true,
+            },
         }
     }
 
     /// Takes in what a job left; a job that the machine stopped may run again.
-    fn take_in(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        job: &Job,
-        record: CellRecord,
-        done: Option<FinishedJob>,
-    ) {
+    fn take_in(&self, state: &mut MutexGuard<'_, State>, job: &Job, ended: Ended) {
         let is_past = self
             .policy
             .until
             .is_some_and(|until| Instant::now() >= until);
-        let mut record = match &record.outcome {
+        let Ended {
+            record,
+            done,
+            is_panic,
+        } = ended;
+        let stopped = state.stopped.remove(&job.id);
+        let reasons = stopped.as_ref().map(|stopped| stopped.reasons.clone());
+        let mut reasons = reasons.unwrap_or_default();
+        let mut record = match (record.stopped_by(), stopped) {
             // A cell that was interrupted because another failed was not ended by the user.
-            Outcome::Error(_) if state.is_over => self.skipped(job.id, SkipReason::FailFast),
-            Outcome::Error(_) if self.context.cancel.is_cancelled() => record,
-            Outcome::Error(_) if is_past => self.skipped(job.id, SkipReason::Budget),
-            Outcome::Error(why) => {
-                let stopped = state.stopped.entry(job.id).or_default();
-                if stopped.len() < self.policy.retries {
-                    self.context.events.on(&Event::Again {
-                        cell: &record.cell,
-                        why,
-                    });
-                    stopped.push(why.clone());
-                    state.taken.remove(&job.id);
-                    state.again.insert(job.id);
-                    self.changed.notify_all();
-                    return;
-                }
-                record
+            (Some(_), _) if state.is_over => self.skipped(job.id, SkipReason::FailFast),
+            (Some(_), _) if is_panic || self.context.cancel.is_cancelled() => record,
+            // That the time was over is no news of a cell that the machine had stopped before.
+            (Some(_), Some(stopped)) if is_past => stopped.record,
+            (Some(_), None) if is_past => self.skipped(job.id, SkipReason::Budget),
+            (Some(why), _) if reasons.len() < self.policy.retries => {
+                self.context.events.on(&Event::Again {
+                    cell: &record.cell,
+                    why,
+                });
+                reasons.push(why.to_owned());
+                state.stopped.insert(job.id, Stopped { record, reasons });
+                state.taken.remove(&job.id);
+                state.again.insert(job.id);
+                self.changed.notify_all();
+                return;
             }
-            Outcome::Pass | Outcome::Fail | Outcome::Skip(_) => record,
+            (Some(_) | None, _) => record,
         };
-        record.earlier_errors = state.stopped.remove(&job.id).unwrap_or_default();
+        record.earlier_errors = reasons;
         if self.policy.fail_fast && record.outcome == Outcome::Fail {
             state.is_over = true;
             // Twice: nobody waits for running cells.
@@ -329,15 +394,16 @@ impl Run<'_> {
         if self.policy.keep == Keep::All {
             return;
         }
-        let may_go = |outcome: &Outcome| match (self.policy.keep, outcome) {
-            (Keep::All, _) | (_, Outcome::Error(_)) => false,
-            (Keep::Failed, outcome) => *outcome == Outcome::Pass,
-            (Keep::None, _) => true,
+        let may_go = |record: &CellRecord| match self.policy.keep {
+            Keep::All => false,
+            Keep::Failed => record.outcome == Outcome::Pass,
+            Keep::None => record.stopped_by().is_none(),
         };
-        // One that the machine stopped needs it in the next run.
-        let is_done = |job: &Job| match state.records.get(&job.id).map(|record| &record.outcome) {
-            Some(Outcome::Pass | Outcome::Fail) => true,
-            Some(Outcome::Error(_) | Outcome::Skip(_)) | None => false,
+        // One that the machine stopped needs it in the next run. One that was left out can be built from
+        // nothing: of a commit that no run builds again, trees would never go.
+        let is_done = |job: &Job| match state.records.get(&job.id) {
+            Some(record) => record.stopped_by().is_none(),
+            None => false,
         };
         let needed: BTreeSet<JobId> = self
             .jobs
@@ -346,7 +412,7 @@ impl Run<'_> {
             .flat_map(Job::uses)
             .collect();
         let goes = |(id, record): &(&JobId, &CellRecord)| {
-            !state.reduced.contains(id) && !needed.contains(id) && may_go(&record.outcome)
+            !state.reduced.contains(id) && !needed.contains(id) && may_go(record)
         };
         let gone: Vec<JobId> = state
             .records
@@ -370,7 +436,8 @@ impl Run<'_> {
     /// Says which jobs wait for the machine, each once.
     fn say_held(&self, state: &mut MutexGuard<'_, State>, held: Vec<(JobId, Held)>) {
         for (id, why) in held {
-            if state.held.insert(id) {
+            if let Entry::Vacant(place) = state.held.entry(id) {
+                place.insert(Instant::now());
                 self.context.events.on(&Event::Waiting {
                     cell: &self.job(id).cell.name(),
                     why: &why.to_string(),
@@ -415,17 +482,23 @@ impl Run<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case(1, 1)]
-    #[case(2, 2)]
-    #[case(4, 3)]
-    #[case(64, 33)]
-    fn more_jobs_mean_more_cells_at_once(#[case] jobs: usize, #[case] cells: usize) {
-        assert_eq!(usual_at_once(jobs), cells);
+impl Stopped {
+    /// What the job comes to if there is no time to run it again.
+    fn without_more_time(mut self) -> CellRecord {
+        // The last is the record's own.
+        self.reasons.pop();
+        CellRecord {
+            earlier_errors: self.reasons,
+            ..self.record
+        }
     }
 }
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("klto panicked: {}", text.unwrap_or("it does not say why"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -276,24 +276,32 @@ impl Night {
         let memory = |id: &JobId| self.expected[&names[id]].memory_kib.unwrap_or(0);
         let mut outcome = Outcome::default();
         let (mut taken, none) = (BTreeSet::new(), BTreeSet::new());
+        let mut since = BTreeMap::new();
         let mut running: Vec<Running<'_>> = Vec::new();
         loop {
             let now: BTreeSet<JobId> = running.iter().map(|job| job.id).collect();
             let needs: u64 = now.iter().map(memory).sum();
             outcome.memory_kib = outcome.memory_kib.max(needs);
-            let next = queue.next(&Now {
+            let waits = since.iter();
+            let waits = waits.map(|(id, since)| (*id, outcome.seconds - since));
+            let (next, passed) = queue.look(&Now {
                 taken: &taken,
                 running: &now,
                 again: &none,
+                waits: &waits.collect(),
                 room: Room {
                     memory_kib: machine.memory_kib.map(|all| all.saturating_sub(needs)),
                     disk_kib: None,
                 },
                 seconds_left: None,
             });
+            for (id, _) in passed {
+                since.entry(id).or_insert(outcome.seconds);
+            }
             match next {
                 Next::Start(id) => {
                     taken.insert(id);
+                    since.remove(&id);
                     running.extend(Running::new(id, &self.work[&names[&id]]));
                 }
                 Next::LeaveOut(id) | Next::NoRoom(id, _) => {

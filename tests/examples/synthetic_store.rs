@@ -130,6 +130,7 @@ fn record(cell: usize, version: usize, run: usize, log: &Path) -> CellRecord {
     record.cost = Cost {
         wall_seconds: 200.0 + f64::from(u32::try_from(run % 17).unwrap_or(0)),
         user_seconds: 390.5,
+        waited_seconds: 0.0,
         system_seconds: 20.25,
         peak_memory_kib: 912_384,
         disk_kib: 0,

@@ -1,8 +1,8 @@
 //! A matrix night after night, over a fake kernel: what is new decides, and nothing is built twice.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -313,6 +313,97 @@ fn two_nights_at_once_build_each_cell_once() {
         assert_eq!(ended.status.code(), Some(0), "{said}");
     }
     assert_eq!(builds(dir), 2);
+}
+
+/// Starts a night that will have to wait for another, and what it says.
+fn second(nights: &Nights, more: &[&str]) -> (Child, PathBuf) {
+    let says = nights.0.dir().join("second.txt");
+    let mut night = nights.command(more);
+    let night = night
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&says).unwrap())
+        .spawn()
+        .unwrap();
+    let waits = || {
+        let said = fs::read_to_string(&says).unwrap();
+        said.contains("waiting for another klto that uses the same copy of the sources")
+    };
+    assert!(within(SOON, waits), "it does not wait");
+    (night, says)
+}
+
+#[test]
+fn a_night_that_waited_for_another_knows_what_that_one_found() {
+    let nights = Nights::new("[none]");
+    hanging(&nights);
+    nights.set_fault("compile-error");
+    let dir = nights.0.dir();
+    let mut first = nights.command(&[]);
+    let first = first.stdout(Stdio::null()).stderr(Stdio::piped());
+    let first = first.spawn().unwrap();
+    assert!(
+        within(SOON, || dir.join("hangs").exists()),
+        "make does not hang"
+    );
+    let (mut second, says) = second(&nights, &[]);
+    fs::write(dir.join("go"), "").unwrap();
+    let first = first.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&first.stderr);
+    assert_eq!(first.status.code(), Some(1), "{said}");
+    let code = second.wait().unwrap().code();
+    let said = fs::read_to_string(says).unwrap();
+    assert_eq!(code, Some(0), "it is not new any more: {said}");
+}
+
+#[test]
+fn a_night_waits_for_another_no_longer_than_its_budget() {
+    let nights = Nights::new("[none]");
+    hanging(&nights);
+    let dir = nights.0.dir();
+    let mut first = nights.command(&[]);
+    let first = first.stdout(Stdio::null()).stderr(Stdio::piped());
+    let first = first.spawn().unwrap();
+    assert!(
+        within(SOON, || dir.join("hangs").exists()),
+        "make does not hang"
+    );
+    let (mut second, says) = second(&nights, &["--budget", "1s"]);
+    let mut ended = None;
+    within(SOON, || {
+        ended = second.try_wait().unwrap();
+        ended.is_some()
+    });
+    fs::write(dir.join("go"), "").unwrap();
+    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(0));
+    let said = fs::read_to_string(says).unwrap();
+    let code = ended.and_then(|status| status.code());
+    assert_eq!(code, Some(125), "{said}");
+    assert!(said.contains("timed out while waiting for "), "{said}");
+}
+
+#[test]
+fn a_build_that_may_fail_is_nothing_new_and_no_fault_of_the_machine() {
+    let nights = Nights::new("[thin-dist, none]");
+    nights.0.add_to_matrix(
+        "allow:\n- { key: build.failed, cells: '*/none', reason: known, until: '9.0' }\n",
+    );
+    nights.add_lines(
+        "\nvmlinux: broken\nbroken: prepare\n\
+         \t@if grep -q _LTO_NONE=y $(O)/.config; then echo built >>@DIR@/builds; \
+         echo 'scripts/x.c:1: error: no' >&2; exit 1; fi\n",
+    );
+    for _ in 0..2 {
+        let night = nights.night(&["--retry-infra", "2"]);
+        assert_eq!(night.code, Some(0), "{}{}", night.stdout, night.stderr);
+        for absent in ["\nstopped by the machine", "\nran again", "\nundecided"] {
+            assert!(!night.stdout.contains(absent), "{}", night.stdout);
+        }
+        let says =
+            "\nnot built, for reasons that are allowed: 1 cell\n  x86_64/tiny/none/llvm-22\n";
+        assert!(night.stdout.contains(says), "{}", night.stdout);
+        assert_eq!(nights.cell(NONE)["outcome"]["is"], "error");
+    }
+    assert_eq!(builds(nights.0.dir()), 1, "it would fail again");
 }
 
 #[test]

@@ -138,6 +138,30 @@ slow: prepare
     assert_eq!([reused(NONE), reused(FULL)], [json!(true), json!(false)]);
 }
 
+#[test]
+fn cells_whose_records_are_there_need_no_time() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[none, thin, thin-dist]", "2min");
+    kernel.add_to_matrix("compare: [thin, thin-dist]\nscenarios: [build, noop]\n");
+    let all = || [NONE, THIN, CELL].map(|name| cell(&kernel, name));
+    // This kernel makes something whenever make runs.
+    let fail = json!({ "is": "fail" });
+    assert_eq!(run(&kernel, &["--cell", "*/thin*/*"]).code, Some(1));
+    let ended = run(&kernel, &["--budget", "0s"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let [none, thin, dist] = all();
+    assert_eq!(none["outcome"]["reason"]["why"], "budget");
+    for cell in [thin, dist] {
+        assert_eq!([&cell["outcome"], &cell["reused"]], [&fail, &json!(true)]);
+    }
+    // A record that is not to be used saves nothing, and a run that judged nothing says so.
+    let ended = run(&kernel, &["--budget", "0s", "--fresh"]);
+    assert_eq!(ended.code, Some(125), "{}", ended.stderr);
+    for cell in all() {
+        assert_eq!(cell["outcome"]["reason"]["why"], "budget");
+    }
+}
+
 fn trees(kernel: &FakeKernel, cells: &[&str]) -> Vec<bool> {
     let has = |name: &&str| kernel.cell_dir(name).join("build/vmlinux").exists();
     cells.iter().map(has).collect()
@@ -340,4 +364,9 @@ look: prepare
     assert!(!kernel.dir().join("saw").exists(), "{}", ended.stderr);
     let waits = "waiting: others build from the sources, which a scenario is to edit";
     assert!(ended.stderr.contains(waits), "{}", ended.stderr);
+    // What a cell is expected to take next time is without that.
+    let cost = &cell(&kernel, NONE)["cost"];
+    let waited = cost["waited_seconds"].as_f64().unwrap();
+    assert!(waited > 0.0 && waited < cost["wall_seconds"].as_f64().unwrap());
+    assert!(cell(&kernel, FULL)["cost"]["waited_seconds"].is_null());
 }

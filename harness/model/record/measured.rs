@@ -13,6 +13,10 @@ use crate::model::facts::{Facts, ObjectFile};
 pub struct Cost {
     /// Wall time.
     pub wall_seconds: f64,
+    /// How much of it the job waited for others: for another klto at work in the same folders, and for
+    /// the sources, which a scenario has to itself. 0 also if an older klto wrote it.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub waited_seconds: f64,
     /// Processor time of all processes, in user mode.
     pub user_seconds: f64,
     /// The same in the kernel.
@@ -23,6 +27,14 @@ pub struct Cost {
     /// was finished.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disk_kib: u64,
+}
+
+impl Cost {
+    /// What the job would have taken without others.
+    #[must_use]
+    pub fn own_seconds(&self) -> f64 {
+        (self.wall_seconds - self.waited_seconds).max(0.0)
+    }
 }
 
 /// When a stage of a job began, and how long it took.
@@ -102,6 +114,11 @@ pub struct Counts {
     /// where there is no vmlinux of this build.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub image_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_no_time(seconds: &f64) -> bool {
+    *seconds <= 0.0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

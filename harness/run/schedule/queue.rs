@@ -24,10 +24,16 @@ pub struct Now<'a> {
     pub running: &'a BTreeSet<JobId>,
     /// Jobs that ran and are to run again: they come last.
     pub again: &'a BTreeSet<JobId>,
+    /// For how long jobs have waited for the machine, in seconds.
+    pub waits: &'a BTreeMap<JobId, f64>,
     pub room: Room,
     /// Until the time is over, if it is limited; 0 or less afterwards.
     pub seconds_left: Option<f64>,
 }
+
+/// For how long a job lets others pass that need less memory. Then none starts before it: what passes
+/// takes the memory again that has just become free.
+pub const PATIENCE_SECONDS: f64 = 600.0;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +92,8 @@ pub struct Queue<'a> {
 struct Planned<'a> {
     job: &'a Job,
     expected: Expected,
+    /// What its place has now, in KiB: that goes before a new tree is written.
+    has_kib: u64,
 }
 
 impl<'a> Queue<'a> {
@@ -105,6 +113,7 @@ impl<'a> Queue<'a> {
             .map(|job| Planned {
                 job,
                 expected: expected.get(&job.cell.name()).copied().unwrap_or_default(),
+                has_kib: 0,
             })
             .collect();
         let seconds = with_dependents(&planned);
@@ -123,11 +132,28 @@ impl<'a> Queue<'a> {
         }
     }
 
+    /// The same, where jobs have trees of that many KiB, which they replace.
+    #[must_use]
+    pub fn replacing(mut self, trees: &BTreeMap<JobId, u64>) -> Queue<'a> {
+        for planned in &mut self.jobs {
+            planned.has_kib = trees.get(&planned.job.id).copied().unwrap_or(0);
+        }
+        self
+    }
+
     /// What to do next.
     #[must_use]
     pub fn next(&self, now: &Now<'_>) -> Next {
+        self.look(now).0
+    }
+
+    /// What to do next, and which jobs could start before that, but for what they wait for.
+    #[must_use]
+    pub fn look(&self, now: &Now<'_>) -> (Next, Vec<(JobId, Held)>) {
         let mut held = Vec::new();
         let mut is_left = false;
+        // Whether no job was seen yet that waits for memory.
+        let mut is_first = true;
         let is_again = |planned: &&Planned<'_>| now.again.contains(&planned.job.id);
         let first = self.jobs.iter().filter(|planned| !is_again(planned));
         for planned in first.chain(self.jobs.iter().filter(is_again)) {
@@ -136,10 +162,11 @@ impl<'a> Queue<'a> {
                 continue;
             }
             is_left = true;
-            if let Some(left) = now.seconds_left
-                && (left <= 0.0 || planned.expected.seconds.is_some_and(|takes| takes > left))
+            if now
+                .seconds_left
+                .is_some_and(|left| planned.is_too_long(left))
             {
-                return Next::LeaveOut(id);
+                return (Next::LeaveOut(id), held);
             }
             let has_ended = |id: &JobId| {
                 let is_over = now.taken.contains(id) && !now.running.contains(id);
@@ -151,16 +178,27 @@ impl<'a> Queue<'a> {
                 continue;
             }
             match self.lacks(planned, now) {
-                None => return Next::Start(id),
-                Some(why @ Held::Disk { .. }) if now.running.is_empty() => {
-                    return Next::NoRoom(id, why);
+                None => return (Next::Start(id), held),
+                Some(why @ Held::Disk { .. }) => held.push((id, why)),
+                Some(why @ Held::Memory { .. }) => {
+                    held.push((id, why));
+                    let waits = now.waits.get(&id).copied().unwrap_or(0.0);
+                    if is_first && waits >= PATIENCE_SECONDS {
+                        break;
+                    }
+                    is_first = false;
                 }
-                Some(why) => held.push((id, why)),
             }
         }
+        // The first job starts with whatever memory there is: what these lack is disk.
+        if now.running.is_empty()
+            && let Some((id, why)) = held.first()
+        {
+            return (Next::NoRoom(*id, *why), Vec::new());
+        }
         match is_left || !now.running.is_empty() {
-            true => Next::Wait(held),
-            false => Next::Done,
+            true => (Next::Wait(held.clone()), held),
+            false => (Next::Done, held),
         }
     }
 
@@ -172,7 +210,9 @@ impl<'a> Queue<'a> {
             jobs.filter(|other| now.running.contains(&other.job.id))
         };
         if let (Some(needs_kib), Some(free)) = (planned.expected.disk_kib, now.room.disk_kib) {
-            // What they have written already counts twice: a full disk costs more than waiting.
+            let needs_kib = needs_kib.saturating_sub(planned.has_kib);
+            // What they have written already counts twice, and what they replace may be gone already:
+            // a full disk costs more than waiting.
             let promised: u64 = running().filter_map(|job| job.expected.disk_kib).sum();
             let free_kib = free.saturating_sub(promised);
             if needs_kib > free_kib {
@@ -206,10 +246,21 @@ impl<'a> Queue<'a> {
     }
 }
 
+impl Planned<'_> {
+    /// Whether it cannot end within so many seconds. A job that takes none always can.
+    fn is_too_long(&self, seconds: f64) -> bool {
+        match self.expected.seconds {
+            Some(takes) => takes > seconds.max(0.0),
+            None => seconds <= 0.0,
+        }
+    }
+}
+
 /// For each job the seconds until it, and the longest chain of jobs that need it, are expected to
 /// have ended. A job of which nothing is known counts as the average of the others.
 fn with_dependents(jobs: &[Planned<'_>]) -> BTreeMap<JobId, f64> {
-    let known: Vec<f64> = jobs.iter().filter_map(|p| p.expected.seconds).collect();
+    let known = jobs.iter().filter_map(|p| p.expected.seconds);
+    let known: Vec<f64> = known.filter(|seconds| *seconds > 0.0).collect();
     let usual = match known.len() {
         0 => 1.0,
         #[expect(clippy::cast_precision_loss, reason = "an average of seconds")]

@@ -26,10 +26,14 @@ enum Standing {
 
 impl Standing {
     fn of(record: Option<&CellRecord>) -> Standing {
-        match record.map(|record| &record.outcome) {
-            Some(Outcome::Pass) => Standing::Passed,
-            Some(Outcome::Fail) => Standing::Failed,
-            Some(Outcome::Error(_) | Outcome::Skip(_)) | None => Standing::Stopped,
+        let Some(record) = record else {
+            return Standing::Stopped;
+        };
+        match &record.outcome {
+            Outcome::Pass => Standing::Passed,
+            Outcome::Fail => Standing::Failed,
+            Outcome::Error(_) if record.fails_as_allowed() => Standing::Failed,
+            Outcome::Error(_) | Outcome::Skip(_) => Standing::Stopped,
         }
     }
 
@@ -94,10 +98,7 @@ impl Trees {
             standing: Standing::of(record),
             began: record.map_or_else(String::new, |record| record.started.clone()),
             kib: match noted {
-                0 => [place.build(), place.built()]
-                    .iter()
-                    .map(|dir| disk_kib(dir))
-                    .sum(),
+                0 => kib_of(&place),
                 noted => noted,
             },
             is_locked: false,
@@ -182,6 +183,23 @@ fn next_to_go(trees: &[Tree], needed: &BTreeSet<PathBuf>, budget_kib: u64) -> Op
         let tree = &trees[*at];
         (tree.standing, &tree.began, &tree.name)
     })
+}
+
+fn kib_of(place: &Place) -> u64 {
+    let trees = [place.build(), place.built()];
+    trees.iter().map(|dir| disk_kib(dir)).sum()
+}
+
+/// What a new build of a place would replace, in KiB.
+#[must_use]
+pub fn replaced_kib(place: &Place, record: Option<&CellRecord>) -> u64 {
+    // Of a build that was stopped, the record is not of what is there.
+    let noted = record.filter(|record| place.has_tree_of(&record.job));
+    match noted.map(|record| record.cost.disk_kib) {
+        _ if !has_tree(place) => 0,
+        Some(kib @ 1..) => kib,
+        Some(0) | None => kib_of(place),
+    }
 }
 
 /// Whether there is something that [`Place::reduce`] would remove.

@@ -59,17 +59,17 @@ pub struct Run<'a> {
 
 impl Run<'_> {
     /// Locks the copy of the sources, if these sources need one: it serves one state of them at
-    /// a time.
+    /// a time. Waits as long as the time of the run goes.
     ///
     /// # Errors
-    /// If the user interrupts.
+    /// If the time is over or the user interrupts.
     pub fn lock(&self, sources: &Sources) -> Result<Option<Lock>, Error> {
         // Two runs that use the user's own folder need not wait for each other.
         if !sources.is_copied(self.mutations, self.changes_sources()?) {
             return Ok(None);
         }
         let patience = Patience {
-            until: None,
+            until: self.policy.until,
             cancel: self.cancel,
         };
         let lock = self.work.lock_sources(patience, &mut || {

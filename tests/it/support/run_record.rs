@@ -175,6 +175,7 @@ fn cell(name: &str, seconds: f64, findings: Vec<FindingRecord>) -> CellRecord {
         cost: Cost {
             wall_seconds: seconds,
             user_seconds: seconds * 1.5,
+            waited_seconds: 0.0,
             system_seconds: 8.25,
             peak_memory_kib: 912_384,
             disk_kib: 0,

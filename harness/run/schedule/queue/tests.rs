@@ -43,6 +43,7 @@ fn next(queue: &Queue<'_>, started: &[usize], ended: &[usize], left: Option<f64>
         taken: &taken,
         running: &taken.difference(&ended).copied().collect(),
         again: &BTreeSet::new(),
+        waits: &BTreeMap::new(),
         room: ROOM,
         seconds_left: left,
     })
@@ -120,6 +121,59 @@ fn a_job_waits_for_memory_and_a_smaller_one_passes_it() {
     assert_eq!(next(&queue, &[0, 2], &[0], None), Next::Start(JobId(1)));
 }
 
+#[rstest]
+#[case::not_for_long(&[(1, PATIENCE_SECONDS - 1.0)], Next::Start(JobId(3)))]
+#[case::for_too_long(&[(1, PATIENCE_SECONDS)], Next::Wait(vec![(JobId(1), held(6, 4))]))]
+// It waits for the first of them, whatever that waits for.
+#[case::another_for_too_long(&[(1, 1.0), (2, PATIENCE_SECONDS)], Next::Start(JobId(3)))]
+fn nothing_passes_a_job_that_has_waited_for_memory_for_too_long(
+    #[case] waits: &[(usize, f64)],
+    #[case] then: Next,
+) {
+    let jobs = jobs(4, &[ThinDist]);
+    let seconds = [9.0, 8.0, 7.0, 1.0];
+    let expected = expected(&jobs, |id| takes(seconds[id], [4, 6, 5, 1][id], 1));
+    let queue = queue(&jobs, &expected, 4);
+    let next = |ended: bool| {
+        let first = BTreeSet::from([JobId(0)]);
+        let none = BTreeSet::new();
+        queue.next(&Now {
+            taken: &first,
+            running: if ended { &none } else { &first },
+            again: &none,
+            waits: &waits.iter().map(|(id, secs)| (JobId(*id), *secs)).collect(),
+            room: ROOM,
+            seconds_left: None,
+        })
+    };
+    assert_eq!(next(false), then);
+    assert_eq!(next(true), Next::Start(JobId(1)));
+}
+
+fn held(needs_mib: u64, free_mib: u64) -> Held {
+    Held::Memory {
+        needs_kib: needs_mib * 1024,
+        free_kib: free_mib * 1024,
+    }
+}
+
+#[test]
+fn a_job_that_waits_for_disk_lets_all_others_pass() {
+    let jobs = jobs(3, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes([9.0, 8.0, 1.0][id], 1, [50, 60, 1][id]));
+    let queue = queue(&jobs, &expected, 3);
+    let first = BTreeSet::from([JobId(0)]);
+    let next = queue.next(&Now {
+        taken: &first,
+        running: &first,
+        again: &BTreeSet::new(),
+        waits: &BTreeMap::from([(JobId(1), 10.0 * PATIENCE_SECONDS)]),
+        room: ROOM,
+        seconds_left: None,
+    });
+    assert_eq!(next, Next::Start(JobId(2)));
+}
+
 #[test]
 fn a_job_that_never_fitted_starts_once_nothing_runs() {
     let jobs = jobs(2, &[ThinDist]);
@@ -141,6 +195,7 @@ fn others_on_the_machine_leave_less_memory() {
             taken: &one,
             running: &one,
             again: &BTreeSet::new(),
+            waits: &BTreeMap::new(),
             room: Room {
                 memory_kib: Some(mib * 1024),
                 ..ROOM
@@ -179,6 +234,7 @@ fn a_job_waits_for_disk_as_long_as_others_may_free_it_and_no_longer() {
             taken: &ended,
             running: &BTreeSet::new(),
             again: &BTreeSet::new(),
+            waits: &BTreeMap::new(),
             room: Room {
                 disk_kib: Some(mib * 1024),
                 ..ROOM
@@ -190,15 +246,58 @@ fn a_job_waits_for_disk_as_long_as_others_may_free_it_and_no_longer() {
     assert_eq!(with_free(50), Next::Start(JobId(1)));
 }
 
+#[test]
+fn a_tree_that_is_replaced_makes_room_for_the_new_one_and_for_no_other() {
+    let jobs = jobs(2, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes(9.0, 1, [120, 30][id]));
+    let has = BTreeMap::from([(JobId(0), 40 * 1024)]);
+    let queue = queue(&jobs, &expected, 2).replacing(&has);
+    assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(0)));
+    // The old tree may be gone by now, and the new one not yet there.
+    let held = Held::Disk {
+        needs_kib: 30 * 1024,
+        free_kib: 0,
+    };
+    assert_eq!(
+        next(&queue, &[0], &[], None),
+        Next::Wait(vec![(JobId(1), held)])
+    );
+}
+
+#[test]
+fn a_job_that_does_not_fit_on_the_disk_comes_after_all_that_do() {
+    let jobs = jobs(3, &[ThinDist]);
+    let expected = expected(&jobs, |id| takes([9.0, 8.0, 1.0][id], 1, [101, 102, 1][id]));
+    let queue = queue(&jobs, &expected, 1);
+    let held = Held::Disk {
+        needs_kib: 101 * 1024,
+        free_kib: 100 * 1024,
+    };
+    assert_eq!(next(&queue, &[], &[], None), Next::Start(JobId(2)));
+    assert_eq!(next(&queue, &[2], &[], None), Next::Wait(vec![]));
+    assert_eq!(next(&queue, &[2], &[2], None), Next::NoRoom(JobId(0), held));
+}
+
 #[rstest]
 #[case::time_enough(Some(9.0), Next::Start(JobId(0)))]
 #[case::too_short_for_the_first(Some(8.9), Next::LeaveOut(JobId(0)))]
 #[case::over(Some(0.0), Next::LeaveOut(JobId(0)))]
+#[case::long_over(Some(-1.0), Next::LeaveOut(JobId(0)))]
 #[case::no_limit(None, Next::Start(JobId(0)))]
 fn a_job_that_cannot_end_in_time_is_left_out(#[case] left: Option<f64>, #[case] then: Next) {
     let jobs = jobs(2, &[ThinDist]);
     let expected = expected(&jobs, |id| takes([9.0, 1.0][id], 1, 1));
     assert_eq!(next(&queue(&jobs, &expected, 1), &[], &[], left), then);
+}
+
+#[rstest]
+#[case(Some(0.0))]
+#[case(Some(-1.0))]
+fn a_job_that_takes_no_time_starts_when_the_time_is_over(#[case] left: Option<f64>) {
+    let jobs = jobs(1, &[ThinDist]);
+    let expected = expected(&jobs, |_| takes(0.0, 0, 0));
+    let queue = queue(&jobs, &expected, 1);
+    assert_eq!(next(&queue, &[], &[], left), Next::Start(JobId(0)));
 }
 
 #[test]
@@ -212,6 +311,7 @@ fn a_job_that_runs_again_comes_last() {
             taken: &ids(taken),
             running: &BTreeSet::new(),
             again: &ids(again),
+            waits: &BTreeMap::new(),
             room: ROOM,
             seconds_left: None,
         })
@@ -230,7 +330,12 @@ fn a_job_of_unknown_length_starts_in_the_last_second() {
 
 /// Runs a plan to its end: what started first ends first. Returns the jobs in the order in
 /// which they started, and those that did not.
-fn run_all(queue: &Queue<'_>, count: usize, seconds: Option<f64>) -> (Vec<JobId>, Vec<JobId>) {
+fn run_all(
+    queue: &Queue<'_>,
+    count: usize,
+    seconds: Option<f64>,
+    waits: &BTreeMap<JobId, f64>,
+) -> (Vec<JobId>, Vec<JobId>) {
     let (mut taken, mut running) = (BTreeSet::new(), Vec::new());
     let (mut started, mut left_out) = (Vec::new(), Vec::new());
     let mut left = seconds;
@@ -241,6 +346,7 @@ fn run_all(queue: &Queue<'_>, count: usize, seconds: Option<f64>) -> (Vec<JobId>
             taken: &taken,
             running: &now,
             again: &BTreeSet::new(),
+            waits,
             room: queue.room,
             seconds_left: left,
         }) {
@@ -274,6 +380,7 @@ proptest! {
         at_once in 1_usize..5,
         seconds in proptest::collection::vec(proptest::option::of(0.1_f64..9.0), 24),
         memory in proptest::collection::vec(proptest::option::of(1_u64..12), 24),
+        waits in proptest::collection::vec(0.0..2.0 * PATIENCE_SECONDS, 24),
         disk in proptest::collection::vec(proptest::option::of(1_u64..120), 24),
         rank in proptest::collection::vec(0_usize..3, 24),
         limit in proptest::option::of(0.0_f64..9.0),
@@ -286,7 +393,8 @@ proptest! {
         });
         let ranks = jobs.iter().map(|job| (job.cell.name(), rank[job.id.0])).collect();
         let queue = Queue::new(&jobs, &expected, &ranks, at_once, ROOM);
-        let (started, left_out) = run_all(&queue, jobs.len(), limit);
+        let waits = jobs.iter().map(|job| (job.id, waits[job.id.0])).collect();
+        let (started, left_out) = run_all(&queue, jobs.len(), limit, &waits);
         for (place, id) in started.iter().enumerate() {
             let job = jobs.iter().find(|job| job.id == *id).unwrap();
             for needed in job.runs_after() {

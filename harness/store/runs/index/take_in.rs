@@ -168,7 +168,7 @@ fn insert_result(
         run,
         body,
         now.job_number(),
-        now.cost.wall_seconds,
+        now.cost.own_seconds(),
         whole(now.cost.peak_memory_kib),
         whole(now.cost.disk_kib)
     ])?;

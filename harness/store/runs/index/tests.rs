@@ -50,6 +50,22 @@ fn finding(object: &str) -> FindingRecord {
     }
 }
 
+#[test]
+fn what_a_cell_took_is_without_its_waits_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RunStore::open(&dir.path().join("store")).unwrap();
+    let mut cell = record("arm64/tiny/thin-dist/llvm-22");
+    cell.logs.clear();
+    cell.cost.wall_seconds = 7300.0;
+    cell.cost.waited_seconds = 7200.0;
+    let cells = run(vec![cell]);
+    store.add(&cells, &|_| None, &Cancel::new()).unwrap();
+    let index = Index::open(&store, &Cancel::new()).unwrap();
+    let past = index.past(&cells.matrix, 1).unwrap();
+    let seconds: Vec<f64> = past.values().flatten().map(|run| run.seconds).collect();
+    assert_eq!(seconds, [100.0]);
+}
+
 /// What the index says of the cell.
 fn answer(index: &Index) -> (Vec<(String, usize)>, Known) {
     let entries = index
