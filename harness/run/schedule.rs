@@ -329,11 +329,7 @@ impl Run<'_> {
         if self.policy.keep == Keep::All {
             return;
         }
-        let may_go = |outcome: &Outcome| match (self.policy.keep, outcome) {
-            (Keep::All, _) | (_, Outcome::Error(_)) => false,
-            (Keep::Failed, outcome) => *outcome == Outcome::Pass,
-            (Keep::None, _) => true,
-        };
+        let may_go = |outcome: &Outcome| self.policy.keep.lets_go(outcome);
         // One that the machine stopped needs it in the next run.
         let is_done = |job: &Job| match state.records.get(&job.id).map(|record| &record.outcome) {
             Some(Outcome::Pass | Outcome::Fail) => true,

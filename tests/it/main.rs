@@ -43,6 +43,7 @@ mod series;
 mod series_mail;
 mod shards;
 mod slurm;
+mod slurm_answers;
 mod store;
 mod stored_page;
 mod stored_report;

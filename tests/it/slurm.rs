@@ -333,6 +333,8 @@ fn a_task_that_somebody_cancels_is_inconclusive_and_says_where() {
 #[case::no_cluster(&["--partition", "p"], "--shared <DIR>")]
 #[case::nobody(&["--engine", "slurm", "--shared", "s", "--nodes", "0"], "'--nodes <N>'")]
 #[case::inside(&["--engine", "slurm", "--shared", "s", "--scratch", "source/w"], "the work directory is inside the source tree")]
+#[case::one_machine(&["--engine", "slurm", "--shared", "s", "--disk-budget", "1GiB"], "--disk-budget is for one machine")]
+#[case::at_once(&["--engine", "slurm", "--shared", "s", "--cells-at-once", "2"], "--cells-at-once is for one machine")]
 fn options_of_a_cluster_that_do_not_fit_are_a_usage_error(
     #[case] options: &[&str],
     #[case] says: &str,
