@@ -1,6 +1,6 @@
 //! Which arrays of tasks a run becomes, and how they are given to Slurm. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,14 @@ pub struct Array {
     pub cells: Vec<JobId>,
     /// The cells whose tasks have to end first.
     pub after: BTreeSet<JobId>,
+}
+
+/// The jobs, those of a lower rank first: Slurm starts tasks in the order in which they are submitted.
+#[must_use]
+pub fn ranked(jobs: &[Job], ranks: &BTreeMap<String, usize>) -> Vec<Job> {
+    let mut ranked = jobs.to_vec();
+    ranked.sort_by_key(|job| ranks.get(&job.cell.name()).copied().unwrap_or_default());
+    ranked
 }
 
 /// The arrays of these jobs, at most `most` tasks each. Those that wait for no other come first;
@@ -216,6 +224,16 @@ mod tests {
     use crate::run::job::{PlanOptions, plan};
 
     fn of(modes: &[LtoMode], compare: &[LtoMode], wanted: &[usize], most: usize) -> Vec<String> {
+        ranked_of(modes, compare, wanted, most, None)
+    }
+
+    fn ranked_of(
+        modes: &[LtoMode],
+        compare: &[LtoMode],
+        wanted: &[usize],
+        most: usize,
+        first: Option<usize>,
+    ) -> Vec<String> {
         let cells: Vec<_> = modes
             .iter()
             .map(|mode| cell("x86_64", *mode, &[]))
@@ -232,13 +250,29 @@ mod tests {
             let ids = ids.iter().map(|id| id.0.to_string());
             ids.collect::<Vec<_>>().join(",")
         };
-        arrays(&plan(&cells, options), &wanted, most)
+        // As it is given, but for the cell that is worth more than all others.
+        let ranks = cells.iter().map(|cell| (cell.name(), 1));
+        let mut ranks: BTreeMap<String, usize> = ranks.collect();
+        if let Some(first) = first {
+            ranks.insert(cells[first].name(), 0);
+        }
+        arrays(&ranked(&plan(&cells, options), &ranks), &wanted, most)
             .into_iter()
             .map(|array| {
                 let after = show(array.after.into_iter().collect());
                 format!("{} after {after}", show(array.cells))
             })
             .collect()
+    }
+
+    #[rstest]
+    #[case::worth_most(&[NoLto, Full, ThinDist], &["1,2,0 after "])]
+    #[case::has_to_wait(&[ThinDist, Thin], &["0 after ", "1 after 0"])]
+    fn what_is_worth_most_comes_first_if_it_can(
+        #[case] modes: &[LtoMode],
+        #[case] expected: &[&str],
+    ) {
+        assert_eq!(ranked_of(modes, &[], &[0, 1, 2], 9, Some(1)), expected);
     }
 
     #[rstest]

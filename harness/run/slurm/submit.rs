@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use super::arrays::{Array, Part, Terms, arrays, script};
+use super::arrays::{Array, Part, Terms, arrays, ranked, script};
 use super::done::Done;
 use super::queue::{Answer, Queue, most_tasks};
 use super::task::result;
@@ -83,14 +83,21 @@ impl Cluster<'_> {
             .collect();
         let arrays = match wanted.is_empty() {
             true => Vec::new(),
-            false => arrays(&self.ranked(&jobs), &wanted, self.most_tasks()?),
+            false => arrays(
+                &ranked(&jobs, run.policy.ranks),
+                &wanted,
+                self.most_tasks()?,
+            ),
         };
         let plan = self.plan(sources, commit, &wanted, &arrays)?;
         let folder = self.write(&plan, &reused)?;
         let mut going = self.going(sources, &jobs, &plan, folder, arrays);
         let there = skipped.into_iter().chain(reused);
         for (id, record) in there {
-            going.take(id, record)?;
+            match going.take(id, record) {
+                Err(Error::Cancelled) => break,
+                taken => taken?,
+            }
         }
         let end = match going.follow() {
             // What is there is worth a report.
@@ -146,15 +153,6 @@ impl Cluster<'_> {
             records: BTreeMap::new(),
             said: None,
         }
-    }
-
-    /// The jobs with those first that are worth most: Slurm starts tasks in the order in which they are
-    /// submitted.
-    fn ranked(&self, jobs: &[Job]) -> Vec<Job> {
-        let mut ranked = jobs.to_vec();
-        let ranks = self.run.policy.ranks;
-        ranked.sort_by_key(|job| ranks.get(&job.cell.name()).copied().unwrap_or_default());
-        ranked
     }
 
     /// The cells that this kernel cannot be built as.

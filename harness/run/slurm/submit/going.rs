@@ -181,9 +181,8 @@ impl<'a> Going<'a> {
     fn take_in(&mut self, id: JobId, done: Done) -> Result<(), Error> {
         if let Outcome::Error(why) = &done.record.outcome {
             let stopped = Stopped::by_itself(why, &done.node);
-            if self.may_try_again(id, &stopped) {
-                // Else the task would find itself done.
-                Done::remove(&self.folder, id.0)?;
+            // A task that finds its cell done does nothing.
+            if self.may_try_again(id, &stopped) && Done::remove(&self.folder, id.0).is_ok() {
                 self.submit_again(id, why);
                 return Ok(());
             }
@@ -380,7 +379,7 @@ impl<'a> Going<'a> {
                     self.say(&format!("Slurm does not answer, klto asks again: {why}"));
                     return Ok(());
                 }
-                Answer::Refused(_) if !part.exclude.is_empty() => {
+                Answer::Refused(why) if !part.exclude.is_empty() && !may_pass(&why) => {
                     // There is no other node.
                     self.parts[0].exclude.clear();
                 }
