@@ -42,8 +42,9 @@ fn what_is_not_done_in_time_is_left_out_and_its_task_ends() {
 
     let budget = json!({ "is": "skip", "reason": { "why": "budget" } });
     assert_eq!(outcomes(&on), [budget], "{}", ended.stderr);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let said = "the time is over (--budget): 1 cell";
+    // Nothing was judged.
+    assert_eq!(ended.code, Some(125), "{}", ended.stderr);
+    let said = "the time is over (--budget), and the tasks of 1 cell end";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     assert_eq!(
         on.cancelled().len(),

@@ -118,7 +118,7 @@ impl<'a> Going<'a> {
             if self.is_past() {
                 let left = counted(self.jobs.len() - self.records.len(), "cells");
                 self.note(&format!(
-                    "the time is over (--budget): {left} are left out, and their tasks end"
+                    "the time is over (--budget), and the tasks of {left} end"
                 ));
                 return Ok(End::Budget);
             }
