@@ -225,6 +225,49 @@ fn a_controller_that_takes_an_array_late_is_asked_once() {
     assert_eq!(on.submitted().len(), 1);
 }
 
+/// The first call of sbatch gets no answer, and notes what it was.
+const AWAY: &str = "if [ ! -e \"$dir/away\" ]; then\n\
+    printf '%s\\n' \"$number $comment $*\" >\"$dir/away\"\n\
+    echo 'sbatch: error: Unable to contact slurm controller (connect failure)' >&2\n\
+    exit 1\n\
+    fi\n";
+
+/// The queue counts how often it was asked, and can do the task of that call.
+const LOOKS: &str = "echo >>\"$dir/looks\"\n\
+    looks=$(grep -c '' \"$dir/looks\")\n\
+    read -r number comment script array <\"$dir/away\"\n\
+    do_task() {\n\
+    SLURM_ARRAY_JOB_ID=$1 SLURM_ARRAY_TASK_ID=0 SLURMD_NODENAME=n1 sh $script $array >/dev/null 2>&1\n\
+    printf '%s\\n' \"$1|0|COMPLETED|n1|$comment|None\" >\"$dir/tasks\"\n\
+    }\n";
+
+#[test]
+fn an_array_that_shows_late_is_not_submitted_again() {
+    let on = FakeSlurm::new("[thin-dist]");
+    on.when_submitted(AWAY);
+    on.when_asked(&format!("{LOOKS}[ $looks != 3 ] || do_task $number\n"));
+
+    passes(&on, &[]);
+
+    assert_eq!(on.submitted().len(), 1);
+}
+
+#[test]
+fn an_array_that_slurm_took_twice_is_cancelled_once() {
+    let on = FakeSlurm::new("[thin-dist]");
+    on.when_submitted(&format!("{AWAY}task() {{ state=PENDING; }}\n"));
+    let late = "[ $looks != 5 ] || echo \"1|0|PENDING|n1|$comment|None\" >>\"$dir/tasks\"\n\
+                [ $looks != 6 ] || do_task 2\n";
+    on.when_asked(&format!("{LOOKS}{late}"));
+
+    let ended = passes(&on, &[]);
+
+    let said = "Slurm took an array twice; 1 is cancelled";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    assert_eq!(on.submitted().len(), 2);
+    assert_eq!(on.cancelled()[0], "1");
+}
+
 #[test]
 fn a_full_queue_is_not_waited_for_by_sbatch() {
     let on = FakeSlurm::new("[thin-dist, none]");

@@ -328,10 +328,9 @@ impl<'a> Going<'a> {
         let cell = &self.job(id).cell.name();
         self.cluster.run.events.on(&Event::Again { cell, why });
         self.watch.forget(id);
-        let arrays = self.arrays.iter().enumerate();
-        let found = arrays
-            .filter_map(|(array, of)| Some((array, of.cells.iter().position(|at| *at == id)?)))
-            .next();
+        let mut arrays = self.arrays.iter().enumerate();
+        let found =
+            arrays.find_map(|(array, of)| Some((array, of.cells.iter().position(|at| *at == id)?)));
         if let Some((array, index)) = found {
             let part = self.again.part(id, array, index);
             // The first one may be in the queue already.
