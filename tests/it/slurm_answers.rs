@@ -119,6 +119,24 @@ fn a_node_keeps_the_trees_that_are_to_be_kept(#[case] keep: &str, #[case] stays:
     }
 }
 
+#[rstest]
+#[case::new(&["log"], true)]
+#[case::known(&["log", "elf"], false)]
+fn a_tree_with_findings_goes_if_all_of_them_are_known(#[case] keys: &[&str], #[case] stays: bool) {
+    let on = FakeSlurm::new("[thin-dist]");
+    on.kernel.set_fault("empty-object");
+    let entry = |key| format!("- {{ key: {key}, cells: '*', reason: known, until: '9.0' }}\n");
+    let allow = on.kernel.dir().join("allow.yaml");
+    let entries: String = keys.iter().map(entry).collect();
+    std::fs::write(&allow, entries).unwrap();
+
+    let ended = finish(&mut on.run(&["--keep", "failed", "--allow", allow.to_str().unwrap()]));
+
+    assert_eq!(ended.code, Some(i32::from(stays)), "{}", ended.stderr);
+    let build = on.kernel.dir().join("scratch/cells/7.2.13").join(CELL);
+    assert_eq!(build.join("build").exists(), stays);
+}
+
 #[test]
 fn an_interrupt_while_the_first_array_is_submitted_cancels_it() {
     let on = FakeSlurm::new("[thin-dist]");

@@ -23,7 +23,7 @@ use crate::model::record::{CellRecord, Outcome, RunRecord};
 use crate::run::events::{Event, for_standard_error, say};
 use crate::run::job::{Job, JobId};
 use crate::run::key::CommonKey;
-use crate::run::pipeline::{adopt, is_whole, new_record};
+use crate::run::pipeline::{adopt, apply_allows, is_whole, new_record};
 use crate::run::place::Place;
 use crate::run::schedule::Policy;
 use crate::run::whole::drive::Run;
@@ -57,6 +57,8 @@ pub struct Task<'a> {
     pub run: Run<'a>,
     pub sources: &'a Sources,
     pub jobs: Vec<Job>,
+    /// What is known of findings, as far as this node sees it: only trees stay or go by that.
+    pub known: &'a [Allow],
 }
 
 /// Reads a plan, and starts this klto again if its environment differs from the plan's: what a
@@ -107,6 +109,7 @@ pub fn read_plan(folder: &Path) -> Result<Plan, Error> {
 pub fn with_plan<T>(
     folder: &Path,
     plan: &Plan,
+    known: &[Allow],
     act: impl FnOnce(&Task<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let cancel = Cancel::install()?;
@@ -148,6 +151,7 @@ pub fn with_plan<T>(
         sources: &sources,
         jobs: run.plan(),
         run,
+        known,
     })
 }
 
@@ -328,7 +332,16 @@ impl Task<'_> {
     fn may_go(&self, job: &Job, record: &CellRecord) -> bool {
         let is_elsewhere =
             || self.result(job, &record.job).has_tree(job.prepares) || !self.needs_tree(job);
-        self.plan.keep.lets_go(&record.outcome) && is_elsewhere()
+        let known: Vec<Allow> = self
+            .known
+            .iter()
+            .chain(&self.run.matrix.allow)
+            .cloned()
+            .collect();
+        let mut judged = record.clone();
+        apply_allows(&known, &mut judged);
+        judged.settle();
+        self.plan.keep.lets_go(&judged.outcome) && is_elsewhere()
     }
 
     /// Removes what is in a job's place if it must be built: a result may be there without its tree.
