@@ -30,8 +30,9 @@ pub const SCRUBBED_ENV: [&str; 18] = [
     "KCONFIG_CONFIG",
 ];
 
-/// Variables that differ between terminals or jobs, and that no makefile reads.
-const OF_A_SESSION: [&str; 24] = [
+/// Variables that differ between terminals or jobs, and that no makefile reads. Where programs have
+/// their temporary files is in no object.
+const OF_A_SESSION: [&str; 25] = [
     "_",
     "COLORTERM",
     "COLUMNS",
@@ -50,6 +51,7 @@ const OF_A_SESSION: [&str; 24] = [
     "SHLVL",
     "STY",
     "TERM",
+    "TMPDIR",
     "TMUX",
     "TMUX_PANE",
     "VISUAL",
@@ -175,6 +177,7 @@ mod tests {
             ("B", "2"),
             ("TERM", "dumb"),
             ("SSH_TTY", "/dev/pts/1"),
+            ("TMPDIR", "/run/user/1"),
         ]);
         let other = of(&[("V", "1"), ("B", "2"), ("PWD", "/x"), ("A", "1")]);
         assert_eq!(one, other);

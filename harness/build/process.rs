@@ -63,7 +63,7 @@ pub enum Exit {
     TimedOut,
     /// klto ended it because the user interrupted.
     Cancelled,
-    /// klto ended it because `on_tick` asked for that.
+    /// klto ended it because the caller had what it wanted.
     Stopped,
 }
 
@@ -107,6 +107,16 @@ pub struct Captured {
     pub stderr: String,
     /// How it ended.
     pub status: Exit,
+}
+
+impl From<CapturedBytes> for Captured {
+    fn from(captured: CapturedBytes) -> Captured {
+        Captured {
+            stdout: text(captured.stdout),
+            stderr: captured.stderr,
+            status: captured.status,
+        }
+    }
 }
 
 /// The same, with the standard output as it is.
@@ -293,12 +303,21 @@ pub fn capture(
     deadline: Option<Instant>,
     cancel: &Cancel,
 ) -> Result<Captured, ProcessError> {
-    let captured = capture_bytes(command, deadline, cancel)?;
-    Ok(Captured {
-        stdout: text(captured.stdout),
-        stderr: captured.stderr,
-        status: captured.status,
-    })
+    capture_bytes(command, deadline, cancel).map(Captured::from)
+}
+
+/// The same, and ends the command once `is_enough` holds of what it has written to standard error:
+/// then it was stopped.
+///
+/// # Errors
+/// As [`capture`].
+pub fn capture_until(
+    command: &Command,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+    is_enough: &dyn Fn(&str) -> bool,
+) -> Result<Captured, ProcessError> {
+    captured(command, deadline, cancel, Some(is_enough)).map(Captured::from)
 }
 
 /// The same for a child whose standard output is no text.
@@ -310,6 +329,15 @@ pub fn capture_bytes(
     deadline: Option<Instant>,
     cancel: &Cancel,
 ) -> Result<CapturedBytes, ProcessError> {
+    captured(command, deadline, cancel, None)
+}
+
+fn captured(
+    command: &Command,
+    deadline: Option<Instant>,
+    cancel: &Cancel,
+    is_enough: Option<&dyn Fn(&str) -> bool>,
+) -> Result<CapturedBytes, ProcessError> {
     // Files in memory, not pipes: a daemon that outlives the child would hold a pipe open,
     // and reading it to the end would never finish.
     let failed = |source| ProcessError::Start {
@@ -320,6 +348,7 @@ pub fn capture_bytes(
         stdout: memory("captured").map_err(failed)?,
         stderr: memory("captured").map_err(failed)?,
         limit: command.output_limit.unwrap_or(CAPTURED),
+        is_enough,
     };
     let (out, err) = (output.stdout.try_clone(), output.stderr.try_clone());
     let (out, err) = (out.map_err(failed)?, err.map_err(failed)?);
@@ -340,6 +369,12 @@ pub fn capture_bytes(
 /// A file that only this process and its children know.
 fn memory(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
+}
+
+/// The number of the user that this process acts for.
+#[must_use]
+pub fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -94,8 +94,8 @@ pub struct EngineOptions {
     /// node for itself [default: no limit].
     #[arg(long, value_name = "N", requires = "shared", value_parser = clap::value_parser!(u32).range(1..))]
     pub nodes: Option<u32>,
-    /// With Slurm: where nodes build, a path on the disk of each [default: klto-work and the name of
-    /// the shared folder, in TMPDIR or /tmp].
+    /// With Slurm: where nodes build, a path on the disk of each [default: in /tmp, with the user and
+    /// the shared folder in its name].
     #[arg(long, value_name = "DIR", requires = "shared")]
     pub scratch: Option<PathBuf>,
 }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::args::MatrixRun as Args;
-use super::options::Engine;
+use super::options::{Engine, ScheduleOptions};
 use super::{check_place, real_path};
+use crate::build::process::own_user;
 use crate::model::error::Error;
 use crate::model::record::RunRecord;
 use crate::run::slurm::submit::Cluster;
@@ -39,6 +40,7 @@ impl Folders {
                     .to_owned(),
             ));
         }
+        check_options(&args.schedule)?;
         let shared = SharedDir::open(shared)?;
         let scratch = match &options.scratch {
             Some(scratch) => scratch.clone(),
@@ -46,7 +48,7 @@ impl Folders {
         };
         check_place(&scratch, kernel)?;
         Ok(Some(Folders {
-            scratch: WorkDir::open(&scratch)?,
+            scratch: WorkDir::open_scratch(&scratch)?,
             shared,
         }))
     }
@@ -87,8 +89,37 @@ impl Folders {
     }
 }
 
-/// Of the shared folder's name, so that two of them have two.
+/// Of the shared folder's name, so that two of them have two, and of the user's number, so that two
+/// users have two. What the session has in `TMPDIR` nodes need not have.
 fn usual_scratch(shared: &Path) -> PathBuf {
     let hash = blake3::hash(shared.as_os_str().as_encoded_bytes()).to_hex();
-    std::env::temp_dir().join(format!("klto-work-{}", &hash[..8]))
+    Path::new("/tmp").join(format!("klto-work-{}-{}", own_user(), &hash[..8]))
+}
+
+/// The options of one machine that say nothing of a cluster.
+fn check_options(options: &ScheduleOptions) -> Result<(), Error> {
+    let given = [
+        ("--cells-at-once", options.cells_at_once.is_some()),
+        ("--memory", options.memory.is_some()),
+        ("--disk-budget", options.disk_budget.is_some()),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((option, _)) => Err(Error::Usage(format!(
+            "{option} is for one machine, and the nodes of a cluster have their own\n  leave it out; --nodes, --jobs and --keep are for a cluster"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_and_each_shared_folder_has_a_scratch_of_its_own() {
+        let one = usual_scratch(Path::new("/s/one"));
+        let start = format!("/tmp/klto-work-{}-", own_user());
+        assert!(one.display().to_string().starts_with(&start), "{one:?}");
+        assert_ne!(one, usual_scratch(Path::new("/s/two")));
+    }
 }

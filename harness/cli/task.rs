@@ -1,8 +1,9 @@
 //! `klto task`: one task of a run on a cluster, as the batch script of the plan starts it.
 
 use super::args::{Known, Task as Args};
-use super::known_findings;
 use super::output::write_report;
+use super::{known_defects, known_findings};
+use crate::input::allow::Allow;
 use crate::input::mutation;
 use crate::model::error::{Error, Exit};
 use crate::report::{Format, Options};
@@ -14,7 +15,8 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
     let wish = wish(args)?;
     let folder = std::path::absolute(&args.plan).map_err(Error::io(&args.plan, "find"))?;
     let plan = read_plan(&folder)?;
-    with_plan(&folder, &plan, |task| match wish {
+    let known = known_here(&plan)?;
+    with_plan(&folder, &plan, &known, |task| match wish {
         Wish::Cell(array, index) => task.cell(array, index),
         Wish::Report => report(task, &plan),
     })?;
@@ -29,6 +31,19 @@ fn wish(args: &Args) -> Result<Wish, Error> {
             "expected 'report' or the numbers of an array and of a task, found '{word}'\n  'klto run --engine slurm' submits tasks"
         ))),
     }
+}
+
+/// What is known of findings; a node need not see the files of the one who submitted.
+fn known_here(plan: &Plan) -> Result<Vec<Allow>, Error> {
+    let files = plan.allow.iter();
+    let mut known: Vec<Allow> = files
+        .filter_map(|file| Allow::load_file(file).ok())
+        .flatten()
+        .collect();
+    if plan.known_defects {
+        known.extend(known_defects()?);
+    }
+    Ok(known)
 }
 
 /// The report of all tasks, for a klto that was killed while it waited for them.

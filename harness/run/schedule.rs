@@ -394,11 +394,7 @@ impl Run<'_> {
         if self.policy.keep == Keep::All {
             return;
         }
-        let may_go = |record: &CellRecord| match self.policy.keep {
-            Keep::All => false,
-            Keep::Failed => record.outcome == Outcome::Pass,
-            Keep::None => record.stopped_by().is_none(),
-        };
+        let may_go = |record: &CellRecord| self.policy.keep.lets_go(record);
         // One that the machine stopped needs it in the next run. One that was left out can be built from
         // nothing: of a commit that no run builds again, trees would never go.
         let is_done = |job: &Job| match state.records.get(&job.id) {

@@ -23,6 +23,7 @@ use crate::build::process::Cancel;
 use crate::judge::expected::Expected;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
+use crate::model::keep::Keep;
 use crate::model::sandbox::SandboxMode;
 use crate::source::commit::Commit;
 use crate::source::git::Git;
@@ -31,7 +32,7 @@ use crate::source::sources::Sources;
 use crate::store::lock::{Lock, Patience, Sharing};
 
 /// The version of [`Plan`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the tasks of a run have to know, as it is kept in the plan's folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub struct Plan {
     pub sandbox: SandboxMode,
     /// Jobs of each make; one per processor of the node, if `None`.
     pub jobs: Option<usize>,
+    /// Which build trees stay on a node.
+    pub keep: Keep,
     /// Distinguishes the sources.
     pub source_key: String,
     /// The variables that a build can see.

@@ -14,6 +14,12 @@ const OWN_DIR: OwnDir = OwnDir {
     option: "--work",
 };
 
+/// The same on the nodes of a cluster.
+const SCRATCH: OwnDir = OwnDir {
+    option: "--scratch",
+    ..OWN_DIR
+};
+
 /// A work directory.
 #[derive(Debug, Clone)]
 pub struct WorkDir {
@@ -28,6 +34,16 @@ impl WorkDir {
     pub fn open(dir: &Path) -> Result<WorkDir, Error> {
         Ok(WorkDir {
             dir: OWN_DIR.enter(dir)?,
+        })
+    }
+
+    /// The same on a node of a cluster.
+    ///
+    /// # Errors
+    /// As [`WorkDir::open`].
+    pub fn open_scratch(dir: &Path) -> Result<WorkDir, Error> {
+        Ok(WorkDir {
+            dir: SCRATCH.enter(dir)?,
         })
     }
 

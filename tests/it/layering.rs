@@ -81,6 +81,7 @@ const PURE: &[&str] = &[
     "judge::snapshot",
     "report",
     "run::slurm::arrays",
+    "run::slurm::submit::again",
     "store::facts_file",
     "tree::clang_options",
     "tree::path",

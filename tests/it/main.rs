@@ -44,6 +44,7 @@ mod series_mail;
 mod setup;
 mod shards;
 mod slurm;
+mod slurm_answers;
 mod store;
 mod stored_page;
 mod stored_report;

@@ -163,6 +163,8 @@ fn two_runs_at_once_build_a_cell_once() {
     assert_eq!((first.code, second.code), (Some(0), Some(0)));
     let record = on.done()[0]["record"].clone();
     assert_eq!(record["reused"], true, "{record:#}");
+    let task = on.done()[0]["task"].as_str().unwrap().to_owned();
+    assert!(task.ends_with("_0"), "a place in an array: {task}");
 }
 
 /// The job that is there for a klto that is killed.
@@ -217,6 +219,27 @@ fn what_a_lost_node_was_at_is_done_by_another() {
     }
     let claims = fs::read_dir(on.shared().join("claims")).unwrap();
     assert_eq!(claims.count(), 0);
+}
+
+#[test]
+fn a_task_that_is_killed_is_submitted_again_for_another_node() {
+    let on = OnSlurm::new("[thin-dist]", &[]);
+    on.hold();
+    let klto = Started::new(on.run(&[]).args(["--retry-infra", "1"]), on.kernel.dir());
+    let node = on.wait_for_running(1).remove(0);
+    let shown = on.slurm.ask(&["squeue", "-h", "-r", "-t", "R", "-o", "%i"]);
+    let kill = ["scancel", "--batch", "--signal=KILL", shown.trim()];
+    on.slurm.ask(&kill);
+    on.release();
+
+    let ended = klto.end();
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let earlier = &on.kernel.cell()["earlier_errors"];
+    let why = earlier[0].as_str().unwrap();
+    let said = format!("task {} ended without a result: ", shown.trim());
+    assert!(why.starts_with(&said), "{why}");
+    assert!(on.done()[0]["node"] != node.as_str());
 }
 
 #[test]
@@ -333,6 +356,8 @@ fn a_task_that_somebody_cancels_is_inconclusive_and_says_where() {
 #[case::no_cluster(&["--partition", "p"], "--shared <DIR>")]
 #[case::nobody(&["--engine", "slurm", "--shared", "s", "--nodes", "0"], "'--nodes <N>'")]
 #[case::inside(&["--engine", "slurm", "--shared", "s", "--scratch", "source/w"], "the work directory is inside the source tree")]
+#[case::one_machine(&["--engine", "slurm", "--shared", "s", "--disk-budget", "1GiB"], "--disk-budget is for one machine")]
+#[case::at_once(&["--engine", "slurm", "--shared", "s", "--cells-at-once", "2"], "--cells-at-once is for one machine")]
 fn options_of_a_cluster_that_do_not_fit_are_a_usage_error(
     #[case] options: &[&str],
     #[case] says: &str,

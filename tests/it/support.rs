@@ -2,6 +2,7 @@
 
 pub mod b4;
 pub mod fake_kernel;
+pub mod fake_slurm;
 pub mod foreign;
 pub mod git;
 pub mod kept;

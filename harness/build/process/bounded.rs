@@ -145,14 +145,24 @@ fn line_after(file: &File, place: u64, length: u64) -> io::Result<u64> {
 }
 
 /// What is captured in memory.
-pub(super) struct InMemory {
+pub(super) struct InMemory<'a> {
     pub stdout: File,
     pub stderr: File,
     /// For both together, in bytes.
     pub limit: u64,
+    /// Whether what is in standard error so far is all that is wanted.
+    pub is_enough: Option<&'a dyn Fn(&str) -> bool>,
 }
 
-impl InMemory {
+impl InMemory<'_> {
+    /// Standard error so far. The child has the same handle, whose place must stay where it is.
+    fn said(&self) -> io::Result<String> {
+        let length = self.stderr.metadata()?.len();
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.stderr.read_exact_at(&mut bytes, 0)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Whether the child has written more than it may.
     pub fn is_too_large(&self) -> io::Result<bool> {
         let [out, err] = [&self.stdout, &self.stderr].map(File::metadata);
@@ -160,7 +170,7 @@ impl InMemory {
     }
 }
 
-impl Output for InMemory {
+impl Output for InMemory<'_> {
     fn poll(&mut self) -> ControlFlow<()> {
         match self.is_too_large() {
             Ok(true) => ControlFlow::Break(()),
@@ -169,7 +179,13 @@ impl Output for InMemory {
     }
 
     fn tick(&mut self, _: bool) -> ControlFlow<()> {
-        ControlFlow::Continue(())
+        let is_enough = self
+            .is_enough
+            .is_some_and(|is_enough| self.said().is_ok_and(|said| is_enough(&said)));
+        match is_enough {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 }
 

@@ -89,6 +89,16 @@ fn bytes_that_are_no_text_are_captured_as_they_are() {
 }
 
 #[test]
+fn a_command_ends_once_it_has_said_enough() {
+    let command = sh("echo one; echo 'no room, ' >&2; echo 'sleeping' >&2; exec sleep 60");
+    let is_enough = |said: &str| said.contains("sleeping");
+    let captured = capture_until(&command, None, &Cancel::new(), &is_enough).unwrap();
+    assert_eq!(captured.status, Exit::Stopped);
+    assert_eq!(captured.stdout, "one\n");
+    assert_eq!(captured.stderr, "no room, \nsleeping\n");
+}
+
+#[test]
 fn the_line_for_the_shell_does_the_same() {
     let command = Command::new("printf")
         .args(["%s|", "a b", "'", "$HOME", "", "\\", "*", "#", "é\n"])

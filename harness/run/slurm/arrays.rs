@@ -1,6 +1,6 @@
 //! Which arrays of tasks a run becomes, and how they are given to Slurm. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,14 @@ pub struct Array {
     pub cells: Vec<JobId>,
     /// The cells whose tasks have to end first.
     pub after: BTreeSet<JobId>,
+}
+
+/// The jobs, those of a lower rank first: Slurm starts tasks in the order in which they are submitted.
+#[must_use]
+pub fn ranked(jobs: &[Job], ranks: &BTreeMap<String, usize>) -> Vec<Job> {
+    let mut ranked = jobs.to_vec();
+    ranked.sort_by_key(|job| ranks.get(&job.cell.name()).copied().unwrap_or_default());
+    ranked
 }
 
 /// The arrays of these jobs, at most `most` tasks each. Those that wait for no other come first;
@@ -74,9 +82,27 @@ pub struct Part {
     pub array: usize,
     /// The places of its tasks in the array.
     pub tasks: std::ops::Range<usize>,
+    /// How often its tasks were submitted before.
+    pub attempt: usize,
+    /// Nodes on which they were lost.
+    pub exclude: Vec<String>,
+    /// Whether each needs all the memory of its node.
+    pub all_memory: bool,
 }
 
 impl Part {
+    /// What is submitted for the first time.
+    #[must_use]
+    pub fn first(array: usize, tasks: std::ops::Range<usize>) -> Part {
+        Part {
+            array,
+            tasks,
+            attempt: 0,
+            exclude: Vec::new(),
+            all_memory: false,
+        }
+    }
+
     /// Both halves; `None` of a single task.
     #[must_use]
     pub fn halves(&self) -> Option<[Part; 2]> {
@@ -84,8 +110,8 @@ impl Part {
         (half > 0).then(|| {
             let middle = self.tasks.start + half;
             [self.tasks.start..middle, middle..self.tasks.end].map(|tasks| Part {
-                array: self.array,
                 tasks,
+                ..self.clone()
             })
         })
     }
@@ -93,13 +119,17 @@ impl Part {
     /// What the queue shows of it, by which it is found again.
     #[must_use]
     pub fn comment(&self) -> String {
-        format!("{}:{}-{}", self.array, self.tasks.start, self.tasks.end)
+        let which = format!("{}:{}-{}", self.array, self.tasks.start, self.tasks.end);
+        match self.attempt {
+            0 => which,
+            attempt => format!("{which}:{attempt}"),
+        }
     }
 }
 
 impl Terms {
     /// Submits a part of an array. `after` are the numbers of tasks in the queue, `memory_mib` is what
-    /// each task asks for, in MiB.
+    /// each task asks for, in MiB, unless it has a node for itself: then it has all of it.
     #[must_use]
     pub fn submit(
         &self,
@@ -119,10 +149,16 @@ impl Terms {
             Some(number) => format!("--cpus-per-task={number}"),
             None => "--exclusive".to_owned(),
         };
-        let memory = memory_mib.map(|mib| format!("--mem={mib}M"));
+        let memory = match (self.processors, part.all_memory) {
+            (None, _) | (_, true) => Some("--mem=0".to_owned()),
+            (Some(_), false) => memory_mib.map(|mib| format!("--mem={mib}M")),
+        };
+        let exclude =
+            (!part.exclude.is_empty()).then(|| format!("--exclude={}", part.exclude.join(",")));
         let more = [processors, minutes(limit + BESIDE)]
             .into_iter()
-            .chain(memory);
+            .chain(memory)
+            .chain(exclude);
         self.sbatch(&part.comment(), "%A_%a", after)
             .arg(array)
             .args(more)
@@ -170,6 +206,9 @@ pub fn script(klto: &Path, plan: &Path) -> String {
     format!(
         "#!/bin/sh\n\
          # A task of 'klto run --engine slurm': an array of the plan, and the place in it; or 'report'.\n\
+         # What the session had from which it was submitted need not be here.\n\
+         [ \"$1\" != report ] || unset SLURM_ARRAY_TASK_ID\n\
+         [ -d \"${{TMPDIR:-/}}\" ] || unset TMPDIR\n\
          exec {words} \"$1\" ${{SLURM_ARRAY_TASK_ID:+\"$SLURM_ARRAY_TASK_ID\"}}\n"
     )
 }
@@ -185,6 +224,16 @@ mod tests {
     use crate::run::job::{PlanOptions, plan};
 
     fn of(modes: &[LtoMode], compare: &[LtoMode], wanted: &[usize], most: usize) -> Vec<String> {
+        ranked_of(modes, compare, wanted, most, None)
+    }
+
+    fn ranked_of(
+        modes: &[LtoMode],
+        compare: &[LtoMode],
+        wanted: &[usize],
+        most: usize,
+        first: Option<usize>,
+    ) -> Vec<String> {
         let cells: Vec<_> = modes
             .iter()
             .map(|mode| cell("x86_64", *mode, &[]))
@@ -201,13 +250,29 @@ mod tests {
             let ids = ids.iter().map(|id| id.0.to_string());
             ids.collect::<Vec<_>>().join(",")
         };
-        arrays(&plan(&cells, options), &wanted, most)
+        // As it is given, but for the cell that is worth more than all others.
+        let ranks = cells.iter().map(|cell| (cell.name(), 1));
+        let mut ranks: BTreeMap<String, usize> = ranks.collect();
+        if let Some(first) = first {
+            ranks.insert(cells[first].name(), 0);
+        }
+        arrays(&ranked(&plan(&cells, options), &ranks), &wanted, most)
             .into_iter()
             .map(|array| {
                 let after = show(array.after.into_iter().collect());
                 format!("{} after {after}", show(array.cells))
             })
             .collect()
+    }
+
+    #[rstest]
+    #[case::worth_most(&[NoLto, Full, ThinDist], &["1,2,0 after "])]
+    #[case::has_to_wait(&[ThinDist, Thin], &["0 after ", "1 after 0"])]
+    fn what_is_worth_most_comes_first_if_it_can(
+        #[case] modes: &[LtoMode],
+        #[case] expected: &[&str],
+    ) {
+        assert_eq!(ranked_of(modes, &[], &[0, 1, 2], 9, Some(1)), expected);
     }
 
     #[rstest]
@@ -242,7 +307,7 @@ mod tests {
     }
 
     fn part(tasks: std::ops::Range<usize>) -> Part {
-        Part { array: 2, tasks }
+        Part::first(2, tasks)
     }
 
     #[test]
@@ -280,7 +345,8 @@ mod tests {
 
     #[test]
     fn a_task_has_a_node_for_itself_unless_it_asks_for_less() {
-        let command = terms().submit(&part(3..4), &[], Duration::from_secs(61), None);
+        // What its cells took with so many jobs as there were then says little.
+        let command = terms().submit(&part(3..4), &[], Duration::from_secs(61), Some(4096));
         insta::assert_snapshot!(shown(&command), @r"
         sbatch
         --parsable
@@ -295,6 +361,41 @@ mod tests {
         --array=3
         --exclusive
         --time=17
+        --mem=0
+        /s/plans/1/task.sh
+        2
+        ");
+    }
+
+    #[test]
+    fn a_task_that_is_submitted_again_goes_elsewhere() {
+        let again = Part {
+            attempt: 2,
+            exclude: vec!["n1".to_owned(), "n7".to_owned()],
+            all_memory: true,
+            ..part(3..4)
+        };
+        let terms = Terms {
+            processors: Some(4),
+            ..terms()
+        };
+        let command = terms.submit(&again, &[], Duration::from_secs(61), Some(4096));
+        insta::assert_snapshot!(shown(&command), @r"
+        sbatch
+        --parsable
+        --requeue
+        --nodes=1
+        --ntasks=1
+        --open-mode=append
+        --job-name=klto-1
+        --comment=2:3-4:2
+        --chdir=/s/plans/1
+        --output=/s/plans/1/logs/%A_%a
+        --array=3
+        --cpus-per-task=4
+        --time=17
+        --mem=0
+        --exclude=n1,n7
         /s/plans/1/task.sh
         2
         ");
@@ -327,6 +428,9 @@ mod tests {
         insta::assert_snapshot!(script(Path::new("/s/a b/klto"), Path::new("/s/plans/1")), @r#"
         #!/bin/sh
         # A task of 'klto run --engine slurm': an array of the plan, and the place in it; or 'report'.
+        # What the session had from which it was submitted need not be here.
+        [ "$1" != report ] || unset SLURM_ARRAY_TASK_ID
+        [ -d "${TMPDIR:-/}" ] || unset TMPDIR
         exec '/s/a b/klto' task /s/plans/1 "$1" ${SLURM_ARRAY_TASK_ID:+"$SLURM_ARRAY_TASK_ID"}
         "#);
     }

@@ -50,6 +50,14 @@ impl Done {
         write_json(&Done::file(plan, cell), self)
     }
 
+    /// Removes it, so that another task does the cell again.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove(plan: &Path, cell: usize) -> Result<(), Error> {
+        remove_file(&Done::file(plan, cell))
+    }
+
     /// The key of the job, if a later one can have its tree.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
@@ -90,6 +98,14 @@ impl SharedResult {
     pub fn has_tree(&self, prepared: bool) -> bool {
         let has = |file: &str| self.folder.join(file).is_file();
         has(TREE) && (!prepared || has(PREPARED))
+    }
+
+    /// Has a network file system look again: it may remember for a while that a file was not there.
+    pub fn refresh(&self) {
+        let file = self.folder.join(".asked");
+        let _ = create(&self.folder);
+        let _ = std::fs::write(&file, "");
+        let _ = std::fs::remove_file(&file);
     }
 
     /// Brings the result of a job to where its record says that the files are; the tree only if it is
@@ -250,6 +266,21 @@ mod tests {
         assert!(!there.has_tree_of("other") && !there.has_tree_of("k"));
         assert!(!there.build().exists());
         assert_eq!(there.record.load_for("k"), Loaded::Same(Box::new(record)));
+    }
+
+    #[test]
+    fn a_folder_is_looked_at_again_once_it_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("s/a/k");
+        let shared = SharedResult::new(folder.clone());
+        shared.refresh();
+        let time = |folder: &Path| folder.metadata().unwrap().modified().unwrap();
+        let earlier = std::time::UNIX_EPOCH;
+        let handle = std::fs::File::open(&folder).unwrap();
+        handle.set_modified(earlier).unwrap();
+        shared.refresh();
+        assert!(time(&folder) > earlier);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
     }
 
     #[test]

@@ -2,14 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::build::process::{Cancel, Command, Exit, capture};
+use crate::build::process::{Cancel, Captured, Command, Exit, capture, capture_until};
 use crate::model::error::Error;
 
 /// How long a command of Slurm's may take: it waits itself for a controller that is away.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The same of sbatch, which tries again for two minutes if the queue is full: after one, three and
-/// six seconds, and so on.
-const PATIENCE_OF_SBATCH: Duration = Duration::from_millis(4500);
+/// The same of sbatch: a controller that has much to do may take an array late, and one that is
+/// submitted twice runs twice.
+const PATIENCE_OF_SBATCH: Duration = Duration::from_secs(90);
+
+/// What sbatch says before it tries again for minutes, because the queue is full. By then the
+/// controller has refused, and nothing is under way.
+const SLEEPS: &str = "temporarily unable to accept job";
 
 /// Arrays have at most this many tasks, if the configuration does not say.
 const USUAL_ARRAY: usize = 1001;
@@ -20,6 +24,8 @@ pub enum Answer<T> {
     Is(T),
     /// A limit on the jobs in the queue is reached: there is room later.
     Full(String),
+    /// The array has more tasks than the site allows.
+    TooMany(String),
     /// A job to wait for is no longer known, which means that it ended.
     NoSuchJob,
     /// The controller is away, or did not answer in time. Whether it did what it was asked for is
@@ -80,12 +86,17 @@ impl Queue<'_> {
     /// # Errors
     /// If sbatch is missing or the user interrupts.
     pub fn submit(&self, command: &Command) -> Result<Answer<String>, Error> {
-        let answer = ask_for(PATIENCE_OF_SBATCH, command, self.cancel)?;
+        let command = command.clone().env("SLURM_TIME_FORMAT", "standard");
+        let deadline = Instant::now().checked_add(PATIENCE_OF_SBATCH);
+        let sleeps = |said: &str| said.contains(SLEEPS);
+        let said = capture_until(&command, deadline, self.cancel, &sleeps)?;
+        let answer = understand(said, PATIENCE_OF_SBATCH)?;
         // 'NUMBER', or 'NUMBER;CLUSTER'.
         let number = |text: String| text.trim().split(';').next().unwrap_or_default().to_owned();
         Ok(match answer {
             Answer::Is(text) => Answer::Is(number(text)),
             Answer::Full(why) => Answer::Full(why),
+            Answer::TooMany(why) => Answer::TooMany(why),
             Answer::NoSuchJob => Answer::NoSuchJob,
             Answer::Away(why) => Answer::Away(why),
             Answer::Refused(why) => Answer::Refused(why),
@@ -105,7 +116,7 @@ impl Queue<'_> {
             Answer::Is(text) => Answer::Is(text.lines().filter_map(task).collect()),
             Answer::NoSuchJob => Answer::Is(Vec::new()),
             Answer::Full(why) | Answer::Away(why) => Answer::Away(why),
-            Answer::Refused(why) => Answer::Refused(why),
+            Answer::TooMany(why) | Answer::Refused(why) => Answer::Refused(why),
         })
     }
 
@@ -114,12 +125,26 @@ impl Queue<'_> {
     /// # Errors
     /// If scancel is missing.
     pub fn cancel_all(&self) -> Result<Option<String>, Error> {
-        let command = Command::new("scancel").arg(format!("--name={}", self.job_name));
-        Ok(match ask(&command, &Cancel::new())? {
-            Answer::Is(_) | Answer::NoSuchJob => None,
-            Answer::Full(why) | Answer::Away(why) | Answer::Refused(why) => Some(why),
-        })
+        scancel(&format!("--name={}", self.job_name))
     }
+
+    /// Ends one array, or a job that is none; says so if that fails.
+    ///
+    /// # Errors
+    /// As [`Queue::cancel_all`].
+    pub fn cancel(&self, number: &str) -> Result<Option<String>, Error> {
+        scancel(number)
+    }
+}
+
+fn scancel(which: &str) -> Result<Option<String>, Error> {
+    let command = Command::new("scancel").arg(which);
+    Ok(match ask(&command, &Cancel::new())? {
+        Answer::Is(_) | Answer::NoSuchJob => None,
+        Answer::Full(why) | Answer::TooMany(why) | Answer::Away(why) | Answer::Refused(why) => {
+            Some(why)
+        }
+    })
 }
 
 /// How many tasks an array may have.
@@ -132,12 +157,12 @@ pub fn most_tasks(cancel: &Cancel) -> Result<Answer<usize>, Error> {
         // The highest place in an array is one less.
         Answer::Is(text) => Answer::Is(max_array_size(&text).max(2) - 1),
         Answer::Full(why) | Answer::Away(why) => Answer::Away(why),
-        Answer::Refused(why) => Answer::Refused(why),
+        Answer::TooMany(why) | Answer::Refused(why) => Answer::Refused(why),
         Answer::NoSuchJob => Answer::Is(USUAL_ARRAY - 1),
     })
 }
 
-/// Whether the job with that number still has work; `None` if the controller does not say.
+/// Whether the job or the task of an array with that number still has work; `None` if the controller does not say.
 ///
 /// # Errors
 /// If squeue is missing or the user interrupts.
@@ -148,7 +173,7 @@ pub fn is_at_work(number: &str, cancel: &Cancel) -> Result<Option<bool>, Error> 
     Ok(match ask(&command, cancel)? {
         Answer::Is(text) => Some(text.split_whitespace().any(|state| state == "RUNNING")),
         Answer::NoSuchJob => Some(false),
-        Answer::Full(_) | Answer::Away(_) | Answer::Refused(_) => None,
+        Answer::Full(_) | Answer::TooMany(_) | Answer::Away(_) | Answer::Refused(_) => None,
     })
 }
 
@@ -174,17 +199,13 @@ pub fn from_accounts(
 }
 
 fn ask(command: &Command, cancel: &Cancel) -> Result<Answer<String>, Error> {
-    ask_for(PATIENCE, command, cancel)
+    let command = command.clone().env("SLURM_TIME_FORMAT", "standard");
+    let deadline = Instant::now().checked_add(PATIENCE);
+    understand(capture(&command, deadline, cancel)?, PATIENCE)
 }
 
-fn ask_for(
-    patience: Duration,
-    command: &Command,
-    cancel: &Cancel,
-) -> Result<Answer<String>, Error> {
-    let command = command.clone().env("SLURM_TIME_FORMAT", "standard");
-    let deadline = Instant::now().checked_add(patience);
-    let said = capture(&command, deadline, cancel)?;
+/// What a command that ended says, or that it did not end in time.
+fn understand(said: Captured, patience: Duration) -> Result<Answer<String>, Error> {
     Ok(match said.status {
         Exit::Success => Answer::Is(said.stdout),
         Exit::Cancelled => return Err(Error::Cancelled),
@@ -202,7 +223,7 @@ fn complaint<T>(stderr: &str) -> Answer<T> {
         "job queue full",
         // MaxJobCount: EAGAIN.
         "Resource temporarily unavailable",
-        "temporarily unable to accept job",
+        SLEEPS,
         // Limits of an account: MaxSubmitJobs and its like.
         "job submit limit",
         "Job violates accounting/QOS policy",
@@ -220,6 +241,7 @@ fn complaint<T>(stderr: &str) -> Answer<T> {
         "in standby mode",
         "Message send/recv failure",
     ];
+    const TOO_MANY: &str = "Invalid job array specification";
     const NO_SUCH_JOB: [&str; 2] = ["Job dependency problem", "Invalid job id specified"];
     let has = |texts: &[&str]| texts.iter().any(|text| stderr.contains(text));
     let lines: Vec<&str> = stderr.lines().filter(|line| !line.is_empty()).collect();
@@ -228,9 +250,22 @@ fn complaint<T>(stderr: &str) -> Answer<T> {
     match why.trim().to_owned() {
         why if has(&FULL) => Answer::Full(why),
         why if has(&AWAY) => Answer::Away(why),
+        why if has(&[TOO_MANY]) => Answer::TooMany(why),
         _ if has(&NO_SUCH_JOB) => Answer::NoSuchJob,
         why => Answer::Refused(why),
     }
+}
+
+/// Whether a refusal says nothing of what was asked for: munge restarts, or the clocks differ.
+#[must_use]
+pub fn may_pass(why: &str) -> bool {
+    const PASSING: [&str; 4] = [
+        "Protocol authentication error",
+        "Invalid authentication credential",
+        "Munge",
+        "munge",
+    ];
+    PASSING.iter().any(|text| why.contains(text))
 }
 
 fn task(line: &str) -> Option<Task> {
@@ -326,9 +361,19 @@ mod tests {
     #[case::gone("slurm_load_jobs error: Invalid job id specified\n", Answer::NoSuchJob)]
     #[case::refused("sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed: Invalid partition name specified\n",
         Answer::Refused("Batch job submission failed: Invalid partition name specified".to_owned()))]
+    #[case::too_many("sbatch: error: Batch job submission failed: Invalid job array specification\n",
+        Answer::TooMany("Batch job submission failed: Invalid job array specification".to_owned()))]
     #[case::nothing("", Answer::Refused("it said nothing".to_owned()))]
     fn a_complaint_is_understood(#[case] said: &str, #[case] expected: Answer<()>) {
         assert_eq!(complaint::<()>(said), expected);
+    }
+
+    #[rstest]
+    #[case("Batch job submission failed: Protocol authentication error", true)]
+    #[case("Unable to load jobs: Invalid authentication credential", true)]
+    #[case("Batch job submission failed: Invalid partition name specified", false)]
+    fn a_refusal_may_pass(#[case] why: &str, #[case] expected: bool) {
+        assert_eq!(may_pass(why), expected);
     }
 
     #[rstest]

@@ -1,15 +1,16 @@
 //! Plans a run for a cluster, submits its tasks, and waits for their results: what a local run does
 //! while it builds.
 
+mod again;
 mod going;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use super::arrays::{Array, Part, Terms, arrays, script};
+use super::arrays::{Array, Part, Terms, arrays, ranked, script};
 use super::done::Done;
 use super::queue::{Answer, Queue, most_tasks};
 use super::task::result;
@@ -26,8 +27,12 @@ use crate::run::whole::drive::Run;
 use crate::source::sources::{Origin, Sources};
 use crate::store::atomic::write_atomically;
 use crate::store::shared_dir::{SharedDir, copy, create, write_json};
-use going::{ASK_EVERY, Going, POLL, pause, refused};
+use again::Again;
+use going::{ASK_EVERY, End, Going, POLL, ReportJob, pause, refused};
 use watch::Watch;
+
+/// How many tasks an array has if there was no time to ask: none of them is submitted.
+const ANY: usize = 1000;
 
 /// A run on a cluster, as the user asked for it.
 #[derive(Debug)]
@@ -78,17 +83,51 @@ impl Cluster<'_> {
             .collect();
         let arrays = match wanted.is_empty() {
             true => Vec::new(),
-            false => arrays(&jobs, &wanted, self.most_tasks()?),
+            false => arrays(
+                &ranked(&jobs, run.policy.ranks),
+                &wanted,
+                self.most_tasks()?,
+            ),
         };
         let plan = self.plan(sources, commit, &wanted, &arrays)?;
         let folder = self.write(&plan, &reused)?;
-        let mut going = Going {
+        let mut going = self.going(sources, &jobs, &plan, folder, arrays);
+        let there = skipped.into_iter().chain(reused);
+        for (id, record) in there {
+            match going.take(id, record) {
+                Err(Error::Cancelled) => break,
+                taken => taken?,
+            }
+        }
+        let end = match going.follow() {
+            // What is there is worth a report.
+            Err(error) if going.has_submitted() => {
+                self.note(&format!("the run ends: {}", error.in_one_line()));
+                End::Failed(error.in_one_line())
+            }
+            ended => ended?,
+        };
+        going.stop(&end);
+        run.events.on(&Event::Finished);
+        Ok(run.record_of(sources, going.records.into_values().collect()))
+    }
+
+    /// Before anything is submitted.
+    fn going<'a>(
+        &'a self,
+        sources: &'a Sources,
+        jobs: &'a [Job],
+        plan: &'a Plan,
+        folder: PathBuf,
+        arrays: Vec<Array>,
+    ) -> Going<'a> {
+        Going {
             cluster: self,
             sources,
-            jobs: &jobs,
+            jobs,
             queue: Queue {
                 job_name: plan.job_name(),
-                cancel: run.cancel,
+                cancel: self.run.cancel,
             },
             terms: Terms {
                 job_name: plan.job_name(),
@@ -97,27 +136,23 @@ impl Cluster<'_> {
                 nodes: self.nodes,
                 processors: self.jobs,
             },
-            plan: &plan,
+            plan,
             folder,
             parts: parts(&arrays),
             arrays,
-            in_doubt: false,
-            numbers: Vec::new(),
-            has_report: false,
+            in_doubt: None,
+            is_under_way: false,
+            numbers: BTreeMap::new(),
+            report_job: ReportJob::Wanted(None),
             rest: 0,
+            odd: 0,
+            refusals: 0,
+            unread: BTreeMap::new(),
+            again: Again::new(self.run.policy.retries, self.jobs.is_none()),
             watch: Watch::default(),
             records: BTreeMap::new(),
             said: None,
-        };
-        let there = skipped.into_iter().chain(reused);
-        for (id, record) in there {
-            going.take(id, record)?;
         }
-        let ended = going.follow();
-        let stopped = going.stop();
-        ended.and(stopped)?;
-        run.events.on(&Event::Finished);
-        Ok(run.record_of(sources, going.records.into_values().collect()))
     }
 
     /// The cells that this kernel cannot be built as.
@@ -176,10 +211,16 @@ impl Cluster<'_> {
 
     fn most_tasks(&self) -> Result<usize, Error> {
         let mut said = false;
+        let until = self.run.policy.until;
         loop {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(ANY);
+            }
             match most_tasks(self.run.cancel)? {
                 Answer::Is(most) => return Ok(most),
-                Answer::Refused(why) => return Err(refused("scontrol", &why)),
+                Answer::TooMany(why) | Answer::Refused(why) => {
+                    return Err(refused("scontrol", &why));
+                }
                 Answer::Full(why) | Answer::Away(why) => {
                     if !said {
                         self.note(&format!("waiting for Slurm: {why}"));
@@ -218,6 +259,7 @@ impl Cluster<'_> {
             fresh: run.fresh,
             sandbox: self.sandbox,
             jobs: self.jobs,
+            keep: run.policy.keep,
             source_key: run.source_key(sources)?,
             environment: environment::seen().into_iter().collect(),
             wanted: wanted.iter().map(|id| id.0).collect(),
@@ -276,9 +318,6 @@ fn new_id() -> String {
 
 fn parts(arrays: &[Array]) -> Vec<Part> {
     let parts = arrays.iter().enumerate();
-    let part = |(array, of): (usize, &Array)| Part {
-        array,
-        tasks: 0..of.cells.len(),
-    };
+    let part = |(array, of): (usize, &Array)| Part::first(array, 0..of.cells.len());
     parts.map(part).collect()
 }

@@ -1,6 +1,8 @@
 //! What a node does: one cell of a plan, or the report of all. A task can be ended and started
 //! again at any time; what it did before is found under the job's key.
 
+mod trees;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use crate::model::record::{CellRecord, Outcome, RunRecord};
 use crate::run::events::{Event, for_standard_error, say};
 use crate::run::job::{Job, JobId};
 use crate::run::key::CommonKey;
-use crate::run::pipeline::{adopt, is_whole, new_record};
+use crate::run::pipeline::{adopt, apply_allows, is_whole, new_record};
 use crate::run::place::Place;
 use crate::run::schedule::Policy;
 use crate::run::whole::drive::Run;
@@ -29,6 +31,7 @@ use crate::source::sources::Sources;
 use crate::store::shared_dir::{Claim, SharedDir, read_json};
 use crate::store::snapshots::SnapshotDir;
 use crate::store::work_dir::WorkDir;
+use trees::Used;
 
 /// How often a task asks whether another one still works on its job.
 const POLL: Duration = Duration::from_secs(3);
@@ -54,6 +57,8 @@ pub struct Task<'a> {
     pub run: Run<'a>,
     pub sources: &'a Sources,
     pub jobs: Vec<Job>,
+    /// What is known of findings, as far as this node sees it: only trees stay or go by that.
+    pub known: &'a [Allow],
 }
 
 /// Reads a plan, and starts this klto again if its environment differs from the plan's: what a
@@ -104,6 +109,7 @@ pub fn read_plan(folder: &Path) -> Result<Plan, Error> {
 pub fn with_plan<T>(
     folder: &Path,
     plan: &Plan,
+    known: &[Allow],
     act: impl FnOnce(&Task<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let cancel = Cancel::install()?;
@@ -113,7 +119,7 @@ pub fn with_plan<T>(
     let cells = matrix.select(&plan.patterns)?;
     let mutations = mutation::load_all(&plan.mutations)?;
     let sandbox = Sandbox::find(plan.sandbox, &cancel)?;
-    let work = WorkDir::open(&plan.scratch)?;
+    let work = WorkDir::open_scratch(&plan.scratch)?;
     let commit = plan.commit.as_deref();
     let sources = sources_of(&plan.kernel, commit, work.path(), &cells, &cancel)?;
     let events = for_standard_error();
@@ -131,6 +137,7 @@ pub fn with_plan<T>(
         caches: None,
         reuse_trees: plan.reuse_trees,
         fresh: false,
+        // Trees that are not to be kept go after the result is brought back.
         policy: Policy::plain(1, false),
         sandbox: sandbox.as_ref(),
         carried: None,
@@ -144,6 +151,7 @@ pub fn with_plan<T>(
         sources: &sources,
         jobs: run.plan(),
         run,
+        known,
     })
 }
 
@@ -217,20 +225,25 @@ impl Task<'_> {
 
     /// Waits until no other task works on the same job.
     fn claim(&self, job: &Job, key: &str, needed: &Needed, own: &Claim) -> Result<(), Error> {
-        let mut said = false;
+        let mut was_held = false;
         loop {
             let Some(held) = self.shared.claim(key, own)? else {
+                if was_held {
+                    // What the other one brought may not show yet.
+                    self.result(job, key).refresh();
+                }
                 return Ok(());
             };
+            self.result(job, key).refresh();
             if self.has_whole(job, key, needed) {
                 return Ok(());
             }
+            let is_first = !std::mem::replace(&mut was_held, true);
             if queue::is_at_work(&held.task, self.run.cancel)? == Some(false) {
                 self.shared.drop_claim(key, &held)?;
                 continue;
             }
-            if !said {
-                said = true;
+            if is_first {
                 self.run.events.on(&Event::Waiting {
                     cell: &job.cell.name(),
                     why: &format!("task {} is at work on it on {}", held.task, held.node),
@@ -246,7 +259,7 @@ impl Task<'_> {
     fn own_claim(&self) -> Claim {
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         Claim {
-            task: variable("SLURM_JOB_ID"),
+            task: own_number(variable),
             restart: variable("SLURM_RESTART_COUNT").parse().unwrap_or_default(),
             node: match variable("SLURMD_NODENAME") {
                 node if node.is_empty() => new_record(self.sources, None, "").host,
@@ -269,9 +282,13 @@ impl Task<'_> {
 
     fn carry_out(&self, job: &Job, key: &str, needed: &Needed) -> Result<CellRecord, Error> {
         let (cancel, name) = (self.run.cancel, job.cell.name());
+        let mut used = vec![self.use_tree(job)?];
+        let mut may_go = Vec::new();
         for (id, done) in needed {
             let other = self.jobs.iter().find(|job| job.id == *id);
             if let (Some(other), Some(key)) = (other, done.key()) {
+                used.push(self.use_tree(other)?);
+                may_go.push(self.may_go(other, &done.record));
                 let result = self.result(other, key);
                 result.fetch(&self.place(other), key, true, cancel)?;
             }
@@ -295,7 +312,36 @@ impl Task<'_> {
             let result = self.result(job, &record.job);
             result.bring(&place, &record, self.needs_tree(job))?;
         }
+        may_go.insert(0, self.may_go(job, &record));
+        for (used, _) in used.into_iter().zip(may_go).filter(|(_, may_go)| *may_go) {
+            if let Err(error) = used.remove(cancel) {
+                say(format_args!(
+                    "a tree is not removed: {}",
+                    error.in_one_line()
+                ));
+            }
+        }
         Ok(record)
+    }
+
+    fn use_tree(&self, job: &Job) -> Result<Used, Error> {
+        Used::by_task(self.run.work.path(), self.place(job), self.run.cancel)
+    }
+
+    /// Whether the tree of a cell need not stay on the node.
+    fn may_go(&self, job: &Job, record: &CellRecord) -> bool {
+        let is_elsewhere =
+            || self.result(job, &record.job).has_tree(job.prepares) || !self.needs_tree(job);
+        let known: Vec<Allow> = self
+            .known
+            .iter()
+            .chain(&self.run.matrix.allow)
+            .cloned()
+            .collect();
+        let mut judged = record.clone();
+        apply_allows(&known, &mut judged);
+        judged.settle();
+        self.plan.keep.lets_go(&judged) && is_elsewhere()
     }
 
     /// Removes what is in a job's place if it must be built: a result may be there without its tree.
@@ -360,6 +406,16 @@ impl Task<'_> {
     }
 }
 
+/// The number of this task in the queue, by its environment. A task of an array has a job's number,
+/// too; that of the last one is the number of the array.
+fn own_number(variable: impl Fn(&str) -> String) -> String {
+    let [array, index] = ["SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"].map(&variable);
+    match array.is_empty() || index.is_empty() {
+        true => variable("SLURM_JOB_ID"),
+        false => format!("{array}_{index}"),
+    }
+}
+
 /// Where the shared folder has the result of a job.
 #[must_use]
 pub fn result(shared: &SharedDir, sources: &Sources, job: &Job, key: &str) -> SharedResult {
@@ -389,4 +445,27 @@ fn key_of(common: &CommonKey, job: &Job, needed: &Needed) -> String {
         .filter_map(|id| keys.get(&id).map(String::as_str))
         .collect();
     common.of(&job.cell, &needs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::last_of_an_array(&[("SLURM_JOB_ID", "12"), ("SLURM_ARRAY_JOB_ID", "12"), ("SLURM_ARRAY_TASK_ID", "3")], "12_3")]
+    #[case::no_array(&[("SLURM_JOB_ID", "12"), ("SLURM_ARRAY_TASK_ID", "3")], "12")]
+    #[case::by_hand(&[], "")]
+    fn a_task_has_a_number_that_no_other_has(
+        #[case] variables: &[(&str, &str)],
+        #[case] number: &str,
+    ) {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found
+                .map(|(_, value)| (*value).to_owned())
+                .unwrap_or_default()
+        };
+        assert_eq!(own_number(variable), number);
+    }
 }

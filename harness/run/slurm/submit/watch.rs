@@ -1,9 +1,10 @@
 //! What the queue says of the tasks over time: which started, which wait for something unusual,
 //! and which are lost. Pure, but for the accounts of a site.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::again::Stopped;
 use crate::build::process::Cancel;
 use crate::run::job::JobId;
 use crate::run::slurm::queue::{Task, from_accounts};
@@ -81,6 +82,19 @@ impl Watch {
         self.tasks.insert(id, seen);
     }
 
+    /// Forgets the task of a cell: it is submitted again.
+    pub fn forget(&mut self, id: JobId) {
+        self.tasks.remove(&id);
+    }
+
+    /// The numbers of the arrays of which the queue has tasks that are not over.
+    #[must_use]
+    pub fn arrays(&self) -> Vec<String> {
+        let going = self.tasks.values().filter(|seen| seen.ended == 0);
+        let numbers: BTreeSet<&String> = going.map(|seen| &seen.array).collect();
+        numbers.into_iter().cloned().collect()
+    }
+
     /// The number of a task that others can wait for; `None` if it is not submitted, or has left the
     /// queue.
     #[must_use]
@@ -133,10 +147,22 @@ impl Watch {
     }
 }
 
+/// The arrays that Slurm has a second time. `given` are the numbers of those that klto knows of, by
+/// their comments.
+#[must_use]
+pub fn duplicates(tasks: &[Task], given: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let is_second = |task: &&Task| {
+        let known = given.get(&task.comment);
+        !task.is_over() && known.is_some_and(|known| *known != task.array)
+    };
+    let seconds = tasks.iter().filter(is_second);
+    seconds.map(|task| task.array.clone()).collect()
+}
+
 impl Lost {
-    /// The reason for the report.
+    /// How it ended, with the reason for the report.
     #[must_use]
-    pub fn why(&self, plan: &Path, cancel: &Cancel) -> String {
+    pub fn stopped(&self, plan: &Path, cancel: &Cancel) -> Stopped {
         let known = self
             .is_gone
             .then(|| from_accounts(&self.array, Some(self.index), cancel));
@@ -144,7 +170,7 @@ impl Lost {
             Some((state, node)) => (state, node),
             None => (self.state.clone(), self.node.clone()),
         };
-        self.text(&state, &node, plan)
+        Stopped::by_slurm(self.text(&state, &node, plan), &state, &node)
     }
 
     fn text(&self, state: &str, node: &str, plan: &Path) -> String {
@@ -253,6 +279,43 @@ mod tests {
         let expected =
             format!("task 12_3 ended without a result: {said}; its log is /s/plans/1/logs/12_3");
         assert_eq!(lost.text(state, node, Path::new("/s/plans/1")), expected);
+    }
+
+    #[test]
+    fn an_array_that_slurm_has_twice_is_found_once_it_shows() {
+        let given = BTreeMap::from([("0:0-2".to_owned(), "12".to_owned())]);
+        let second = Task {
+            array: "13".to_owned(),
+            ..shown(0, "PENDING", "", "None")
+        };
+        let ended = Task {
+            state: "CANCELLED".to_owned(),
+            array: "14".to_owned(),
+            ..second.clone()
+        };
+        let other = Task {
+            comment: "1:0-2".to_owned(),
+            array: "15".to_owned(),
+            ..second.clone()
+        };
+        let tasks = [shown(0, "RUNNING", "n1", "None"), second, ended, other];
+        let expected = BTreeSet::from(["13".to_owned()]);
+        assert_eq!(duplicates(&tasks, &given), expected);
+    }
+
+    #[test]
+    fn a_task_that_is_submitted_again_is_another_one() {
+        let mut watch = watch();
+        for _ in 0..SURE {
+            watch.see(&[shown(1, "RUNNING", "n1", "None")], |_| false);
+        }
+        assert_eq!(watch.arrays(), ["12"]);
+        watch.forget(JobId(4));
+        watch.submitted(JobId(4), "14", 0);
+        assert_eq!(watch.arrays(), ["12", "14"]);
+        let news = watch.see(&[shown(1, "COMPLETED", "n1", "None")], |_| false);
+        assert_eq!(news.lost, []);
+        assert_eq!(watch.arrays(), [""; 0]);
     }
 
     #[test]
