@@ -1,8 +1,6 @@
 //! The key of a job: distinguishes everything that its result depends on. A
 //! record is used again only under the same key.
 
-use std::collections::BTreeMap;
-
 use crate::build::{environment, toolchain};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
@@ -48,36 +46,14 @@ impl CommonKey {
     /// entries, which are applied whenever a record is used.
     #[must_use]
     pub fn of(&self, cell: &Cell, needs: &[&str]) -> String {
-        self.with(&toolchain::fingerprint(cell), cell, needs)
-    }
-
-    /// The same for one of many cells.
-    #[must_use]
-    pub fn of_many(&self, toolchains: &mut Toolchains, cell: &Cell, needs: &[&str]) -> String {
-        self.with(&toolchains.fingerprint(cell), cell, needs)
-    }
-
-    fn with(&self, toolchain: &blake3::Hash, cell: &Cell, needs: &[&str]) -> String {
         let mut hasher = blake3::Hasher::new();
         add(&mut hasher, self.0.as_bytes());
-        add(&mut hasher, toolchain.as_bytes());
+        add(&mut hasher, toolchain::fingerprint(cell).as_bytes());
         add(&mut hasher, parts(cell).as_bytes());
         for needed in needs {
             add(&mut hasher, needed.as_bytes());
         }
         hasher.finalize().to_hex()[..32].to_owned()
-    }
-}
-
-/// What distinguishes toolchains, each looked at once.
-#[derive(Debug, Default)]
-pub struct Toolchains(BTreeMap<BTreeMap<String, String>, blake3::Hash>);
-
-impl Toolchains {
-    fn fingerprint(&mut self, cell: &Cell) -> blake3::Hash {
-        // They determine the programs.
-        let known = self.0.entry(toolchain::variables(cell));
-        *known.or_insert_with(|| toolchain::fingerprint(cell))
     }
 }
 

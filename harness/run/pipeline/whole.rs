@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::super::job::{Comparison, Job, JobId};
-use super::super::key::Toolchains;
 use super::{Context, parts_of_key, scenarios};
 use crate::build::dir_state::is_there;
 use crate::model::record::CellRecord;
@@ -28,7 +27,6 @@ pub fn is_whole(job: &Job, record: &CellRecord, keys: &BTreeMap<JobId, String>) 
 /// those of the jobs with a finished build.
 pub(in crate::run) fn whole_record(
     context: &Context<'_>,
-    toolchains: &mut Toolchains,
     job: &Job,
     keys: &BTreeMap<JobId, String>,
 ) -> Option<Box<CellRecord>> {
@@ -38,7 +36,7 @@ pub(in crate::run) fn whole_record(
     }
     let needed = job.needs().filter_map(|id| keys.get(&id));
     let parts = parts_of_key(context.layout, job, needed.map(String::as_str));
-    let key = context.key.of_many(toolchains, &job.cell, &parts);
+    let key = context.key.of(&job.cell, &parts);
     let Loaded::Same(record) = place.record.load_for(&key) else {
         return None;
     };

@@ -8,7 +8,6 @@ use super::queue::{Queue, Room};
 use super::trees::replaced_kib;
 use crate::judge::expected::Expected;
 use crate::run::job::{Job, JobId};
-use crate::run::key::Toolchains;
 use crate::run::pipeline::{Context, whole_record};
 
 /// What a job takes whose record only has to be read.
@@ -53,7 +52,6 @@ pub(super) fn queue<'a>(
 /// The jobs whose records say all that they ask for, and those of which the kernel has no such cell.
 fn whole(context: &Context<'_>, jobs: &[Job]) -> BTreeSet<JobId> {
     let of_run: BTreeSet<JobId> = jobs.iter().map(|job| job.id).collect();
-    let mut toolchains = Toolchains::default();
     let (mut whole, mut keys) = (BTreeSet::new(), BTreeMap::new());
     for job in jobs {
         if context.sources.lacks(&job.cell).is_some() {
@@ -65,7 +63,7 @@ fn whole(context: &Context<'_>, jobs: &[Job]) -> BTreeSet<JobId> {
         if job.uses().any(|id| is_built(&id)) {
             continue;
         }
-        if let Some(record) = whole_record(context, &mut toolchains, job, &keys) {
+        if let Some(record) = whole_record(context, job, &keys) {
             whole.insert(job.id);
             if record.is_finished() {
                 keys.insert(job.id, record.job);
