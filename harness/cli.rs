@@ -170,7 +170,12 @@ fn real_path(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     let real = path.ancestors().find_map(|ancestor| {
         let below = path.strip_prefix(ancestor).ok()?;
-        Some(ancestor.canonicalize().ok()?.join(below))
+        let real = ancestor.canonicalize().ok()?;
+        // Joined to nothing, the path of a file would end with a slash.
+        Some(match below.as_os_str().is_empty() {
+            true => real,
+            false => real.join(below),
+        })
     });
     Ok(real.unwrap_or(path))
 }

@@ -134,7 +134,34 @@ fn a_tree_with_findings_goes_if_all_of_them_are_known(#[case] keys: &[&str], #[c
 
     assert_eq!(ended.code, Some(i32::from(stays)), "{}", ended.stderr);
     let build = on.kernel.dir().join("scratch/cells/7.2.13").join(CELL);
-    assert_eq!(build.join("build").exists(), stays);
+    let log = std::fs::read_to_string(on.dir().join("log")).unwrap();
+    assert_eq!(build.join("build").exists(), stays, "{log}");
+}
+
+/// As the last job of a plan does, for a klto that was killed.
+#[test]
+fn the_report_of_a_task_knows_what_the_run_knows() {
+    let on = FakeSlurm::new("[thin-dist]");
+    on.kernel.set_fault("empty-object");
+    let allow = on.kernel.dir().join("allow.yaml");
+    let entries = "- { key: elf, cells: '*', reason: known, until: '9.0' }\n";
+    std::fs::write(&allow, entries).unwrap();
+    passes(&on, &["--allow", allow.to_str().unwrap()]);
+
+    let plans = on.kernel.dir().join("shared/plans");
+    let plan = std::fs::read_dir(plans).unwrap().next().unwrap().unwrap();
+    let mut task = Command::new("sh");
+    let task = task.arg(plan.path().join("task.sh")).arg("report");
+    // A session can be a task of an array itself.
+    let ended = finish(
+        task.env("PATH", on.kernel.tools())
+            .env("SLURM_ARRAY_TASK_ID", "3"),
+    );
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report = std::fs::read_to_string(plan.path().join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["cells"][0]["outcome"]["is"], PASS, "{report:#}");
 }
 
 #[test]
