@@ -15,15 +15,16 @@ mod meter;
 pub mod sandbox;
 mod tail;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek as _, Write as _};
 use std::ops::ControlFlow;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{Access, MemfdFlags, access, memfd_create};
 use thiserror::Error as DeriveError;
 
 pub use cancel::Cancel;
@@ -497,7 +498,13 @@ fn start(
             folder: folder.clone(),
         });
     }
-    let mut expression = duct::cmd(&command.program, &command.args)
+    // A program by its path starts without a copy of klto, which takes longer the more memory klto has.
+    let name = command.program.clone();
+    let mut expression = duct::cmd(path_of(command), &command.args)
+        .before_spawn(move |command| {
+            command.arg0(&name);
+            Ok(())
+        })
         .stdout_file(stdout)
         .stderr_file(stderr);
     expression = match &command.input {
@@ -520,7 +527,10 @@ fn start(
         expression = expression.dir(folder);
     }
     if let Some(pool) = pool {
-        expression = expression.before_spawn(move |command| pool.configure(command));
+        expression = expression.before_spawn(move |command| {
+            pool.configure(command);
+            Ok(())
+        });
     }
     Group::start(&expression, command.leaves_daemons).map_err(|source| match source.kind() {
         // A script whose interpreter is missing exists, and is "not found" too.
@@ -532,6 +542,22 @@ fn start(
             source,
         },
     })
+}
+
+/// Where the system finds the program of a command; its name, where it does not.
+fn path_of(command: &Command) -> OsString {
+    let name = &command.program;
+    let own = || std::env::var_os("PATH");
+    let path = command.env.get(OsStr::new("PATH")).cloned();
+    let path = path.unwrap_or_else(own).unwrap_or_default();
+    let runs = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    if name.as_encoded_bytes().contains(&b'/') {
+        return name.clone();
+    }
+    // Another is relative to the folder that the command runs in.
+    let folders = std::env::split_paths(&path).take_while(|folder| folder.is_absolute());
+    let found = folders.map(|folder| folder.join(name)).find(runs);
+    found.map_or_else(|| name.clone(), PathBuf::into_os_string)
 }
 
 /// A file that holds `input`, to be read from its beginning.

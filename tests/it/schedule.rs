@@ -1,5 +1,6 @@
 //! How the cells of a run share the machine, over a fake kernel: jobs, memory, disk, time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use rstest::rstest;
@@ -369,4 +370,70 @@ look: prepare
     let waited = cost["waited_seconds"].as_f64().unwrap();
     assert!(waited > 0.0 && waited < cost["wall_seconds"].as_f64().unwrap());
     assert!(cell(&kernel, FULL)["cost"]["waited_seconds"].is_null());
+}
+
+/// A copy of klto, as `fork` makes it, takes longer the more memory klto has.
+#[test]
+fn commands_start_without_a_copy_of_klto() {
+    let kernel = FakeKernel::new();
+    kernel.matrix("[thin-dist, none]", "2min");
+    let (plain, calls) = (kernel.run(&[]), kernel.dir().join("calls"));
+    let mut strace = std::process::Command::new("strace");
+    strace
+        .args([
+            "-f",
+            "-qqq",
+            "--seccomp-bpf",
+            "-e",
+            "trace=clone,clone3,fork,vfork",
+        ])
+        .arg("-o")
+        .arg(&calls)
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .current_dir(kernel.dir());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => strace.env(name, value),
+            None => strace.env_remove(name),
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    let folders = [kernel.tools()]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    strace.env("PATH", std::env::join_paths(folders).unwrap());
+    let ended = finish(&mut strace);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let calls = fs::read_to_string(calls).unwrap();
+    let copies = copies_of_first(&calls);
+    assert_eq!(copies, Vec::<&str>::new());
+}
+
+/// The calls by which the first process of a log of strace, or one of its threads, copied itself.
+fn copies_of_first(calls: &str) -> Vec<&str> {
+    let mut threads = BTreeSet::new();
+    // What a thread is calling while others do.
+    let mut unfinished = BTreeMap::new();
+    let mut copies = Vec::new();
+    for (thread, call) in calls.lines().filter_map(|line| line.split_once(' ')) {
+        let call = call.trim();
+        if threads.is_empty() {
+            threads.insert(thread);
+        }
+        let begun = match call.starts_with("<...") {
+            true => unfinished.remove(thread).unwrap_or(""),
+            false => call,
+        };
+        if call.ends_with("<unfinished ...>") {
+            unfinished.insert(thread, call);
+        } else if !threads.contains(thread) || !begun.contains("clone") && !begun.contains("fork") {
+            // Another process, or a signal.
+        } else if begun.contains("CLONE_THREAD") {
+            threads.extend(call.rsplit_once("= ").map(|(_, child)| child));
+        } else if !begun.contains("CLONE_VFORK") && !begun.starts_with("vfork") {
+            copies.push(begun);
+        }
+    }
+    copies
 }

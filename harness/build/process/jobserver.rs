@@ -4,11 +4,14 @@
 //! The first command of a make needs no token of make's; it has the [`Slot`] of its job, which klto
 //! holds as long as the job runs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jobslot::Client;
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::Exit;
 use crate::model::error::Error;
@@ -50,10 +53,26 @@ struct State {
 #[derive(Debug)]
 struct Pool {
     client: Client,
+    ends: Arc<Ends>,
     /// Counts the pools: which one this is.
     generation: u64,
     /// Jobs that wait for one of its tokens.
     waiting: usize,
+}
+
+impl Pool {
+    fn new(tokens: usize, style: Style, generation: u64) -> io::Result<Pool> {
+        let client = match style {
+            Style::Pipe => Client::new(tokens),
+            Style::Fifo => Client::new_with_fifo(tokens),
+        }?;
+        Ok(Pool {
+            ends: Arc::new(Ends::of(&client, style)?),
+            client,
+            generation,
+            waiting: 0,
+        })
+    }
 }
 
 impl State {
@@ -65,11 +84,7 @@ impl State {
     /// Puts a fresh pool of so many tokens in the place of the current one.
     fn replace(&mut self, tokens: usize, style: Style) -> io::Result<()> {
         let generation = self.current().generation + 1;
-        self.pools.push(Pool {
-            client: client(tokens, style)?,
-            generation,
-            waiting: 0,
-        });
+        self.pools.push(Pool::new(tokens, style, generation)?);
         Ok(())
     }
 
@@ -97,16 +112,12 @@ impl JobServer {
     /// [`Error::Machine`] if the system gives no pipe.
     pub fn new(limit: usize, style: Style) -> Result<JobServer, Error> {
         let limit = limit.max(1);
-        let client = client(limit, style).map_err(refused)?;
+        let pool = Pool::new(limit, style, 0).map_err(refused)?;
         Ok(JobServer(Arc::new(Shared {
             limit,
             style,
             state: Mutex::new(State {
-                pools: vec![Pool {
-                    client,
-                    generation: 0,
-                    waiting: 0,
-                }],
+                pools: vec![pool],
                 slots: 0,
                 makes: 0,
             }),
@@ -151,10 +162,7 @@ impl JobServer {
     pub(super) fn enter(&self) -> Entered {
         let mut state = self.state();
         state.makes += 1;
-        Entered {
-            client: state.current().client.clone(),
-            style: self.0.style,
-        }
+        Entered(state.current().ends.clone())
     }
 
     /// Notes that a make has ended. One that was killed has kept its tokens: then a
@@ -181,13 +189,6 @@ impl JobServer {
     }
 }
 
-fn client(limit: usize, style: Style) -> io::Result<Client> {
-    match style {
-        Style::Pipe => Client::new(limit),
-        Style::Fifo => Client::new_with_fifo(limit),
-    }
-}
-
 fn refused(error: io::Error) -> Error {
     Error::Machine(format!(
         "the pool of make's jobs failed: {error}\n  run again with --cells-at-once 1, which needs none"
@@ -210,14 +211,28 @@ impl Drop for Slot {
 /// What a make needs of the pool as long as it runs: also to start others, which open a named pipe by
 /// its path.
 #[derive(Debug, Clone)]
-pub(super) struct Entered {
-    client: Client,
-    style: Style,
-}
+pub(super) struct Entered(Arc<Ends>);
 
 impl Entered {
-    /// Sets up a command: the variable that names the pool, and what it inherits.
-    pub fn configure(&self, command: &mut std::process::Command) -> io::Result<()> {
+    /// Sets up a command: the variable that names the pool.
+    pub fn configure(&self, command: &mut std::process::Command) {
+        command.env(MAKEFLAGS, &self.0.flags);
+    }
+}
+
+/// What makes have of a pool.
+#[derive(Debug)]
+struct Ends {
+    /// What [`MAKEFLAGS`] says of it.
+    flags: OsString,
+    /// The ends of a pipe, which every command inherits; one that is no make knows nothing of them.
+    /// jobslot would pass on its own from a copy of klto, which takes longer the more memory klto has.
+    _inherited: Option<[File; 2]>,
+    _pool: Client,
+}
+
+impl Ends {
+    fn of(pool: &Client, style: Style) -> io::Result<Ends> {
         // jobslot expects the command to start in the closure, and takes the variable away after it.
         #[expect(clippy::mut_mut, reason = "jobslot passes on what it was given")]
         let flags = |command: &mut &mut std::process::Command| {
@@ -227,15 +242,46 @@ impl Entered {
                 .map(OsString::from)
                 .ok_or_else(|| io::Error::other("jobslot set no MAKEFLAGS"))
         };
-        let flags = match self.style {
-            Style::Pipe => self.client.configure_make_and_run(&mut *command, flags),
-            Style::Fifo => self
-                .client
-                .configure_make_and_run_with_fifo(&mut *command, flags),
+        let mut make = std::process::Command::new("make");
+        let (flags, inherited) = match style {
+            Style::Pipe => {
+                let flags = pool.configure_make_and_run(&mut make, flags)?;
+                let (flags, inherited) = inheritable(&flags)?;
+                (flags.into(), Some(inherited))
+            }
+            Style::Fifo => (
+                pool.configure_make_and_run_with_fifo(&mut make, flags)?,
+                None,
+            ),
         };
-        command.env(MAKEFLAGS, flags?);
-        Ok(())
+        Ok(Ends {
+            flags,
+            _inherited: inherited,
+            _pool: pool.clone(),
+        })
     }
+}
+
+/// The ends of the pipe that `flags` name, open once more, and the flags that name these.
+fn inheritable(flags: &OsStr) -> io::Result<(String, [File; 2])> {
+    let ends = flags.to_str().and_then(|flags| flags.rsplit_once('='));
+    let (read, write) = ends
+        .and_then(|(_, ends)| ends.split_once(','))
+        .ok_or_else(|| io::Error::other("jobslot named no ends of a pipe"))?;
+    let open = |options: &mut OpenOptions, end: &str| {
+        let end = options.open(format!("/proc/self/fd/{end}"))?;
+        fcntl_setfd(&end, FdFlags::empty())?;
+        Ok::<_, io::Error>(end)
+    };
+    let ends = [
+        open(File::options().read(true), read)?,
+        open(File::options().write(true), write)?,
+    ];
+    let [read, write] = ends.each_ref().map(File::as_raw_fd);
+    Ok((
+        format!("-j --jobserver-fds={read},{write} --jobserver-auth={read},{write}"),
+        ends,
+    ))
 }
 
 #[cfg(test)]

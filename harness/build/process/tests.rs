@@ -508,3 +508,31 @@ fn a_meter_knows_when_its_commands_use_processors(#[case] busy: &str) {
         .count();
     assert!(work >= 4, "{utilization:?}");
 }
+
+/// As a shell does: by the variable that the command gets, and under the name that it was given.
+#[test]
+fn a_program_is_found_in_the_folders_of_the_commands_own_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let tools = dir.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", tools.join("own-sh")).unwrap();
+    std::fs::write(dir.path().join("own-sh"), "not a program").unwrap();
+    let path = std::env::join_paths([dir.path(), &tools]).unwrap();
+    let own = Command::new("own-sh").args(["-c", "echo $0"]);
+    let found = capture(&own.clone().env("PATH", path), None, &Cancel::new()).unwrap();
+    assert_eq!(found.stdout, "own-sh\n");
+    let missing = capture(&own.env("PATH", dir.path()), None, &Cancel::new());
+    assert!(missing.is_err(), "{missing:?}");
+}
+
+#[test]
+fn a_relative_folder_of_path_is_that_of_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let tools = dir.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", tools.join("own-sh")).unwrap();
+    let command = Command::new("own-sh").args(["-c", "echo $0"]);
+    let command = command.cwd(dir.path()).env("PATH", "tools:/usr/bin");
+    let found = capture(&command, None, &Cancel::new()).unwrap();
+    assert_eq!(found.stdout, "own-sh\n");
+}
