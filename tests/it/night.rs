@@ -332,19 +332,23 @@ fn second(nights: &Nights, more: &[&str]) -> (Child, PathBuf) {
     (night, says)
 }
 
+/// A night whose make hangs.
+fn first_that_hangs(nights: &Nights) -> Child {
+    let mut first = nights.command(&[]);
+    let first = first.stdout(Stdio::null()).stderr(Stdio::piped());
+    let first = first.spawn().unwrap();
+    let hangs = nights.0.dir().join("hangs");
+    assert!(within(SOON, || hangs.exists()), "make does not hang");
+    first
+}
+
 #[test]
 fn a_night_that_waited_for_another_knows_what_that_one_found() {
     let nights = Nights::new("[none]");
     hanging(&nights);
     nights.set_fault("compile-error");
     let dir = nights.0.dir();
-    let mut first = nights.command(&[]);
-    let first = first.stdout(Stdio::null()).stderr(Stdio::piped());
-    let first = first.spawn().unwrap();
-    assert!(
-        within(SOON, || dir.join("hangs").exists()),
-        "make does not hang"
-    );
+    let first = first_that_hangs(&nights);
     let (mut second, says) = second(&nights, &[]);
     fs::write(dir.join("go"), "").unwrap();
     let first = first.wait_with_output().unwrap();
@@ -360,13 +364,7 @@ fn a_night_waits_for_another_no_longer_than_its_budget() {
     let nights = Nights::new("[none]");
     hanging(&nights);
     let dir = nights.0.dir();
-    let mut first = nights.command(&[]);
-    let first = first.stdout(Stdio::null()).stderr(Stdio::piped());
-    let first = first.spawn().unwrap();
-    assert!(
-        within(SOON, || dir.join("hangs").exists()),
-        "make does not hang"
-    );
+    let first = first_that_hangs(&nights);
     let (mut second, says) = second(&nights, &["--budget", "1s"]);
     let mut ended = None;
     within(SOON, || {

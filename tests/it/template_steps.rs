@@ -106,6 +106,17 @@ impl Job {
         fs::read_to_string(self.path("calls")).unwrap_or_default()
     }
 
+    /// Runs the step that plans, for that branch or tag of a repository.
+    fn plan(&self, system: System, url: &str, name: &str) -> Ended {
+        let env = [
+            ("KERNEL_URL", url),
+            ("KERNEL_REF", name),
+            ("KLTO_MATRIX", "matrices/full.yaml"),
+            ("KLTO_IMAGE", "image"),
+        ];
+        self.run(system, &plan(system), &env)
+    }
+
     fn run(&self, system: System, text: &str, env: &[(&str, &str)]) -> Ended {
         let (shell, args) = system.shell().split_first().unwrap();
         let path = std::env::var("PATH").unwrap();
@@ -198,13 +209,7 @@ fn the_commit_is_that_of_the_ref(
         ("refs/pull/1/head", "pull"),
     ] {
         let job = Job::new();
-        let env = [
-            ("KERNEL_URL", url.as_str()),
-            ("KERNEL_REF", name),
-            ("KLTO_MATRIX", "matrices/full.yaml"),
-            ("KLTO_IMAGE", "image"),
-        ];
-        let ended = job.run(system, &plan(system), &env);
+        let ended = job.plan(system, &url, name);
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
         let chosen = job.chosen(system);
         assert_eq!(repository.subject(&chosen), expected, "{name}: {chosen}");
@@ -219,13 +224,7 @@ fn a_ref_that_is_not_there_is_an_error(
     let repository = Repository::new();
     let url = repository.url();
     let job = Job::new();
-    let env = [
-        ("KERNEL_URL", url.as_str()),
-        ("KERNEL_REF", name),
-        ("KLTO_MATRIX", "matrices/full.yaml"),
-        ("KLTO_IMAGE", "image"),
-    ];
-    let ended = job.run(system, &plan(system), &env);
+    let ended = job.plan(system, &url, name);
     assert_eq!(ended.code, Some(1));
     let says = format!("there is no '{name}' in {url}: expected a branch, a tag, or a name that");
     let said = format!("{}{}", ended.stdout, ended.stderr);

@@ -509,16 +509,21 @@ fn a_meter_knows_when_its_commands_use_processors(#[case] busy: &str) {
     assert!(work >= 4, "{utilization:?}");
 }
 
-/// As a shell does: by the variable that the command gets, and under the name that it was given.
-#[test]
-fn a_program_is_found_in_the_folders_of_the_commands_own_path() {
+/// A folder with the program `own-sh` in `tools/`, a shell; and a command that says its own name.
+fn own_shell() -> (tempfile::TempDir, Command) {
     let dir = tempfile::tempdir().unwrap();
     let tools = dir.path().join("tools");
     std::fs::create_dir(&tools).unwrap();
     std::os::unix::fs::symlink("/bin/sh", tools.join("own-sh")).unwrap();
+    (dir, Command::new("own-sh").args(["-c", "echo $0"]))
+}
+
+/// As a shell does: by the variable that the command gets, and under the name that it was given.
+#[test]
+fn a_program_is_found_in_the_folders_of_the_commands_own_path() {
+    let (dir, own) = own_shell();
     std::fs::write(dir.path().join("own-sh"), "not a program").unwrap();
-    let path = std::env::join_paths([dir.path(), &tools]).unwrap();
-    let own = Command::new("own-sh").args(["-c", "echo $0"]);
+    let path = std::env::join_paths([dir.path(), &dir.path().join("tools")]).unwrap();
     let found = capture(&own.clone().env("PATH", path), None, &Cancel::new()).unwrap();
     assert_eq!(found.stdout, "own-sh\n");
     let missing = capture(&own.env("PATH", dir.path()), None, &Cancel::new());
@@ -527,12 +532,12 @@ fn a_program_is_found_in_the_folders_of_the_commands_own_path() {
 
 #[test]
 fn a_relative_folder_of_path_is_that_of_the_command() {
-    let dir = tempfile::tempdir().unwrap();
-    let tools = dir.path().join("tools");
-    std::fs::create_dir(&tools).unwrap();
-    std::os::unix::fs::symlink("/bin/sh", tools.join("own-sh")).unwrap();
-    let command = Command::new("own-sh").args(["-c", "echo $0"]);
-    let command = command.cwd(dir.path()).env("PATH", "tools:/usr/bin");
+    let (dir, own) = own_shell();
+    let later = dir.path().join("later");
+    std::fs::create_dir(&later).unwrap();
+    std::os::unix::fs::symlink("/bin/false", later.join("own-sh")).unwrap();
+    let path = format!("tools:{}", later.display());
+    let command = own.cwd(dir.path()).env("PATH", path);
     let found = capture(&command, None, &Cancel::new()).unwrap();
     assert_eq!(found.stdout, "own-sh\n");
 }

@@ -100,12 +100,10 @@ impl SharedResult {
         has(TREE) && (!prepared || has(PREPARED))
     }
 
-    /// Has a network file system look again: it may remember for a while that a file was not there.
+    /// As [`refresh`], of its folder.
     pub fn refresh(&self) {
-        let file = self.folder.join(".asked");
         let _ = create(&self.folder);
-        let _ = std::fs::write(&file, "");
-        let _ = std::fs::remove_file(&file);
+        refresh(&self.folder);
     }
 
     /// Brings the result of a job to where its record says that the files are; the tree only if it is
@@ -202,6 +200,14 @@ fn logs(record: Option<&CellRecord>, place: &Place) -> Vec<PathBuf> {
     let logs = record.into_iter().flat_map(|record| &record.logs);
     let below = logs.filter_map(|log| Path::new(log).strip_prefix(&place.folder).ok());
     below.map(Path::to_owned).collect()
+}
+
+/// Has a network file system look at a folder again: it may remember for a while that a file was not
+/// there.
+pub fn refresh(folder: &Path) {
+    let file = folder.join(".asked");
+    let _ = std::fs::write(&file, "");
+    let _ = std::fs::remove_file(&file);
 }
 
 #[cfg(test)]

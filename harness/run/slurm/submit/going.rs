@@ -16,7 +16,7 @@ use crate::run::events::Event;
 use crate::run::job::{Job, JobId};
 use crate::run::pipeline::{adopt, new_record};
 use crate::run::slurm::arrays::{Array, Part, Terms};
-use crate::run::slurm::done::Done;
+use crate::run::slurm::done::{Done, refresh};
 use crate::run::slurm::queue::{Answer, Queue, Task, may_pass};
 use crate::run::slurm::task::{place, result};
 use crate::run::slurm::{Plan, memory_to_ask_for};
@@ -274,7 +274,7 @@ impl<'a> Going<'a> {
             events.on(&Event::Waiting { cell, why });
         }
         if !seen.lost.is_empty() {
-            self.refresh();
+            refresh(&self.folder.join("done"));
             self.take_done();
         }
         for lost in seen.lost {
@@ -300,13 +300,6 @@ impl<'a> Going<'a> {
             None if missed + 1 >= SURE => self.in_doubt = None,
             None => self.in_doubt = Some(missed + 1),
         }
-    }
-
-    /// Has a network file system look at the folder again: a file that is new there may not show.
-    fn refresh(&self) {
-        let file = self.folder.join("done/.asked");
-        let _ = std::fs::write(&file, "");
-        let _ = std::fs::remove_file(&file);
     }
 
     /// The task of a cell ended without a result.
