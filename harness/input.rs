@@ -3,6 +3,7 @@
 
 pub mod allow;
 pub mod arch_table;
+pub mod fragment;
 pub mod matrix;
 pub mod mutation;
 pub mod suggest;

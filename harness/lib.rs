@@ -24,6 +24,7 @@
 
 pub mod build;
 pub mod cli;
+pub mod file;
 pub mod input;
 pub mod judge;
 pub mod model;

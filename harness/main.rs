@@ -10,6 +10,7 @@ use klto::build::process::sandbox;
 use klto::cli;
 use klto::cli::args::Cli;
 use klto::model::error::Exit;
+use klto::run::events::say;
 
 fn main() -> ExitCode {
     if let Some(code) = launcher::launch().or_else(sandbox::launch) {
@@ -21,10 +22,11 @@ fn main() -> ExitCode {
         Ok(cli) => catch_unwind(|| cli::dispatch(&cli)).unwrap_or(Exit::Inconclusive),
         Err(error) => {
             // --help and --version succeed; everything else is a usage error.
-            let _ = error.print();
             if error.use_stderr() {
+                say(error.render().ansi().to_string().trim_end());
                 Exit::Usage
             } else {
+                let _ = error.print();
                 Exit::Pass
             }
         }

@@ -13,6 +13,7 @@ pub mod imprint;
 pub mod keep;
 pub mod kernel_version;
 pub mod plan;
+pub mod printable;
 pub mod record;
 pub mod sandbox;
 pub mod series;

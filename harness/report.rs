@@ -25,7 +25,6 @@ pub mod test_tree;
 pub mod text;
 mod wrapped;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -37,6 +36,7 @@ use thiserror::Error;
 
 use self::test_tree::OfTests;
 use crate::input::suggest::nearest;
+use crate::model::printable::printable;
 use crate::model::record::{FindingRecord, Inspection, RuleText, RunRecord};
 use crate::model::stored::CellRun;
 
@@ -305,40 +305,6 @@ impl<F: Named> FromStr for ReportFile<F> {
     }
 }
 
-/// Text out of a tree or a log, safe to print: characters that could move the cursor,
-/// imitate another line or turn the order of reading are shown as escapes.
-#[must_use]
-pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hidden) {
-        return Cow::Borrowed(text);
-    }
-    let mut safe = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_hidden(c) {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    Cow::Owned(safe)
-}
-
-/// Control characters, separators of lines and paragraphs, the marks, overrides and isolates of
-/// bidirectional text, and what is no character to XML.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
-                | '\u{fffe}'
-                | '\u{ffff}'
-        )
-}
-
 /// Puts the findings of one rule together, in the order in which rules first occur.
 fn by_rule<'a>(
     findings: impl IntoIterator<Item = &'a FindingRecord>,
@@ -377,17 +343,6 @@ fn reasons(findings: &[&FindingRecord]) -> String {
 mod tests {
     use super::*;
     use rstest::rstest;
-
-    #[rstest]
-    #[case::plain("plain text, Grüße", "plain text, Grüße")]
-    #[case::control("a\u{1b}[31mb\n", "a\\u{1b}[31mb\\n")]
-    #[case::bidi_override("a\u{202e}b", "a\\u{202e}b")]
-    #[case::bidi_isolate("a\u{2066}b\u{2069}", "a\\u{2066}b\\u{2069}")]
-    #[case::line_separator("a\u{2028}b", "a\\u{2028}b")]
-    #[case::no_character("a\u{fffe}b\u{ffff}", "a\\u{fffe}b\\u{ffff}")]
-    fn what_cannot_be_seen_is_shown(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(printable(text), expected);
-    }
 
     #[test]
     fn every_format_is_read_back_from_its_name() {

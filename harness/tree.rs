@@ -1,6 +1,5 @@
 //! Reads what a build left on disk, and judges nothing: a parser for each kind of file.
 
-pub mod bounded_log;
 pub mod clang_options;
 pub mod collect;
 pub mod imprint;

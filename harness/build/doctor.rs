@@ -3,8 +3,11 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use crate::build::process::{Cancel, Command, Exit, capture};
+use rayon::prelude::*;
+
+use crate::build::process::{Cancel, Captured, Command, Exit, capture};
 use crate::build::toolchain::{llvm_tool, variables};
 use crate::input::arch_table::{self, ArchError};
 use crate::model::arch::Arch;
@@ -19,12 +22,26 @@ pub struct Tool {
     pub package: String,
 }
 
-/// A tool and its version line; `None` if it cannot be run.
+/// A tool, and what it is.
 #[derive(Debug)]
 pub struct Examined {
     pub tool: Tool,
-    pub version: Option<String>,
+    pub version: Version,
 }
+
+/// What a tool says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// Its version line.
+    Said(String),
+    /// It cannot be run.
+    Missing,
+    /// It does not answer.
+    Hangs,
+}
+
+/// How long a tool may take for an answer.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// What the machine can do with one architecture.
 #[derive(Debug)]
@@ -179,50 +196,60 @@ pub fn examine() -> Result<Diagnosis, ArchError> {
         version: version(&tool.program),
         tool,
     };
-    let needed: Vec<Examined> = build_tools()
-        .into_iter()
-        .chain(llvm_tools(Some(llvm)))
-        .map(examine)
-        .collect();
-    let missing = install_hint(
-        needed
-            .iter()
-            .filter(|e| e.version.is_none())
-            .map(|e| &e.tool),
-    );
+    let mut needed = build_tools();
+    needed.extend(llvm_tools(Some(llvm)));
+    // Side by side, so that several that do not answer take no longer than one.
+    let mut tools: Vec<Examined> = needed.into_par_iter().map(examine).collect();
+    let trouble = trouble_with(&tools);
     let clang = llvm_tool("clang", Some(llvm));
-    let abilities = arch_table::all()?
-        .values()
-        .map(|arch| Ability {
-            arch: arch.name.clone(),
-            cannot_build: missing.clone().or_else(|| cannot_compile(&clang, arch)),
-            cannot_boot: cannot_boot(arch),
-        })
-        .collect();
-    let ccache = examine(Tool {
+    let arches: Vec<_> = arch_table::all()?.values().collect();
+    let abilities = arches.into_par_iter().map(|arch| Ability {
+        arch: arch.name.clone(),
+        cannot_build: trouble.clone().or_else(|| cannot_compile(&clang, arch)),
+        cannot_boot: cannot_boot(arch),
+    });
+    let abilities = abilities.collect();
+    tools.push(examine(Tool {
         program: "ccache".to_owned(),
         package: "ccache".to_owned(),
-    });
-    Ok(Diagnosis {
-        tools: needed.into_iter().chain([ccache]).collect(),
-        abilities,
-    })
+    }));
+    Ok(Diagnosis { tools, abilities })
 }
 
-fn version(program: &str) -> Option<String> {
-    find(program)?;
-    let captured = capture(
-        &Command::new(program).arg("--version"),
-        None,
-        &Cancel::new(),
+/// What is wrong with the tools that every build needs, if something is.
+fn trouble_with(tools: &[Examined]) -> Option<String> {
+    let are = |what: Version| tools.iter().filter(move |e| e.version == what);
+    if let Some(hanging) = are(Version::Hangs).next() {
+        return Some(hangs(&hanging.tool.program, "--version"));
+    }
+    install_hint(are(Version::Missing).map(|examined| &examined.tool))
+}
+
+/// What a tool says when it is asked, if it can be run.
+fn ask(command: &Command) -> Option<Captured> {
+    let until = Instant::now().checked_add(ANSWER);
+    capture(command, until, &Cancel::new()).ok()
+}
+
+fn hangs(program: &str, asked: &str) -> String {
+    let seconds = ANSWER.as_secs();
+    format!(
+        "'{program} {asked}' does not end within {seconds} seconds: run it, and see what it waits for"
     )
-    .ok()?;
+}
+
+fn version(program: &str) -> Version {
+    let asked = Command::new(program).arg("--version");
+    let Some(captured) = find(program).and_then(|_| ask(&asked)) else {
+        return Version::Missing;
+    };
+    if captured.status == Exit::TimedOut {
+        return Version::Hangs;
+    }
     let said = format!("{}\n{}", captured.stdout, captured.stderr);
-    said.lines()
-        .map(str::trim)
-        .find(|line| line.chars().any(|c| c.is_ascii_digit()))
-        .map(str::to_owned)
-        .or(Some("unknown version".to_owned()))
+    let mut lines = said.lines().map(str::trim);
+    let line = lines.find(|line| line.chars().any(|c| c.is_ascii_digit()));
+    Version::Said(line.unwrap_or("unknown version").to_owned())
 }
 
 /// Compiles an empty file for the target: a clang may be built without it.
@@ -230,11 +257,16 @@ fn cannot_compile(clang: &str, arch: &Arch) -> Option<String> {
     let compile = Command::new(clang)
         .arg(format!("--target={}", arch.target))
         .args(["-x", "c", "-c", "/dev/null", "-o", "/dev/null"]);
-    let captured = capture(&compile, None, &Cancel::new()).ok()?;
-    (captured.status != Exit::Success).then(|| {
-        let said = captured.stderr.lines().next().unwrap_or_default();
-        format!("{clang} --target={} failed: {said}", arch.target)
-    })
+    let asked = format!("--target={}", arch.target);
+    let captured = ask(&compile)?;
+    match captured.status {
+        Exit::Success => None,
+        Exit::TimedOut => Some(hangs(clang, &asked)),
+        _ => {
+            let said = captured.stderr.lines().next().unwrap_or_default();
+            Some(format!("{clang} {asked} failed: {said}"))
+        }
+    }
 }
 
 /// Why kernels of the architecture cannot be booted, if they cannot.
@@ -243,8 +275,10 @@ pub fn cannot_boot(arch: &Arch) -> Option<String> {
     let Some(emulator) = &arch.emulator else {
         return Some("klto has no emulator for it".to_owned());
     };
-    let Some(said) = version(&emulator.program) else {
-        return Some(format!("apt-get install {}", emulator.package));
+    let said = match version(&emulator.program) {
+        Version::Said(said) => said,
+        Version::Missing => return Some(format!("apt-get install {}", emulator.package)),
+        Version::Hangs => return Some(hangs(&emulator.program, "--version")),
     };
     let since = emulator.since?;
     let major = major_version(&said)?;
@@ -273,7 +307,11 @@ fn install_hint<'a>(missing: impl Iterator<Item = &'a Tool>) -> Option<String> {
 pub fn report(diagnosis: &Diagnosis) -> String {
     let mut out = String::new();
     for Examined { tool, version } in &diagnosis.tools {
-        let said = version.as_deref().unwrap_or("missing");
+        let said = match version {
+            Version::Said(said) => said,
+            Version::Missing => "missing",
+            Version::Hangs => "does not answer",
+        };
         let _ = writeln!(out, "{:16} {said}", tool.program);
     }
     out.push('\n');

@@ -17,10 +17,10 @@ use crate::build::environment::SCRUBBED_ENV;
 use crate::build::process::{self, Cancel, Command, Exit, JobServer, LogTail, Meter};
 use crate::build::sandbox::{Folders, InSandbox};
 use crate::build::toolchain::{compiler, folders, host_compiler, variables};
-use crate::model::cell::{Cell, LtoMode};
+use crate::file::bounded_log;
+use crate::model::cell::{Base, Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::facts::Goal;
-use crate::tree::bounded_log;
 use crate::tree::collect::kconfig;
 use failure::failure;
 pub use failure::{Failure, machine_failure};
@@ -146,12 +146,36 @@ impl Build<'_> {
         self.dir.join(".config")
     }
 
-    /// Makes the configuration that the cell's begins with, such as `tinyconfig`.
+    /// Makes the configuration that the cell's begins with, such as that of `tinyconfig`.
     ///
     /// # Errors
     /// When the machine fails, the time limit is reached or the user interrupts.
     pub fn make_base(&self) -> Result<BuildOutcome, Error> {
-        self.step(&self.make([&self.cell.base]))
+        let mut goals = Vec::new();
+        match &self.cell.base {
+            Base::Goal(goal) => goals.push(goal),
+            Base::File { path, text } => {
+                append(
+                    self.log,
+                    &format!("+ {}\n", self.copy_command(path).shell_words()),
+                )?;
+                std::fs::create_dir_all(self.dir).map_err(Error::io(self.dir, "create"))?;
+                // Not through a link.
+                remove_file(&self.config())?;
+                std::fs::write(self.config(), text.as_bytes())
+                    .map_err(Error::io(self.config(), "write"))?;
+            }
+        }
+        goals.extend(&self.cell.fragments);
+        match goals.is_empty() {
+            true => Ok(BuildOutcome::Done),
+            false => self.step(&self.make(goals)),
+        }
+    }
+
+    /// The command that copies a configuration into the tree.
+    fn copy_command(&self, from: &Path) -> Command {
+        Command::new("cp").args([from, &self.config()])
     }
 
     /// Copies what [`Build::make_base`] made in another tree.
@@ -159,8 +183,10 @@ impl Build<'_> {
     /// # Errors
     /// Where a file cannot be read or written.
     pub fn copy_base(&self, base: &Path) -> Result<(), Error> {
-        let copy = Command::new("cp").args([base, &self.config()]);
-        append(self.log, &format!("+ {}\n", copy.shell_words()))?;
+        append(
+            self.log,
+            &format!("+ {}\n", self.copy_command(base).shell_words()),
+        )?;
         // Not through a link.
         remove_file(&self.config())?;
         std::fs::copy(base, self.config()).map_err(Error::io(base, "copy"))?;
@@ -233,7 +259,14 @@ impl Build<'_> {
     #[must_use]
     pub fn reproduce(&self, failed: Option<&str>) -> Vec<Command> {
         let plain = |goal: &str| self.plain_make(variables(self.cell)).arg(goal);
-        let mut commands = vec![plain(&self.cell.base)];
+        let mut commands = match &self.cell.base {
+            Base::Goal(goal) => vec![plain(goal)],
+            Base::File { path, .. } => vec![
+                Command::new("mkdir").arg("-p").arg(self.dir),
+                self.copy_command(path),
+            ],
+        };
+        commands.extend(self.cell.fragments.iter().map(|fragment| plain(fragment)));
         commands.extend(self.configure_steps(plain));
         let alone = failed.filter(|target| {
             target.ends_with(".o") && !target.ends_with(".thinlto-native.o") && target.contains('/')

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, MemfdFlags, access, memfd_create};
 use thiserror::Error as DeriveError;
 
+pub use adopted::describe;
 pub use cancel::Cancel;
 pub use command::Command;
 pub use in_place::{Said, replace_by, replace_in, run_in_place};
@@ -34,8 +35,8 @@ pub use jobserver::{JobServer, Slot, Style};
 pub use meter::{Meter, Usage};
 pub use tail::LogTail;
 
+use crate::file::bounded_log;
 use crate::model::error::Error;
-use crate::tree::bounded_log;
 use bounded::{Growing, InMemory, Logged, Output, cannot_free, contents};
 use group::{Group, POLL};
 use jobserver::Entered;

@@ -2,19 +2,20 @@
 //! they are plain text.
 
 mod bisect;
+mod of_matrix;
 mod runs;
 
 use std::path::PathBuf;
 
 pub use self::bisect::Bisect;
+pub use self::of_matrix::{MatrixRun, Night, Run};
 pub use self::runs::RunsCommand;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::options::{
-    Details, EngineOptions, JobOptions, ReportOptions, SandboxOptions, ScheduleOptions,
-    SourceOptions, StoreOptions, format,
+    Details, JobOptions, ReportOptions, SandboxOptions, SourceOptions, StoreOptions, format,
 };
 use crate::judge::snapshot::PARTS;
 use crate::model::cell::LtoMode;
@@ -408,69 +409,6 @@ pub struct Known {
     /// Count the known defects of released kernels like any other finding.
     #[arg(long)]
     pub no_known_defects: bool,
-}
-
-/// `klto run`
-#[derive(Debug, Args)]
-pub struct Run {
-    #[command(flatten)]
-    pub matrix: MatrixRun,
-    /// Run a cell again that the machine stopped, at most N times.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub retry_infra: usize,
-    /// Also fail if a snapshot changed, not only on a new finding.
-    #[arg(long)]
-    pub strict: bool,
-}
-
-/// `klto night`
-#[derive(Debug, Args)]
-pub struct Night {
-    #[command(flatten)]
-    pub matrix: MatrixRun,
-    /// Run a cell again that the machine stopped, at most N times.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub retry_infra: usize,
-}
-
-/// What both have in common.
-#[derive(Debug, Args)]
-pub struct MatrixRun {
-    /// The matrix (YAML).
-    pub matrix: PathBuf,
-    #[command(flatten)]
-    pub source: SourceOptions,
-    #[command(flatten)]
-    pub cells: Cells,
-    /// Where to build: one directory per cell, plus reports; with Slurm, only the reports.
-    #[arg(long, value_name = "DIR", default_value = "klto-work")]
-    pub work: PathBuf,
-    #[command(flatten)]
-    pub schedule: ScheduleOptions,
-    #[command(flatten)]
-    pub engine: EngineOptions,
-    #[command(flatten)]
-    pub known: Known,
-    /// Build every cell from scratch instead of starting from another mode's tree.
-    #[arg(long)]
-    pub no_reuse: bool,
-    /// Compile through ccache or not at all: inconclusive if it cannot be used. Without this it is
-    /// used if it can be. Cells whose builds scenarios compare with are compiled without it.
-    #[arg(long)]
-    pub ccache: bool,
-    /// Start the compilers for each object, also if ccache is installed.
-    #[arg(long, conflicts_with = "ccache")]
-    pub no_ccache: bool,
-    #[command(flatten)]
-    pub snapshots: Snapshots,
-    #[command(flatten)]
-    pub sandbox: SandboxOptions,
-    #[command(flatten)]
-    pub jobs_options: JobOptions,
-    #[command(flatten)]
-    pub store: StoreOptions,
-    #[command(flatten)]
-    pub reporting: ReportOptions,
 }
 
 /// `klto diff`

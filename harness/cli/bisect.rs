@@ -59,9 +59,9 @@ pub fn run(args: &Args) -> Result<Exit, Error> {
         until: Instant::now().checked_add(args.cells.timeout),
         cancel: &cancel,
     };
-    let _lock = work.lock_sources(patience, &mut || {
-        let text = "waiting for another klto that uses the same work directory";
-        events.on(&Event::Note { text });
+    let _lock = work.lock_sources(patience, &mut |who| {
+        let text = format!("waiting for {who}, which uses the same work directory");
+        events.on(&Event::Note { text: &text });
     })?;
     let kept = BisectDir::of(work.path());
     let own = OwnRepository::open(&user, &kept.path().join("repositories"))?;

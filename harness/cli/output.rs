@@ -1,17 +1,23 @@
 //! What a command prints and writes at its end, and how it exits.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use super::options::{Details, ReportOptions};
 use crate::model::error::{Error, Exit};
+use crate::model::printable::on_terminal;
 use crate::model::record::{Baseline, CellRecord, Outcome, RunRecord};
 use crate::report::{Around, Format};
 use crate::store::atomic::write_atomically_by;
 
-/// Prints to standard output; a reader that has gone away is not an error.
+/// Prints to standard output; a reader that has gone away is not an error. A terminal only shows the
+/// text, whatever is in it.
 pub fn print(text: &str) -> Result<(), Error> {
+    let text = match io::stdout().is_terminal() {
+        true => on_terminal(text),
+        false => text.into(),
+    };
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {

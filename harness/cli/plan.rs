@@ -58,7 +58,7 @@ fn planned(cell: &Cell, shard: Option<usize>) -> PlannedCell {
         toolchain: cell.toolchain_name.clone(),
         shard,
         make: toolchain::variables(cell),
-        base: cell.base.clone(),
+        base: cell.begins_with(),
         symbols: cell.requested(),
         goals: cell.goals.clone(),
         scenarios: cell.scenarios.clone(),

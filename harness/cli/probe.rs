@@ -15,7 +15,7 @@ use crate::build::sandbox::Sandbox;
 use crate::input::arch_table;
 use crate::input::mutation::{self, Mutation};
 use crate::input::suggest::known_names;
-use crate::model::cell::{BOOT, Cell, LtoMode, SCENARIOS};
+use crate::model::cell::{BOOT, Base, Cell, LtoMode, SCENARIOS};
 use crate::model::error::{Error, Exit};
 use crate::model::record::CellRecord;
 use crate::model::sandbox::SandboxMode;
@@ -152,7 +152,8 @@ pub fn cells(wanted: &ProbeCells, modes: &[LtoMode], add: &[String]) -> Result<V
                 let cell = Cell {
                     arch: arch.clone(),
                     config_name: "probe".to_owned(),
-                    base: "tinyconfig".to_owned(),
+                    base: Base::Goal("tinyconfig".to_owned()),
+                    fragments: Vec::new(),
                     enable: vec!["MODULES".to_owned(), "MODVERSIONS".to_owned()],
                     disable: Vec::new(),
                     set: BTreeMap::new(),

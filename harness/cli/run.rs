@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::args::{MatrixRun, Run as Args};
 use super::options::Engine;
 use super::output::{exit, report, write_report_by};
+use super::probe::{llvm_of, toolchain_name};
 use super::schedule::{Schedule, past};
 use super::stored::{keep, store_for_run};
 use super::{
@@ -25,6 +26,7 @@ use crate::model::record::{Baseline, CellRecord, RunRecord, SkipReason};
 use crate::model::stored::RunHead;
 use crate::report::{Around, Format, Options};
 use crate::run::events::{Event, Events};
+use crate::run::probe::USUAL_LLVM;
 use crate::run::schedule::Policy;
 use crate::run::whole::drive::Run as Build;
 use crate::source::sources::Sources;
@@ -67,7 +69,7 @@ pub struct Done {
 
 /// Builds and checks the cells, reports, and keeps the run.
 pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
-    let matrix = load_matrix(&args.matrix)?;
+    let matrix = matrix_of(args)?;
     let Selected { cells, shard } = select(&matrix, &args.cells)?;
     let mutations = mutation::load_all(&args.known.mutate)?;
     let mut allows = known_findings(&args.known)?;
@@ -85,8 +87,7 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
     let cache = compiler_cache(args, &*events, &cancel)?;
 
     // Results of a mutated tree must never become accepted snapshots.
-    let snapshots = SnapshotDir::find(args.snapshots.dir.as_deref(), &args.matrix, &matrix.name)
-        .filter(|_| mutations.is_empty());
+    let snapshots = snapshots(args, &matrix).filter(|_| mutations.is_empty());
     let build = Build {
         work: cluster.as_ref().map_or(&work, |cluster| &cluster.scratch),
         matrix: &matrix,
@@ -162,6 +163,45 @@ pub fn carry_out(args: &MatrixRun, how: How) -> Result<Done, Error> {
         past,
         written,
     })
+}
+
+/// The matrix that was named, or one for the configuration that was named.
+fn matrix_of(args: &MatrixRun) -> Result<Matrix, Error> {
+    let config = match (&args.matrix, &args.config) {
+        (Some(file), _) => return load_matrix(file),
+        (None, Some(config)) => config,
+        (None, None) => {
+            return Err(Error::Usage(
+                "nothing to build\n  name a matrix, or a configuration with --config".to_owned(),
+            ));
+        }
+    };
+    if args.engine.engine == Engine::Slurm {
+        return Err(Error::Usage(
+            "the nodes of a cluster read a matrix\n  write one whose config has this file as its 'base'"
+                .to_owned(),
+        ));
+    }
+    let usual = vec![USUAL_LLVM.to_owned()];
+    let asked = if args.toolchain.is_empty() {
+        &usual
+    } else {
+        &args.toolchain
+    };
+    let toolchains = asked.iter().map(|asked| {
+        let llvm = llvm_of(asked);
+        Ok((toolchain_name(llvm)?, llvm.to_owned()))
+    });
+    Matrix::of_config(config, &toolchains.collect::<Result<Vec<_>, Error>>()?)
+}
+
+/// The accepted snapshots; those of a configuration only where the user says.
+fn snapshots(args: &MatrixRun, matrix: &Matrix) -> Option<SnapshotDir> {
+    let asked = args.snapshots.dir.as_deref();
+    match args.matrix.is_some() || asked.is_some() {
+        true => SnapshotDir::find(asked, &matrix.file, &matrix.name),
+        false => None,
+    }
 }
 
 /// How the cells share the machine, and what is known of them.

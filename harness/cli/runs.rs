@@ -12,7 +12,7 @@ use super::stored::{open, select, store_dir};
 use crate::build::process::Cancel;
 use crate::model::error::{Error, Exit};
 use crate::model::finding::counted;
-use crate::report::printable;
+use crate::model::printable::printable;
 use crate::store::runs::RunStore;
 use crate::store::runs::disk::Known;
 use crate::store::runs::index::ListedRun;

@@ -1,7 +1,6 @@
 //! `klto series`: the verdict on a patch series.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +10,7 @@ use super::probe::{cells, kernel_command, with_cells, with_sandbox, work_dir};
 use super::{check_place, events, jobs, load_matrix, real_kernel};
 use crate::build::process::Cancel;
 use crate::build::sandbox::Sandbox;
+use crate::file;
 use crate::input::allow::Allow;
 use crate::input::matrix::Matrix;
 use crate::judge::series::judge;
@@ -41,6 +41,8 @@ const MOST_PLACES: usize = 40;
 const MOST_OF_A_PATCH: usize = 500;
 /// How a message on standard input is named.
 const STDIN: &str = "standard input";
+/// The most that is read of an input, in bytes; what it unpacks to has a limit, too.
+const LARGEST: u64 = 256 << 20;
 
 pub fn run(args: &Args) -> Result<Exit, Error> {
     let cancel = Cancel::install()?;
@@ -234,12 +236,11 @@ fn mail(args: &Args, cancel: &Cancel) -> Result<Option<Series>, Error> {
 /// The name and the content of an input.
 fn read(file: &Path) -> Result<(String, Vec<u8>), Error> {
     if file == Path::new("-") {
-        let mut content = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut content);
-        read.map_err(Error::io(STDIN, "read"))?;
+        let content = file::read_up_to(std::io::stdin().lock(), LARGEST);
+        let content = content.map_err(Error::io(STDIN, "read"))?;
         return Ok((STDIN.to_owned(), content));
     }
-    let content = std::fs::read(file).map_err(|e| {
+    let content = file::read_named(file, LARGEST).map_err(|e| {
         Error::Usage(format!(
             "cannot read {}: {e}\n  name an mbox or patch files",
             file.display()

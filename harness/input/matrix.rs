@@ -1,6 +1,7 @@
 //! Reads a matrix file and turns it into cells, the input of every run. Its parts must fit
 //! together before anything is built: `matrix/rules.rs` checks that.
 
+mod files;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -13,12 +14,14 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use self::files::Starts;
 use crate::input::allow::Allow;
 use crate::input::arch_table::ArchError;
 use crate::input::suggest::nearest;
 use crate::input::yaml::{self, Place, YamlError};
 use crate::model::arch::Arch;
 use crate::model::cell::{Cell, CellPattern, LtoMode, PatternError, SCENARIOS};
+use crate::model::error::Error;
 use crate::model::keep::Keep;
 use crate::model::tolerances::Tolerances;
 
@@ -77,7 +80,11 @@ struct Toolchain {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
+    /// A goal of make, or, with a slash, a file.
     base: String,
+    /// In their order: a fragment of the kernel's, or, with a slash, a file.
+    #[serde(default)]
+    fragments: Vec<String>,
     #[serde(default)]
     enable: Vec<String>,
     #[serde(default)]
@@ -271,7 +278,15 @@ impl Matrix {
         Self::parse(&yaml::read(file)?, file)
     }
 
-    /// The same from `text`, the contents of `file`.
+    /// A matrix for one `.config`, which has no file of its own.
+    ///
+    /// # Errors
+    /// If the file is not the configuration of a kernel that klto can build.
+    pub fn of_config(file: &Path, toolchains: &[(String, String)]) -> Result<Self, Error> {
+        Ok(Self::parse(&files::matrix_of(file, toolchains)?, file)?)
+    }
+
+    /// A matrix from `text`, the contents of `file`.
     ///
     /// # Errors
     /// When its parts do not fit; the message has the position.
@@ -279,7 +294,9 @@ impl Matrix {
         let document: Document = yaml::parse(text, file)?;
         let check = rules::Check { text, file };
         let arches = check.definitions(&document)?;
-        let mut cells = document.product(&arches);
+        let files = files::read(&document, &check)?;
+        check.size(&document, &files)?;
+        let mut cells = document.product(&arches, &files);
         check.patterns(&document, &cells)?;
         let mut excluded = Vec::new();
         cells.retain(|cell| {
@@ -288,10 +305,11 @@ impl Matrix {
             by.is_none()
         });
         check.some_left(&cells)?;
+        files::check_arches(&cells, &files, &check)?;
         Ok(Self {
             name: document.name,
             file: file.to_owned(),
-            digest: blake3::hash(text.as_bytes()).to_hex().to_string(),
+            digest: files::digest(text, &files),
             excluded,
             allow: document.allow,
             compare: document.compare,
@@ -361,7 +379,7 @@ impl Document {
     }
 
     /// The cells of all combinations, before `exclude`. Every name is defined.
-    fn product(&self, arches: &[Arc<Arch>]) -> Vec<Cell> {
+    fn product(&self, arches: &[Arc<Arch>], files: &Starts) -> Vec<Cell> {
         let mut cells = Vec::new();
         let axes = &self.axes;
         for arch in arches {
@@ -370,6 +388,9 @@ impl Document {
                 .iter()
                 .filter_map(|c| self.configs.get_key_value(c))
             {
+                let Some(start) = files.get(name) else {
+                    continue;
+                };
                 for &lto in &axes.lto {
                     let toolchains = axes.toolchain.iter();
                     for (toolchain_name, toolchain) in
@@ -378,7 +399,8 @@ impl Document {
                         let mut cell = Cell {
                             arch: Arc::clone(arch),
                             config_name: name.clone(),
-                            base: config.base.clone(),
+                            base: start.base.clone(),
+                            fragments: start.fragments.clone(),
                             enable: config.enable.clone(),
                             disable: config.disable.clone(),
                             set: config.set.clone(),
@@ -394,6 +416,7 @@ impl Document {
                             cell.disable.extend(more.disable.iter().cloned());
                             cell.set.extend(more.set.clone());
                         }
+                        start.add_to(&mut cell);
                         for value in cell.make.values_mut() {
                             *value = value.replace(GNU, &arch.gnu);
                         }

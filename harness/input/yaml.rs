@@ -62,12 +62,15 @@ impl From<YamlError> for crate::model::error::Error {
     }
 }
 
+/// The most that is read of a file, in bytes. A matrix of thousands of cells has thirty thousand.
+const MOST: u64 = 1 << 20;
+
 /// Reads `file` whole.
 ///
 /// # Errors
-/// [`YamlError::Read`] when it does not exist or is not UTF-8 text.
+/// [`YamlError::Read`] when it does not exist, is not UTF-8 text or is larger than a megabyte.
 pub fn read(file: &Path) -> Result<String, YamlError> {
-    std::fs::read_to_string(file).map_err(|source| YamlError::Read {
+    crate::file::read_text(file, MOST).map_err(|source| YamlError::Read {
         file: file.to_owned(),
         source,
     })
@@ -78,9 +81,38 @@ pub fn read(file: &Path) -> Result<String, YamlError> {
 /// # Errors
 /// [`YamlError::Shape`] with the position of the first mistake.
 pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, YamlError> {
+    check_depth(text, file)?;
     walk(text, None)
         .and_then(|()| serde_yaml::from_str(text))
         .map_err(|error| shape_error(&error, file))
+}
+
+/// Refuses a file with very many brackets that are open at once: the parser takes the square of that.
+fn check_depth(text: &str, file: &Path) -> Result<(), YamlError> {
+    /// Many more than can be meant, also if most of them stand in texts.
+    const MOST: usize = 5000;
+
+    let (mut depth, mut line) = (0_usize, 1);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'\n' => line += 1,
+            _ => {}
+        }
+        if depth > MOST {
+            let file = file.to_owned();
+            return Err(YamlError::Shape {
+                place: Place {
+                    file,
+                    line,
+                    column: 1,
+                },
+                message: format!("more than {MOST} brackets are open; close them"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The position of the node at `path` in `text`: a map entry is found at its key,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,29 @@ impl FromStr for LtoMode {
     }
 }
 
+/// What a configuration starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// A goal of make, such as `tinyconfig`.
+    Goal(String),
+    /// A `.config` that the user has.
+    File {
+        /// Where it was.
+        path: PathBuf,
+        /// What was in it when the matrix was read.
+        text: Arc<str>,
+    },
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Base::Goal(goal) => f.write_str(goal),
+            Base::File { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 /// One point of a matrix: everything about what to build, and nothing about where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
@@ -103,8 +127,10 @@ pub struct Cell {
     pub arch: Arc<Arch>,
     /// The configuration's name in the matrix.
     pub config_name: String,
-    /// The make target the configuration starts from, such as `tinyconfig`.
-    pub base: String,
+    /// What the configuration starts from.
+    pub base: Base,
+    /// Goals of make that add a fragment of the kernel's to it, such as `hardening.config`.
+    pub fragments: Vec<String>,
     /// Symbols to set to `y`, without `CONFIG_`.
     pub enable: Vec<String>,
     /// Symbols to set to `n`, without `CONFIG_`.
@@ -154,6 +180,13 @@ impl Cell {
             let new: Vec<String> = new.cloned().collect();
             own.extend(new);
         }
+    }
+
+    /// What the configuration starts from, and the fragments that are added, in words.
+    #[must_use]
+    pub fn begins_with(&self) -> String {
+        let fragments = self.fragments.iter().map(|fragment| format!(" {fragment}"));
+        self.base.to_string() + &fragments.collect::<String>()
     }
 
     /// What the modes of one kernel have in common.

@@ -69,7 +69,7 @@ pub enum Error {
     #[error("{}: the build is not finished: {reason}\n  run make again in it", .dir.display())]
     Unfinished { dir: PathBuf, reason: String },
     /// A file could not be read, written or understood.
-    #[error("cannot {what} {}: {}{}", .path.display(), said(.source), disk_hint(.source))]
+    #[error("cannot {what} {}: {}{}", .path.display(), said(.source), hint(.source))]
     Io {
         path: PathBuf,
         what: &'static str,
@@ -135,10 +135,14 @@ fn said(error: &std::io::Error) -> String {
     }
 }
 
-fn disk_hint(error: &std::io::Error) -> &'static str {
+fn hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::StorageFull => {
             "\n  the disk is full: free some space, or choose another directory with --work"
+        }
+        // What klto itself refuses to read has no number of the system.
+        std::io::ErrorKind::FileTooLarge if error.raw_os_error().is_none() => {
+            "\n  nothing that belongs there is as large: see what wrote it, and remove it"
         }
         std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
             "\n  a quota or a limit on the size of files is reached: free some space, raise it, or choose another place with --work"

@@ -8,21 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use file_names::FileNames;
 
 pub mod file_names;
 pub mod linked;
+pub mod names;
 pub mod stored;
 
-/// An interned text; see [`Facts::text`]. Its order means nothing.
-pub type Name = lasso::Spur;
-/// The table that several reading threads fill.
-pub type NameTable = lasso::ThreadedRodeo<Name, FxBuildHasher>;
-/// The same table when all is read.
-pub type Names = lasso::RodeoReader<Name, FxBuildHasher>;
+pub use names::{Name, NameTable, Names};
 
 /// A file of a build tree that the program itself names, such as `vmlinux.o`.
 pub type BuildFile = &'static str;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::printable::on_terminal;
 use crate::model::record::{CellRecord, ScenarioRecord};
 
 /// Something that happened.
@@ -98,7 +99,8 @@ pub fn for_standard_error() -> Arc<dyn Events> {
 /// Prints a line to standard error. If nobody reads it, that is no reason to stop or fail:
 /// `eprintln!` would panic there, which `git bisect` takes for a bad commit.
 pub fn say(line: impl Display) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let line = line.to_string();
+    let _ = writeln!(anstream::stderr(), "{}", on_terminal(&line));
 }
 
 /// The verdict of a cell in one line.

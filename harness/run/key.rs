@@ -2,7 +2,7 @@
 //! record is used again only under the same key.
 
 use crate::build::{environment, toolchain};
-use crate::model::cell::Cell;
+use crate::model::cell::{Base, Cell};
 use crate::model::error::Error;
 use crate::model::sandbox::Enforced;
 
@@ -63,6 +63,7 @@ fn parts(cell: &Cell) -> String {
         arch,
         config_name: _,
         base,
+        fragments,
         enable,
         disable,
         set,
@@ -73,7 +74,12 @@ fn parts(cell: &Cell) -> String {
         scenarios: _,
         timeout: _,
     } = cell;
-    format!("{arch:?} {base} {enable:?} {disable:?} {set:?} {lto} {make:?} {goals:?}")
+    // Of a file, only what was in it counts.
+    let base = match base {
+        Base::Goal(goal) => goal.clone(),
+        Base::File { text, .. } => format!("file {}", blake3::hash(text.as_bytes())),
+    };
+    format!("{arch:?} {base} {fragments:?} {enable:?} {disable:?} {set:?} {lto} {make:?} {goals:?}")
 }
 
 /// With its length, so that no two sequences of parts are the same bytes.

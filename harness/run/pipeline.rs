@@ -345,12 +345,11 @@ impl AtWork<'_> {
             cancel: self.context.cancel,
         };
         let mut waits = false;
-        let mut say = || {
+        let mut say = |who: &str| {
             waits = true;
-            self.context.events.on(&Event::Waiting {
-                cell: self.name,
-                why: "another klto is at work on it",
-            });
+            let why = format!("{who} is at work on it");
+            let cell = self.name;
+            self.context.events.on(&Event::Waiting { cell, why: &why });
         };
         let begins = Instant::now();
         let lock = Lock::take(&place.folder, sharing, patience, &mut say);

@@ -20,6 +20,7 @@ use crate::build::kbuild::{Build, BuildOutcome, Launcher, Target};
 use crate::build::launcher;
 use crate::build::process::Command;
 use crate::build::{environment, toolchain};
+use crate::file::bounded_log;
 use crate::model::cell::{Cell, LtoMode};
 use crate::model::error::Error;
 use crate::model::record::Reproduce;
@@ -27,7 +28,6 @@ use crate::source::copy::{Extent, SourceCopy};
 use crate::source::sources::Sources;
 use crate::store::atomic::write_atomically;
 use crate::store::record_dir::RecordDir;
-use crate::tree::bounded_log;
 
 /// The toolchain that is probed if none is named, as the value of make's `LLVM=`.
 pub const USUAL_LLVM: &str = "-22";

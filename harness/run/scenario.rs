@@ -338,7 +338,7 @@ mod tests {
         }
     }
     use crate::input::arch_table;
-    use crate::model::cell::SCENARIOS;
+    use crate::model::cell::{Base, SCENARIOS};
 
     #[test]
     fn every_scenario_has_its_file_and_every_file_its_scenario() {
@@ -372,7 +372,8 @@ mod tests {
         let changed = change.apply(Cell {
             arch: arch_table::by_name("x86_64").unwrap().clone(),
             config_name: String::new(),
-            base: String::new(),
+            base: Base::Goal(String::new()),
+            fragments: Vec::new(),
             enable: names(&["A", "B", "D"]),
             disable: names(&["C", "E"]),
             set: BTreeMap::new(),

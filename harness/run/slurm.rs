@@ -126,7 +126,7 @@ pub fn sources_of(
         until: None,
         cancel,
     };
-    let _lock = Lock::take(&place, Sharing::Exclusive, patience, &mut || {})?;
+    let _lock = Lock::take(&place, Sharing::Exclusive, patience, &mut |_| {})?;
     let own = OwnRepository::open(&Git::open(kernel, cancel)?, &place)?;
     let found = Commit::find(own.git(), commit)?;
     // Without a commit it counts as damaged, and is made from nothing.

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, major, minor};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use crate::build::dir_state::create_dir;
-use crate::build::process::Cancel;
+use crate::build::process::{Cancel, describe};
 use crate::model::error::Error;
 
 /// The file that is locked.
@@ -43,7 +43,8 @@ pub struct Patience<'a> {
 pub struct Lock(File);
 
 impl Lock {
-    /// Locks `folder`, by the file `lock` in it. `on_wait` is called once, if it has to wait.
+    /// Locks `folder`, by the file `lock` in it. `on_wait` is called once, if it has to wait, with who
+    /// has the lock.
     ///
     /// # Errors
     /// If the lock file cannot be written, the time is over or the user interrupts.
@@ -51,7 +52,7 @@ impl Lock {
         folder: &Path,
         sharing: Sharing,
         patience: Patience<'_>,
-        on_wait: &mut dyn FnMut(),
+        on_wait: &mut dyn FnMut(&str),
     ) -> Result<Lock, Error> {
         create_dir(folder)?;
         let path = folder.join(FILE);
@@ -79,13 +80,14 @@ impl Lock {
             }
             if patience.until.is_some_and(|until| Instant::now() >= until) {
                 return Err(Error::Machine(format!(
-                    "timed out while waiting for {}\n  another klto, or a make that a killed one left, still holds it; end that, or choose another directory with --work",
-                    path.display()
+                    "timed out while waiting for {}\n  {} still holds it; end that, or choose another directory with --work",
+                    path.display(),
+                    holder(&file)
                 )));
             }
             if !waits {
                 waits = true;
-                on_wait();
+                on_wait(&holder(&file));
             }
             std::thread::sleep(POLL);
         }
@@ -99,6 +101,40 @@ impl Lock {
 #[must_use]
 pub fn was_locked(folder: &Path) -> bool {
     std::fs::symlink_metadata(folder.join(FILE)).is_ok_and(|meta| meta.is_file())
+}
+
+/// Who has the lock of a file, in words: another klto, as far as the system tells.
+fn holder(file: &File) -> String {
+    const UNKNOWN: &str = "another klto, or a make that a killed one left,";
+
+    let number = || {
+        let meta = file.metadata().ok()?;
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        holder_in(&locks, meta.dev(), meta.ino())
+    };
+    match number() {
+        None => UNKNOWN.to_owned(),
+        Some(number) => match describe(number) {
+            Some(process) => process,
+            // Its children have inherited the lock.
+            None => format!("what process {number} left when it ended"),
+        },
+    }
+}
+
+/// The process that took a lock, by the lines of `/proc/locks`:
+/// `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF`.
+fn holder_in(locks: &str, device: u64, inode: u64) -> Option<i32> {
+    let id = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    locks.lines().find_map(|line| {
+        // Those that wait have an arrow in the second place.
+        let mut words = line.split_ascii_whitespace().skip(1);
+        if words.next() != Some("FLOCK") {
+            return None;
+        }
+        let number = words.nth(2)?.parse().ok()?;
+        (words.next() == Some(id.as_str()) && number > 0).then_some(number)
+    })
 }
 
 /// Checks once per file system that a lock which is held keeps others out: some give it to all.
@@ -145,7 +181,13 @@ mod tests {
             until: Instant::now().checked_add(wait),
             cancel: &Cancel::new(),
         };
-        let lock = Lock::take(folder, sharing, patience, &mut || waits += 1);
+        let lock = Lock::take(folder, sharing, patience, &mut |who| {
+            assert!(
+                who.starts_with(&format!("process {} ", std::process::id())),
+                "{who}"
+            );
+            waits += 1;
+        });
         (lock, waits)
     }
 
@@ -166,7 +208,10 @@ mod tests {
         let (other, _) = take(folder.path(), second, Duration::ZERO);
         assert_eq!(other.is_ok(), both);
         if let Err(error) = other {
-            assert!(error.to_string().starts_with("timed out while waiting"));
+            let said = error.to_string();
+            assert!(said.starts_with("timed out while waiting"));
+            let holder = format!("  process {} (", std::process::id());
+            assert!(said.contains(&holder), "{said}");
         }
         drop(held);
         assert!(take(folder.path(), second, Duration::ZERO).0.is_ok());
@@ -185,6 +230,25 @@ mod tests {
             let (lock, waits) = waiting.join().unwrap();
             assert_eq!((lock.is_ok(), waits), (true, 1));
         });
+    }
+
+    #[rstest]
+    #[case::held("1: FLOCK  ADVISORY  WRITE 12 fe:00:7 0 EOF\n", Some(12))]
+    #[case::waits("1: -> FLOCK  ADVISORY  WRITE 12 fe:00:7 0 EOF\n", None)]
+    #[case::of_another_kind("1: POSIX  ADVISORY  WRITE 12 fe:00:7 0 EOF\n", None)]
+    #[case::another_file("1: FLOCK  ADVISORY  WRITE 12 fe:00:77 0 EOF\n", None)]
+    #[case::another_device("1: FLOCK  ADVISORY  WRITE 12 fe:01:7 0 EOF\n", None)]
+    #[case::of_another_namespace("1: FLOCK  ADVISORY  WRITE 0 fe:00:7 0 EOF\n", None)]
+    #[case::cut(
+        "1: FLOCK  ADVISORY\n2: FLOCK  ADVISORY  READ 13 fe:00:7 0 EOF\n",
+        Some(13)
+    )]
+    fn the_holder_is_read_from_the_system_s_list(
+        #[case] locks: &str,
+        #[case] expected: Option<i32>,
+    ) {
+        let device = rustix::fs::makedev(0xfe, 0);
+        assert_eq!(holder_in(locks, device, 7), expected);
     }
 
     #[test]

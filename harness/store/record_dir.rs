@@ -11,11 +11,15 @@ use serde_json::error::Category;
 
 use super::atomic::write_atomically;
 use super::facts_file::{self, BadFacts};
+use crate::file;
 use crate::model::error::Error;
 use crate::model::facts::Facts;
 use crate::model::imprint::Imprint;
 use crate::model::record::{CellRecord, FORMAT};
 
+/// The largest file that is read, in bytes. Records and facts of the largest kernel have tens of
+/// millions.
+const LARGEST: u64 = 256 << 20;
 const RECORD: &str = "record.json";
 const FACTS: &str = "facts.klto";
 const IMPRINT: &str = "imprint.json";
@@ -264,17 +268,11 @@ fn is_cut_off(bytes: &[u8], error: &serde_json::Error) -> bool {
     error.is_eof() || (error.is_syntax() && begins)
 }
 
-/// The content of a regular file, `None` if there is none. Reading a FIFO would never
-/// end.
+/// The content of a regular file, `None` if there is none.
 fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match std::fs::metadata(path) {
+    match file::read(path, LARGEST) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-        Ok(m) if m.is_file() => std::fs::read(path).map(Some),
-        Ok(_) => Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "not a regular file",
-        )),
+        read => read.map(Some),
     }
 }
 

@@ -323,7 +323,7 @@ impl RunStore {
             until: None,
             cancel,
         };
-        Lock::take(&self.dir, sharing, patience, &mut || {})
+        Lock::take(&self.dir, sharing, patience, &mut |_| {})
     }
 
     /// Runs are named one after the other.
@@ -336,7 +336,7 @@ impl RunStore {
             &self.dir.join(RUNS),
             Sharing::Exclusive,
             patience,
-            &mut || {},
+            &mut |_| {},
         )
     }
 }

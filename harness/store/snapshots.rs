@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use self::group::Group;
 use super::atomic::write_atomically;
+use crate::file;
 use crate::judge::baseline::{Accepted, AcceptedPart};
 use crate::judge::snapshot::{BuildId, PARTS, PartFile, Snapshot};
 use crate::model::error::Error;
@@ -23,6 +24,9 @@ pub struct SnapshotDir {
     /// The folder of the matrix file, if the snapshots are in their usual place beside it.
     matrices: Option<PathBuf>,
 }
+
+/// The largest snapshot that is read, in bytes. That of a part of allyesconfig has a million.
+const LARGEST: u64 = 16 << 20;
 
 /// What [`SnapshotDir::accept`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +86,7 @@ impl SnapshotDir {
 
     fn read(&self, folder: &str, part: &str) -> Result<Option<PartFile>, Error> {
         let path = self.file(folder, part, "snap");
-        let text = match std::fs::read_to_string(&path) {
+        let text = match file::read_text(&path, LARGEST) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(path, "read the snapshot")(e)),
@@ -171,7 +175,8 @@ impl SnapshotDir {
         Ok(cells.into_iter().collect())
     }
 
-    /// Every file below the folder of the matrix: the folder it is in, and its name. Sorted.
+    /// Every file below the folder of the matrix: the folder it is in, and its name. Sorted. A link
+    /// to a folder is not followed: it may lead to itself.
     fn files(&self) -> Result<Vec<(String, String)>, Error> {
         let mut files = Vec::new();
         let mut folders = vec![(self.dir.clone(), String::new())];
@@ -184,7 +189,8 @@ impl SnapshotDir {
             for entry in entries {
                 let entry = entry.map_err(Error::io(&folder, "read"))?;
                 let file = entry.file_name().to_string_lossy().into_owned();
-                if entry.path().is_dir() {
+                let kind = entry.file_type().map_err(Error::io(entry.path(), "read"))?;
+                if kind.is_dir() {
                     let below = if name.is_empty() {
                         file
                     } else {

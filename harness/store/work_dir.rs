@@ -54,7 +54,7 @@ impl WorkDir {
     pub fn lock_sources(
         &self,
         patience: Patience<'_>,
-        on_wait: &mut dyn FnMut(),
+        on_wait: &mut dyn FnMut(&str),
     ) -> Result<Lock, Error> {
         Lock::take(&self.dir, Sharing::Exclusive, patience, on_wait)
     }

@@ -21,14 +21,14 @@ pub mod linked;
 pub mod loader;
 mod member;
 mod modules;
+mod parts;
 pub mod shell_words;
 pub mod symvers;
 mod tools;
 mod tree_files;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -36,14 +36,27 @@ use std::time::{Duration, SystemTime};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
+use crate::file;
 use crate::model::error::Error;
 use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{
-    Archive, DirectoryArchive, Facts, Goal, Name, NameTable, Object, Step, StepState,
+    Archive, DirectoryArchive, Facts, Goal, Name, NameTable, Object, Step, StepState, names,
 };
 use crate::tree::path::{cmd_file as cmd_path, stays_inside};
 use member::read_object;
 use tree_files::{TreeFiles, exports_from};
+
+/// The most that is read of a text about the whole kernel, in bytes: a list, a configuration, a
+/// table of exports, a linker script. Those of allyesconfig have up to ten million.
+const TEXT: u64 = 32 << 20;
+/// The most that is read of a `.cmd` file, in bytes: of most, a few thousand.
+const CMD: u64 = 4 << 20;
+/// The most that is read of an object, in bytes. Of what the linker made, only parts are read.
+const OBJECT: u64 = 128 << 20;
+/// The most entries of a list or an archive: seven times the objects of allyesconfig.
+const ENTRIES: usize = 1 << 18;
+/// No path is longer, in bytes.
+const LONGEST: usize = 4096;
 
 /// The build tree to read, and what belongs to it.
 #[derive(Debug, Clone)]
@@ -139,15 +152,20 @@ impl BuildTree {
 
     fn required_text(&self, file: &str) -> Result<String, Error> {
         let path = self.build.join(file);
-        read_file(&path)
+        file::read(&path, TEXT)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .map_err(Error::io(path, "read"))
     }
 
-    /// The bytes of a file; `None` if there is none.
-    fn bytes(&self, file: &str) -> Result<Option<Vec<u8>>, Error> {
+    /// The bytes of a text about the whole kernel; `None` if there is none.
+    fn text(&self, file: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.bytes(file, TEXT)
+    }
+
+    /// The bytes of a file that has at most so many; `None` if there is none.
+    fn bytes(&self, file: &str, most: u64) -> Result<Option<Vec<u8>>, Error> {
         let path = self.build.join(file);
-        match read_file(&path) {
+        match file::read(&path, most) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(path, "read")(e)),
@@ -177,7 +195,7 @@ impl BuildTree {
 /// [`Error::Io`] if a file exists but cannot be read, [`Error::Usage`] if the log cannot be
 /// read.
 pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
-    let names = NameTable::with_hasher(Default::default());
+    let names = NameTable::default();
     let config = kconfig::parse(&tree.required_text("include/config/auto.conf")?);
     let config_edits = kconfig::edits(&tree.required_text(".config")?, &config);
     let distributed = config.contains_key("CONFIG_LTO_CLANG_THIN_DIST");
@@ -234,6 +252,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         },
     );
     let (mut objects, around) = (objects?, around?);
+    has_room(tree, &names)?;
     if let Some(index) = &around.index {
         leave_out_unlisted(&mut objects, index);
     }
@@ -273,11 +292,23 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     })
 }
 
+/// Fails when the names in the files of the tree found no room in the table.
+fn has_room(tree: &BuildTree, names: &NameTable) -> Result<(), Error> {
+    match names.is_full() {
+        false => Ok(()),
+        true => Err(Error::Machine(format!(
+            "{}: the files of this tree name so much that {} have no room for it\n  nothing was checked: that is no kernel's tree, or a file in it is damaged",
+            tree.dir().display(),
+            bytesize::ByteSize::b(names::MOST).display().iec()
+        ))),
+    }
+}
+
 const RELEASE: &str = "include/config/kernel.release";
 
 /// The text of that file, as `$(shell cat …)` gives it to make.
 fn release_file(tree: &BuildTree) -> Result<Option<String>, Error> {
-    let text = tree.bytes(RELEASE)?;
+    let text = tree.text(RELEASE)?;
     Ok(text.map(|text| {
         String::from_utf8_lossy(&text)
             .trim_end_matches('\n')
@@ -343,7 +374,7 @@ fn times_kept(
 
 fn read_archive(tree: &BuildTree, file: &str, names: &NameTable) -> Result<Option<Archive>, Error> {
     let folder = Path::new(file).parent().unwrap_or(Path::new(""));
-    let bytes = tree.bytes(file)?;
+    let bytes = tree.text(file)?;
     Ok(bytes.map(|bytes| archive::parse(&bytes, folder, names)))
 }
 
@@ -364,8 +395,7 @@ fn read_directory_archives(
     objects: &[Name],
     names: &NameTable,
 ) -> Result<Vec<DirectoryArchive>, Error> {
-    /// No file has a longer path, and none of a kernel is as deep.
-    const LONGEST: usize = 4096;
+    /// None of a kernel is as deep.
     const DEEPEST: usize = 64;
 
     let objects = objects.iter().map(|name| names.resolve(name));
@@ -400,23 +430,6 @@ fn leave_out_unlisted(objects: &mut [Object], index: &[Name]) {
     for object in objects.iter_mut().filter(|o| !listed.contains(&o.name)) {
         object.backend = None;
     }
-}
-
-/// Opens a regular file: reading a FIFO or a device in its place would never end.
-fn open_file(path: &Path) -> std::io::Result<File> {
-    match std::fs::metadata(path)?.is_file() {
-        true => File::open(path),
-        false => Err(std::io::Error::new(
-            ErrorKind::InvalidInput,
-            "not a regular file",
-        )),
-    }
-}
-
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    open_file(path)?.read_to_end(&mut content)?;
-    Ok(content)
 }
 
 fn read_steps(

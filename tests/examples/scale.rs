@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::Parser;
 use klto::input::arch_table;
 use klto::judge::expected::Expected;
-use klto::model::cell::{Cell, LtoMode};
+use klto::model::cell::{Base, Cell, LtoMode};
 use klto::model::record::{CellRecord, RunRecord, StageTime};
 use klto::run::job::{Job, JobId, PlanOptions, plan};
 use klto::run::schedule::queue::{Next, Now, Queue, Room};
@@ -326,7 +326,8 @@ fn cell(name: &str) -> Result<Cell, String> {
             .map_err(|e| e.to_string())?
             .clone(),
         config_name: config.to_owned(),
-        base: String::new(),
+        base: Base::Goal(String::new()),
+        fragments: Vec::new(),
         enable: Vec::new(),
         disable: Vec::new(),
         set: BTreeMap::new(),

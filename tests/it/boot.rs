@@ -11,7 +11,7 @@ use klto::build::boot::Boot;
 use klto::build::process::Cancel;
 use klto::input::arch_table;
 use klto::model::arch::Arch;
-use klto::model::cell::{Cell, LtoMode};
+use klto::model::cell::{Base, Cell, LtoMode};
 use klto::model::error::Error;
 use object::{Architecture, Object as _, ObjectSection as _};
 use rstest::rstest;
@@ -44,7 +44,8 @@ impl Machine {
             cell: Cell {
                 arch: Arc::new(arch),
                 config_name: "tiny".to_owned(),
-                base: "tinyconfig".to_owned(),
+                base: Base::Goal("tinyconfig".to_owned()),
+                fragments: Vec::new(),
                 enable: Vec::new(),
                 disable: Vec::new(),
                 set: BTreeMap::new(),

@@ -14,7 +14,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 
 use crate::support::fake_kernel::{CELL, FakeKernel};
-use crate::support::program::{Ended, finish, klto};
+use crate::support::program::{Ended, finish, klto, write_program};
 
 /// A folder with the files given, to run klto in.
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -394,6 +394,26 @@ fn the_doctor_names_every_tool_and_what_to_install() {
         assert!(ill.stdout.lines().any(missing), "{tool}");
     }
     assert!(ill.stdout.contains("apt-get install make flex bison "));
+}
+
+#[test]
+fn the_doctor_names_a_tool_that_does_not_answer() {
+    let kernel = FakeKernel::new();
+    let flex = kernel.tools().join("flex");
+    fs::remove_file(&flex).unwrap();
+    write_program(&flex, "exec sleep 1000");
+
+    let ill = finish(klto(["doctor"]).env("PATH", kernel.tools()));
+
+    assert_eq!(ill.code, Some(125));
+    let mut lines = ill.stdout.lines();
+    let hangs = |line: &str| {
+        line.split_whitespace()
+            .eq(["flex", "does", "not", "answer"])
+    };
+    assert!(lines.by_ref().any(hangs), "{}", ill.stdout);
+    let why = "'flex --version' does not end within 20 seconds";
+    assert!(lines.any(|line| line.contains(why)), "{}", ill.stdout);
 }
 
 /// `klto explain | head -1`

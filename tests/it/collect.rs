@@ -164,8 +164,8 @@ fn a_native_object_is_read_as_llvm_reads_it(
 ) {
     let tree = Tree::pristine(target, LtoMode::ThinDist);
     for object in tree.members("vmlinux.a") {
-        let table = NameTable::with_hasher(Default::default());
-        let ObjectFile::Elf(read) = elf::parse_object(&tree.read(&object), &table) else {
+        let table = NameTable::default();
+        let ObjectFile::Elf(read) = elf::parse_object(&tree.read(&object)[..], &table) else {
             panic!("{object} is an ELF file");
         };
         let resolve = |names: &[klto::model::facts::Name]| -> BTreeSet<String> {
@@ -242,7 +242,7 @@ fn an_archive_lists_what_llvm_ar_lists(
     #[values("built-in-fixup.a", "vmlinux.a", "lib/lib.a")] file: &str,
 ) {
     let tree = Tree::pristine(ARM64, mode);
-    let table = NameTable::with_hasher(Default::default());
+    let table = NameTable::default();
     let read = archive::parse(&tree.read(file), std::path::Path::new(""), &table);
     let members: Vec<String> = read
         .members
@@ -288,9 +288,9 @@ fn a_table_of_versions_is_read(
     let ran = run(dir.path(), CLANG, [&target, "-c", "-o", "m.ko", "m.c"]);
     assert!(ran.ok, "{}", ran.stderr);
     let bytes = std::fs::read(dir.path().join("m.ko")).unwrap();
-    let names = NameTable::with_hasher(Default::default());
+    let names = NameTable::default();
 
-    let tables = loader::module_tables(&bytes, &names).unwrap();
+    let tables = loader::module_tables(&bytes[..], &names).unwrap();
 
     let versions = tables.versions.iter();
     let mut versions: Vec<(&str, u32)> = versions

@@ -114,7 +114,7 @@ fn a_run_that_was_killed_goes_on_at_the_cell_that_it_was_at() {
     let mut next = noted.start(&[]);
     assert!(within(SOON, || noted
         .stderr()
-        .contains("another klto is at work on it")));
+        .contains("left when it ended is at work on it")));
     end_makes(&noted.0);
     assert_eq!(next.wait().unwrap().code(), Some(0), "{}", noted.stderr());
     assert_eq!(noted.builds(), ["NONE"]);

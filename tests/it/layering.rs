@@ -10,24 +10,25 @@ use crate::support::sources::{Source, read_all, rust_files};
 /// The wings of the harness, a floor a row, from the ground up: each with the wings that it
 /// may import. A row names rows above it only, so that no two wings import each other.
 const FLOORS: &[(&str, &[&str])] = &[
+    ("file", &[]),
     ("model", &[]),
-    ("input", &["model"]),
-    ("tree", &["model"]),
-    ("build", &["model", "input", "tree"]),
-    ("source", &["model", "input", "build"]),
+    ("input", &["file", "model"]),
+    ("tree", &["file", "model"]),
+    ("build", &["file", "model", "input", "tree"]),
+    ("source", &["file", "model", "input", "build"]),
     ("judge", &["model", "input", "tree"]),
-    ("store", &["model", "tree", "build", "judge"]),
+    ("store", &["file", "model", "tree", "build", "judge"]),
     (
         "run",
         &[
-            "model", "input", "tree", "build", "source", "judge", "store",
+            "file", "model", "input", "tree", "build", "source", "judge", "store",
         ],
     ),
     ("report", &["model", "input", "judge"]),
     (
         "cli",
         &[
-            "model", "input", "tree", "build", "source", "judge", "store", "run", "report",
+            "file", "model", "input", "tree", "build", "source", "judge", "store", "run", "report",
         ],
     ),
 ];
@@ -52,7 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "model::error",
             "model::sandbox",
             "model::utilization",
-            "tree::bounded_log",
+            "file::bounded_log",
         ],
     ),
     ("build::dir_state", &["model"]),
@@ -65,7 +66,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // A scenario runs on a finished tree, whatever built it.
     (
         "run::scenario",
-        &["model", "input", "tree", "build", "source", "judge"],
+        &["file", "model", "input", "tree", "build", "source", "judge"],
     ),
 ];
 

@@ -190,7 +190,7 @@ fn a_second_run_in_the_same_work_directory_waits_for_the_first_and_uses_its_resu
     let says = |text: &str| fs::read_to_string(&stderr).unwrap().contains(text);
 
     assert!(within(Duration::from_mins(1), || says(
-        "waiting: another klto is at work on it"
+        ") is at work on it"
     )));
     assert!(!living(&hanging.marker).is_empty(), "the first goes on");
     // The first is ended, and what it hung on is gone.

@@ -326,7 +326,8 @@ fn second(nights: &Nights, more: &[&str]) -> (Child, PathBuf) {
         .unwrap();
     let waits = || {
         let said = fs::read_to_string(&says).unwrap();
-        said.contains("waiting for another klto that uses the same copy of the sources")
+        said.contains("waiting for process ")
+            && said.contains(", which uses the same copy of the sources")
     };
     assert!(within(SOON, waits), "it does not wait");
     (night, says)

@@ -483,8 +483,12 @@ fn a_second_probe_in_the_same_work_directory_waits_for_the_first() {
     let (second, _) = probed.probe(&["--timeout", "1s"]);
 
     assert_eq!(second.code, Some(125));
-    let waits = "waiting for another klto that probes in the same work directory";
+    let (waits, why) = (
+        "waiting for process ",
+        ", which probes in the same work directory",
+    );
     assert!(second.stderr.contains(waits), "{}", second.stderr);
+    assert!(second.stderr.contains(why), "{}", second.stderr);
     assert!(!hanging.living().is_empty(), "the first goes on");
     assert_eq!(hanging.end_by(Signal::INT), Some(125));
 }

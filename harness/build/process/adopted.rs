@@ -154,7 +154,7 @@ pub(super) fn end(mark: &Mark, grace: Duration, cancel: &Cancel) -> Vec<String> 
             let numbers = below.iter().map(|process| process.number);
             for number in [root].into_iter().chain(numbers) {
                 if asked.insert(number) {
-                    said.push(in_words(number));
+                    said.push(describe(number).unwrap_or_else(|| format!("process {number}")));
                     signal(number, Signal::TERM);
                     // A stopped process would not see SIGTERM.
                     signal(number, Signal::CONT);
@@ -173,9 +173,10 @@ fn signal(process: i32, signal: Signal) {
     let _ = Pid::from_raw(process).map(|process| kill_process(process, signal));
 }
 
-/// `process 12 ('sleep 1000')`.
-fn in_words(process: i32) -> String {
-    let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+/// `process 12 ('sleep 1000')`; `None` if there is no such process.
+#[must_use]
+pub fn describe(process: i32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{process}/cmdline")).ok()?;
     let line = &line[..line.len().min(SHOWN)];
     let words: String = String::from_utf8_lossy(line)
         .trim_end_matches('\0')
@@ -185,7 +186,7 @@ fn in_words(process: i32) -> String {
             false => c,
         })
         .collect();
-    format!("process {process} ('{words}')")
+    Some(format!("process {process} ('{words}')"))
 }
 
 #[cfg(test)]

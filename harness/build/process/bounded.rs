@@ -12,7 +12,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::tail::{LogTail, Tail};
-use crate::tree::bounded_log;
+use crate::file::bounded_log;
 
 /// How much is moved at once, in bytes.
 const CHUNK: usize = 1 << 20;

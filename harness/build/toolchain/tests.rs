@@ -9,13 +9,14 @@ use rstest::rstest;
 
 use super::*;
 use crate::input::arch_table;
-use crate::model::cell::LtoMode;
+use crate::model::cell::{Base, LtoMode};
 
 fn cell(llvm: &str) -> Cell {
     Cell {
         arch: arch_table::by_name("x86_64").unwrap().clone(),
         config_name: "probe".to_owned(),
-        base: "tinyconfig".to_owned(),
+        base: Base::Goal("tinyconfig".to_owned()),
+        fragments: Vec::new(),
         enable: Vec::new(),
         disable: Vec::new(),
         set: BTreeMap::new(),

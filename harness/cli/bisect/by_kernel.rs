@@ -292,12 +292,12 @@ impl Prepared<'_> {
                 known_names(name, known)
             )));
         };
-        if good.base != cell.base {
+        if (&good.base, &good.fragments) != (&cell.base, &cell.fragments) {
             return Err(Error::Usage(format!(
                 "--good-config {name}: it begins with {}, and that of {} with {}\n  name a configuration that begins with the same target of make",
-                good.base,
+                good.begins_with(),
                 cell.name(),
-                cell.base
+                cell.begins_with()
             )));
         }
         Ok(Some((*good).clone()))
@@ -341,8 +341,10 @@ impl Prepared<'_> {
 
 /// Names the good configuration in the record: one of the matrix, or what the cell begins with.
 fn set_good_config(record: &mut BisectRecord, cell: &Cell, good: Option<&Cell>) {
-    let named = good.map_or(&cell.base, |good| &good.config_name);
-    named.clone_into(&mut record.good_config);
+    record.good_config = match good {
+        Some(good) => good.config_name.clone(),
+        None => cell.begins_with(),
+    };
 }
 
 /// The cell as the probe has it: with the scenario after which the finding is there, or with all of the

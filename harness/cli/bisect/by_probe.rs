@@ -42,7 +42,7 @@ impl Prepared<'_> {
         };
         let again = command.clone().args(["--ref", self.ends.bad.short()]);
         record.reproduce = vec![with_cell(again, cell).shell_words()];
-        cell.base.clone_into(&mut record.good_config);
+        record.good_config = cell.base.to_string();
         let symbols = differing(cell, None);
         let cells = std::slice::from_ref(cell);
         let of_oracle = self.of_oracle(cells, &sought, sandbox.as_ref())?;

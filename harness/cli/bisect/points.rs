@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::super::args::Bisect as Args;
+use crate::file;
 use crate::model::bisect::{StepRecord, Verdict};
 use crate::model::error::Error;
 use crate::report::bisect::{Told, read_log};
@@ -94,9 +95,12 @@ impl Points {
     }
 }
 
+/// The most that is read of a log, in bytes; that of a bisect has thousands.
+const LARGEST_LOG: u64 = 16 << 20;
+
 /// Reads a log.
 pub fn replay(file: &Path) -> Result<Told, Error> {
-    let bytes = std::fs::read(file).map_err(|e| {
+    let bytes = file::read_named(file, LARGEST_LOG).map_err(|e| {
         Error::Usage(format!(
             "cannot read {}: {e}\n  name a file that 'git bisect log' or --format log wrote",
             file.display()

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::files::{self, Starts};
 use super::{Document, MatrixError};
 use crate::input::arch_table;
 use crate::input::suggest::known_names;
@@ -32,7 +33,7 @@ pub(super) struct Check<'a> {
 type Checked = Result<(), MatrixError>;
 
 impl Check<'_> {
-    fn broken(&self, path: &[&str], message: impl Into<String>) -> MatrixError {
+    pub(super) fn broken(&self, path: &[&str], message: impl Into<String>) -> MatrixError {
         MatrixError::Rule {
             place: yaml::locate(self.text, self.file, path),
             message: message.into(),
@@ -90,7 +91,23 @@ impl Check<'_> {
     fn configs(&self, document: &Document) -> Checked {
         for (name, config) in &document.configs {
             self.path_safe(name, "config", &["configs", name])?;
-            self.path_safe(&config.base, "base config", &["configs", name, "base"])?;
+            if !files::is_file(&config.base) {
+                self.path_safe(&config.base, "base config", &["configs", name, "base"])?;
+            }
+            for (index, fragment) in config.fragments.iter().enumerate() {
+                let path = ["configs", name, "fragments", &index.to_string()];
+                if files::is_file(fragment) {
+                    continue;
+                }
+                self.path_safe(fragment, "fragment", &path)?;
+                if !fragment.ends_with(".config") {
+                    let message = format!(
+                        "'{fragment}' is no fragment of the kernel's, for these end in '.config'; \
+                         write './{fragment}' for a file beside this one"
+                    );
+                    return Err(self.broken(&path, message));
+                }
+            }
             self.filled("goals", &config.goals, &["configs", name, "goals"])?;
             for (index, goal) in config.goals.iter().enumerate() {
                 let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+-/".contains(&b);
@@ -162,7 +179,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn symbol(&self, symbol: &str, path: &[&str]) -> Checked {
+    pub(super) fn symbol(&self, symbol: &str, path: &[&str]) -> Checked {
         if let Some(bare) = symbol.strip_prefix("CONFIG_") {
             let message = format!("write symbols without 'CONFIG_' here: '{bare}'");
             return Err(self.broken(path, message));
@@ -258,6 +275,41 @@ impl Check<'_> {
             self.defined(name, "toolchain", known, &path)?;
         }
         Ok(arches)
+    }
+
+    /// The cells and their symbols fit into memory.
+    pub fn size(&self, document: &Document, files: &Starts) -> Checked {
+        /// A matrix of all architectures, modes and toolchains has some hundreds.
+        const CELLS: usize = 20_000;
+        const SYMBOLS: usize = 1_000_000;
+
+        let axes = &document.axes;
+        let configs = axes.config.iter();
+        let configs =
+            configs.filter_map(|name| Some((document.configs.get(name)?, files.get(name)?)));
+        let symbols: usize = configs
+            .map(|(config, start)| {
+                let more = config.arch.values();
+                let more = more.map(|more| more.enable.len() + more.disable.len() + more.set.len());
+                let own = config.enable.len() + config.disable.len() + config.set.len();
+                own + start.symbols.len() + more.sum::<usize>()
+            })
+            .sum();
+        let others = [axes.arch.len(), axes.lto.len(), axes.toolchain.len()];
+        let others = others.into_iter().fold(1, usize::saturating_mul);
+        for (number, what, most) in [
+            (axes.config.len().saturating_mul(others), "cells", CELLS),
+            (symbols.saturating_mul(others), "symbols of cells", SYMBOLS),
+        ] {
+            if number > most {
+                let message = format!(
+                    "the axes make {number} {what}, more than the {most} that a matrix may have; \
+                     divide it into several"
+                );
+                return Err(self.broken(&["axes"], message));
+            }
+        }
+        Ok(())
     }
 
     /// A list is not empty and has no duplicates.

@@ -1,6 +1,7 @@
 //! Specifications of the matrix file.
 
 use super::*;
+use crate::model::cell::Base;
 use rstest::rstest;
 
 /// The example of the design document.
@@ -291,4 +292,105 @@ fn the_matrices_that_are_shipped_can_be_used() {
         let matrix = Matrix::load(&file).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(matrix.name.as_str(), file.file_stem().unwrap());
     }
+}
+
+/// A matrix file in a folder with these other files.
+fn with_files(config: &str, files: &[(&str, &str)]) -> Result<Matrix, String> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let text = format!(
+        "name: m\ntoolchains:\n  llvm-22: {{ make: {{ LLVM: \"-22\" }} }}\nconfigs:\n  own: {config}\n\
+         axes:\n  arch: [x86_64]\n  config: [own]\n  lto: [thin]\n  toolchain: [llvm-22]\n"
+    );
+    let parsed = Matrix::parse(&text, &dir.path().join("m.yaml"));
+    parsed.map_err(|e| e.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+}
+
+const DOT_CONFIG: (&str, &str) = (
+    ".config",
+    "# Linux/x86 7.2.13\nCONFIG_X86_64=y\nCONFIG_A=m\n",
+);
+
+#[test]
+fn a_config_may_start_from_a_file_and_fragments() {
+    let config =
+        "{ base: ./.config, fragments: [hardening.config, ./a, ./b], enable: [A], set: { S: 3 } }";
+    let a = ("a", "CONFIG_A=m\nCONFIG_B=y\nCONFIG_C=y\nCONFIG_S=\"x\"\n");
+    let b = ("b", "# CONFIG_C is not set\nCONFIG_D=\"d\"\n");
+    let matrix = with_files(config, &[DOT_CONFIG, a, b]).unwrap();
+    let cell = &matrix.cells()[0];
+    let Base::File { text, .. } = &cell.base else {
+        panic!("{:?}", cell.base);
+    };
+    assert_eq!(&**text, DOT_CONFIG.1);
+    assert!(cell.begins_with().ends_with("/.config hardening.config"));
+    let requested: Vec<String> = cell
+        .requested()
+        .iter()
+        .map(|(symbol, value)| format!("{symbol}={value}"))
+        .collect();
+    assert_eq!(
+        requested,
+        [
+            "CONFIG_A=y",
+            "CONFIG_B=y",
+            "CONFIG_C=n",
+            "CONFIG_D=\"d\"",
+            "CONFIG_LTO_CLANG_THIN=y",
+            "CONFIG_S=3"
+        ],
+        "the config's own symbols come before those of fragments, and of these the last"
+    );
+}
+
+#[test]
+fn what_a_file_has_is_part_of_the_matrix() {
+    let digest = |text: &str| {
+        let config = "{ base: tinyconfig, fragments: [./a] }";
+        with_files(config, &[("a", text)]).unwrap().digest
+    };
+    assert_eq!(digest("CONFIG_A=y\n"), digest("# A comment\nCONFIG_A=y\n"));
+    assert_ne!(digest("CONFIG_A=y\n"), digest("CONFIG_A=m\n"));
+}
+
+#[rstest]
+#[case::no_file(
+    "{ base: ./none }",
+    "DIR/m.yaml:5:10: cannot read the configuration DIR/none: No such file or directory"
+)]
+#[case::no_configuration(
+    "{ base: ./bad }",
+    "DIR/m.yaml:5:10: DIR/bad:2: expected 'CONFIG_SYMBOL=value' or '# CONFIG_SYMBOL is not set', found 'A=y'"
+)]
+#[case::another_architecture(
+    "{ base: ./arm }",
+    "DIR/m.yaml:5:10: DIR/arm is to be built for x86_64, but its architecture is arm64"
+)]
+#[case::no_architecture("{ base: ./a }", "but its architecture is none that klto knows")]
+#[case::a_mode_in_a_fragment(
+    "{ base: tinyconfig, fragments: [./lto] }",
+    "'LTO_NONE' sets the LTO mode; use 'axes: lto' instead"
+)]
+#[case::no_fragment_of_the_kernel_s(
+    "{ base: tinyconfig, fragments: [a] }",
+    "m.yaml:5:40: 'a' is no fragment of the kernel's, for these end in '.config'; write './a'"
+)]
+#[case::unsafe_fragment(
+    "{ base: tinyconfig, fragments: [\"a b.config\"] }",
+    "'a b.config' cannot name a fragment"
+)]
+fn a_file_that_is_no_configuration_of_the_cell_is_refused(
+    #[case] config: &str,
+    #[case] expected: &str,
+) {
+    let files = [
+        ("bad", "CONFIG_A=y\nA=y\n"),
+        ("arm", "CONFIG_ARM64=y\n"),
+        ("a", "CONFIG_A=y\n"),
+        ("lto", "CONFIG_LTO_NONE=y\n"),
+    ];
+    let refused = with_files(config, &files).unwrap_err();
+    assert!(refused.contains(expected), "{refused}");
 }

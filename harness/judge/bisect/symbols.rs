@@ -71,7 +71,7 @@ pub fn without(cell: &Cell, symbols: &[&SymbolRecord]) -> Cell {
 mod tests {
     use super::*;
     use crate::input::arch_table;
-    use crate::model::cell::LtoMode;
+    use crate::model::cell::{Base, LtoMode};
 
     fn cell(enable: &[&str], disable: &[&str], set: &[(&str, &str)]) -> Cell {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -84,7 +84,8 @@ mod tests {
             set: set.collect(),
             arch: arch_table::by_name("x86_64").unwrap().clone(),
             config_name: "tiny".to_owned(),
-            base: "tinyconfig".to_owned(),
+            base: Base::Goal("tinyconfig".to_owned()),
+            fragments: Vec::new(),
             lto: LtoMode::Thin,
             toolchain_name: "llvm-22".to_owned(),
             make: BTreeMap::new(),

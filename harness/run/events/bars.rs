@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Event, Events, verdict};
+use crate::model::printable::{on_terminal, printable};
 
 /// Bars on standard error.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ impl Bars {
 
     fn say(&self, line: &str) {
         // If the terminal is gone, nobody can be informed.
-        let _ = self.all.println(line);
+        let _ = self.all.println(on_terminal(line));
     }
 
     fn with_bar(&self, cell: &str, change: impl FnOnce(&ProgressBar)) {
@@ -98,7 +99,8 @@ impl Events for Bars {
             Event::Note { text } => self.say(text),
             Event::Started { cell } => self.start(cell),
             Event::Waiting { cell, why } => {
-                self.with_bar(cell, |bar| bar.set_message(format!("waiting: {why}")));
+                let text = format!("waiting: {why}");
+                self.with_bar(cell, |bar| bar.set_message(printable(&text).into_owned()));
             }
             Event::Stage {
                 cell,

@@ -7,6 +7,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::input::arch_table;
+use crate::model::cell::Base;
 
 pub const ALL: PlanOptions<'static> = PlanOptions {
     reuse_trees: true,
@@ -20,7 +21,8 @@ pub fn cell(arch: &str, lto: LtoMode, scenarios: &[&str]) -> Cell {
     Cell {
         arch: arch_table::by_name(arch).unwrap().clone(),
         config_name: "tiny".to_owned(),
-        base: "tinyconfig".to_owned(),
+        base: Base::Goal("tinyconfig".to_owned()),
+        fragments: Vec::new(),
         enable: Vec::new(),
         disable: Vec::new(),
         set: BTreeMap::new(),

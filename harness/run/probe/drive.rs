@@ -69,9 +69,9 @@ impl Probe<'_> {
             until: Instant::now().checked_add(timeout),
             cancel: self.cancel,
         };
-        self.work.lock_sources(patience, &mut || {
-            let text = "waiting for another klto that probes in the same work directory";
-            self.events.on(&Event::Note { text });
+        self.work.lock_sources(patience, &mut |who| {
+            let text = format!("waiting for {who}, which probes in the same work directory");
+            self.events.on(&Event::Note { text: &text });
         })
     }
 

@@ -12,10 +12,10 @@ use super::{Expectation, Step};
 use crate::build::boot::{self, Boot};
 use crate::build::dir_state::DirState;
 use crate::build::kbuild::Build;
+use crate::file::bounded_log;
 use crate::judge::snapshot::Snapshot;
 use crate::model::error::Error;
 use crate::model::finding::Rule;
-use crate::tree::bounded_log;
 
 impl ScenarioRun<'_> {
     /// Checks one expectation. Returns whether the scenario can continue.

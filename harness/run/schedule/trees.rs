@@ -219,7 +219,7 @@ pub fn remove(place: &Place, cancel: &Cancel) -> Result<(), Error> {
         until: Some(Instant::now()),
         cancel,
     };
-    let _lock = Lock::take(&place.folder, Sharing::Exclusive, patience, &mut || {})?;
+    let _lock = Lock::take(&place.folder, Sharing::Exclusive, patience, &mut |_| {})?;
     place.reduce()
 }
 

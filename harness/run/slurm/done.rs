@@ -129,7 +129,7 @@ impl SharedResult {
             until: None::<Instant>,
             cancel,
         };
-        let _lock = Lock::take(&place.folder, Sharing::Exclusive, patience, &mut || {})?;
+        let _lock = Lock::take(&place.folder, Sharing::Exclusive, patience, &mut |_| {})?;
         if has_all() {
             return Ok(());
         }

@@ -18,6 +18,7 @@ use crate::build::sandbox::Sandbox;
 use crate::input::allow::Allow;
 use crate::input::matrix::Matrix;
 use crate::input::mutation;
+use crate::input::yaml;
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, Outcome, RunRecord};
 use crate::run::events::{Event, for_standard_error, say};
@@ -115,7 +116,8 @@ pub fn with_plan<T>(
     let cancel = Cancel::install()?;
     let shared = folder.ancestors().nth(2).unwrap_or(folder);
     let shared = SharedDir::open(shared)?;
-    let matrix = Matrix::load(&folder.join("matrix.yaml"))?;
+    // As it was; what it names lies beside the original.
+    let matrix = Matrix::parse(&yaml::read(&folder.join("matrix.yaml"))?, &plan.matrix)?;
     let cells = matrix.select(&plan.patterns)?;
     let mutations = mutation::load_all(&plan.mutations)?;
     let sandbox = Sandbox::find(plan.sandbox, &cancel)?;

@@ -72,9 +72,9 @@ impl Run<'_> {
             until: self.policy.until,
             cancel: self.cancel,
         };
-        let lock = self.work.lock_sources(patience, &mut || {
-            let text = "waiting for another klto that uses the same copy of the sources";
-            self.events.on(&Event::Note { text });
+        let lock = self.work.lock_sources(patience, &mut |who| {
+            let text = format!("waiting for {who}, which uses the same copy of the sources");
+            self.events.on(&Event::Note { text: &text });
         });
         lock.map(Some)
     }

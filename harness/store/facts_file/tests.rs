@@ -144,7 +144,7 @@ fn module(names: &NameTable, exported: Exported) -> Module {
 
 /// Facts with something in every field, and every kind of file.
 pub fn sample() -> Facts {
-    let names = NameTable::with_hasher(Default::default());
+    let names = NameTable::default();
     let name = |text: &str| names.get_or_intern(text);
     let list = |texts: &[&str]| list(&names, texts);
     let archive = || Archive {

@@ -227,7 +227,7 @@ fn lock(folder: &Path, cancel: &Cancel) -> Result<Lock, Error> {
         until: None,
         cancel,
     };
-    Lock::take(folder, Sharing::Exclusive, patience, &mut || {})
+    Lock::take(folder, Sharing::Exclusive, patience, &mut |_| {})
 }
 
 fn connect(path: &Path) -> Result<Connection, Failed> {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::super::atomic::write_once;
 use super::super::facts_file;
 use super::super::frame::{self, Limits};
+use crate::file::bounded_log;
 use crate::model::error::Error;
 use crate::model::facts::Facts;
-use crate::tree::bounded_log;
 
 /// Of a kept log, when it is read back.
 const LOG_LIMITS: Limits = Limits {

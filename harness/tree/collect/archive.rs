@@ -6,6 +6,7 @@ use std::path::Path;
 use object::archive::Header;
 use object::read::archive::ArchiveFile;
 
+use super::ENTRIES;
 use crate::model::facts::{Archive, NameTable};
 use crate::tree::path::normalise;
 
@@ -28,6 +29,10 @@ pub fn parse(bytes: &[u8], folder: &Path, names: &NameTable) -> Archive {
     };
     archive.thin = file.is_thin();
     for member in file.members() {
+        if archive.members.len() == ENTRIES {
+            archive.damaged = Some(format!("more than {ENTRIES} members"));
+            break;
+        }
         let member = match member {
             Ok(member) => member,
             Err(error) => {
@@ -105,7 +110,7 @@ mod tests {
 
     #[test]
     fn lists_the_members_of_a_thin_archive_normalised() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let archive = parse(&thin("644"), Path::new(""), &names);
         let members: Vec<_> = archive.members.iter().map(|m| names.resolve(m)).collect();
         assert_eq!(members, ["init/main.o", "lib/a.o"]);
@@ -115,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_thin_archive_names_its_members_from_its_folder() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let archive = parse(&thin("644"), Path::new("arch/x86"), &names);
         let members: Vec<_> = archive.members.iter().map(|m| names.resolve(m)).collect();
         assert_eq!(members, ["arch/x86/init/main.o", "arch/x86/lib/a.o"]);
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_header_that_depends_on_the_machine_is_named() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let archive = parse(&thin("600"), Path::new(""), &names);
         assert_eq!(
             archive.nondeterministic.as_deref(),
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_byte_that_is_no_digit_damages_a_header() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let bytes = thin("644");
         for field in [b"4711 ", b"644  "] {
             let at = bytes
@@ -150,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_cut_archive_is_damaged() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let bytes = thin("644");
         let archive = parse(&bytes[..bytes.len() - 20], Path::new(""), &names);
         assert_eq!(archive.members.len(), 1);
@@ -165,7 +170,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = byte;
             bytes.truncate(cut);
-            let _ = parse(&bytes, Path::new("lib"), &NameTable::with_hasher(Default::default()));
+            let _ = parse(&bytes, Path::new("lib"), &NameTable::default());
         }
     }
 }

@@ -6,14 +6,16 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::{BuildTree, tools};
+use crate::file::bounded_log;
 use crate::model::error::Error;
 use crate::model::facts::Log;
-use crate::tree::bounded_log;
 
 /// How many messages are kept; a log with more is a log of one problem.
 const KEPT: usize = 20_000;
 /// How much of one line is kept, in bytes.
 const LINE: usize = 500;
+/// How many kinds of warnings are counted, each by itself. Clang has about a thousand.
+const KINDS: usize = 2000;
 
 /// Parses a build log, quiet (`V=0`) or verbose.
 #[must_use]
@@ -32,6 +34,8 @@ pub fn parse(text: &[u8]) -> Log {
         }
         let text = String::from_utf8_lossy(&line[..line.len().min(LINE)]);
         if let Some(kind) = warning_kind(&text) {
+            let is_room = log.warnings.len() < KINDS || log.warnings.contains_key(&kind);
+            let kind = if is_room { kind } else { "other".to_owned() };
             *log.warnings.entry(kind).or_default() += 1;
         }
         if log.messages.len() == KEPT {
@@ -353,6 +357,13 @@ mod tests {
     fn a_flood_is_counted_not_kept() {
         let log = parse(&b"warning: x\n".repeat(KEPT + 7));
         assert_eq!((log.messages.len(), log.left_out), (KEPT, 7));
+    }
+
+    #[test]
+    fn kinds_of_warnings_are_counted_up_to_a_number() {
+        let lines = (0..KINDS + 7).map(|n| format!("a.c:1: warning: x [-Wkind-{n}]\n"));
+        let log = parse(lines.collect::<String>().as_bytes());
+        assert_eq!((log.warnings.len(), log.warnings["other"]), (KINDS + 1, 7));
     }
 
     #[test]

@@ -37,17 +37,33 @@ impl Roots {
         String::from_utf8_lossy(&self.replace(path.as_bytes())).into_owned()
     }
 
+    /// The word with a placeholder for each root that it names.
     fn replace<'a>(&self, word: &'a [u8]) -> Cow<'a, [u8]> {
-        for (path, name) in &self.0 {
-            if let Some(at) = memmem::find(word, path) {
-                let rest = &word[at + path.len()..];
-                if matches!(rest.first(), None | Some(b'/' | b'=' | b':' | b',')) {
-                    return Cow::Owned([&word[..at], name, &self.replace(rest)].concat());
+        let mut replaced = Vec::new();
+        let (mut copied, mut at) = (0, 0);
+        while let Some(slash) = memchr(b'/', &word[at..]).map(|offset| at + offset) {
+            match self.0.iter().find(|(path, _)| leads(path, &word[slash..])) {
+                Some((path, name)) => {
+                    replaced.extend_from_slice(&word[copied..slash]);
+                    replaced.extend_from_slice(name);
+                    copied = slash + path.len();
+                    at = copied;
                 }
+                None => at = slash + 1,
             }
         }
-        Cow::Borrowed(word)
+        if replaced.is_empty() {
+            return Cow::Borrowed(word);
+        }
+        replaced.extend_from_slice(&word[copied..]);
+        Cow::Owned(replaced)
     }
+}
+
+/// Whether a word begins with a path, and not only with a part of a longer name.
+fn leads(path: &[u8], word: &[u8]) -> bool {
+    let rest = word.strip_prefix(path);
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'=' | b':' | b',')))
 }
 
 /// How a kernel writes its `.cmd` files.
@@ -101,25 +117,34 @@ pub fn parse(text: &[u8], spelling: &Spelling, names: &NameTable) -> Cmd {
             .map(|(_, source)| intern(&roots.file_name(source), names)),
         ..Cmd::default()
     };
+    let mut lines = LineNumbers::of(text);
     for (at, rest) in lines_with_prefix(text, &[spelling.saved_prefix.as_bytes()]) {
         let (object, flags) = split_assignment(rest).unwrap_or((rest, b""));
         cmd.saved.push(SavedFlags {
             object: intern(normalise(&String::from_utf8_lossy(object)).as_ref(), names),
-            line: line_number(text, at),
+            line: lines.at(at),
             flags: words(flags, roots, names).map(|(words, _)| words),
         });
     }
+    let mut lines = LineNumbers::of(text);
     for (at, rest) in lines_with_prefix(text, &[b"#SYMVER "]) {
         match parse_symver(rest) {
             Some((symbol, crc)) => cmd.symvers.push((intern(symbol, names), crc)),
-            None => cmd.bad_symvers.push((
-                line_number(text, at),
-                String::from_utf8_lossy(rest).into_owned(),
-            )),
+            None if cmd.bad_symvers.len() < BAD_LINES => {
+                let shown = &rest[..rest.len().min(LINE)];
+                let shown = String::from_utf8_lossy(shown).into_owned();
+                cmd.bad_symvers.push((lines.at(at), shown));
+            }
+            None => {}
         }
     }
     cmd
 }
+
+/// How many lines that are damaged are kept of a file; one is enough for a finding.
+const BAD_LINES: usize = 100;
+/// How much is kept of such a line, in bytes.
+const LINE: usize = 500;
 
 /// The words of the recorded command that links objects into one (`ld -r`), which may follow the
 /// compiler's; `None` if there is none, or a shell would refuse it.
@@ -267,8 +292,28 @@ fn intern(text: &str, names: &NameTable) -> Name {
     names.get_or_intern(text)
 }
 
-fn line_number(text: &[u8], at: usize) -> usize {
-    1 + memchr_iter(b'\n', &text[..at]).count()
+/// The numbers of lines, for places that only go forward.
+struct LineNumbers<'a> {
+    text: &'a [u8],
+    place: usize,
+    line: usize,
+}
+
+impl LineNumbers<'_> {
+    fn of(text: &[u8]) -> LineNumbers<'_> {
+        LineNumbers {
+            text,
+            place: 0,
+            line: 1,
+        }
+    }
+
+    /// The number, from 1, of the line with that place.
+    fn at(&mut self, place: usize) -> usize {
+        self.line += memchr_iter(b'\n', &self.text[self.place..place]).count();
+        self.place = place;
+        self.line
+    }
 }
 
 #[cfg(test)]
@@ -298,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_not_utf_8_is_read_as_far_as_it_is() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let line = b"savedcmd_a.o := clang -DA=\xff1 a.c\n";
         let cmd = parse_usual(line, &Roots::default(), &names);
         let command = texts(&names, cmd.command.as_ref().unwrap());
@@ -307,7 +352,7 @@ mod tests {
 
     #[test]
     fn reads_every_line_that_matters() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let cmd = parse_usual(FE.as_bytes(), &Roots::default(), &names);
 
         assert_eq!(names.resolve(&cmd.c_source.unwrap()), "../init/main.c");
@@ -331,7 +376,7 @@ mod tests {
 
     #[test]
     fn an_object_from_assembly_is_not_from_c() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let text = b"savedcmd_a.o := clang -c -o a.o a.S\n\nsource_a.o := a.S\n";
         assert_eq!(parse_usual(text, &Roots::default(), &names).c_source, None);
     }
@@ -342,7 +387,7 @@ mod tests {
     #[case::again("cc -c -o a.o a.c ; ld.lld -r -o .tmp_a.o a.o; mv .tmp_a.o a.o", true)]
     #[case::only("ld.lld -r -o a.o b.o c.o", false)]
     fn a_later_link_is_seen(#[case] commands: &str, #[case] relinked: bool) {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let text = format!("savedcmd_a.o := {commands}\n");
         let cmd = parse_usual(text.as_bytes(), &Roots::default(), &names);
         assert_eq!(cmd.relinked, relinked);
@@ -379,7 +424,7 @@ mod tests {
 
     #[test]
     fn absolute_paths_are_named_and_only_whole_ones() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let roots = Roots::new(Some(b"/k/linux"), Some(b"/k/linux/out"));
         let text = b"savedcmd_a.o := cc -I/k/linux/include -I/k/linux/out/x -fmacro-prefix-map=/k/linux/= -I/k/linux-next/i";
         let cmd = parse_usual(text, &roots, &names);
@@ -395,13 +440,38 @@ mod tests {
         );
     }
 
+    #[rstest]
+    #[case::either("/k/linux:/k/linux/out", "$(srctree):$(objtree)")]
+    #[case::the_shorter_first("-a=/k/linux/x,/k/linux/out/y", "-a=$(srctree)/x,$(objtree)/y")]
+    #[case::after_a_longer_name("/k/linux-next:/k/linux/x", "/k/linux-next:$(srctree)/x")]
+    #[case::none("../init/main.c", "../init/main.c")]
+    fn every_root_in_a_word_is_named(#[case] word: &str, #[case] expected: &str) {
+        let roots = Roots::new(Some(b"/k/linux"), Some(b"/k/linux/out"));
+        assert_eq!(roots.file_name(word.as_bytes()), expected);
+    }
+
+    #[test]
+    fn a_word_may_name_a_root_any_number_of_times() {
+        let roots = Roots::new(Some(b"/k"), None);
+        let named = roots.file_name(&b"/k:".repeat(1_000_000));
+        assert!(named == "$(srctree):".repeat(1_000_000));
+    }
+
+    #[test]
+    fn damaged_lines_are_numbered_and_only_some_are_kept() {
+        let text = "#SYMVER x\n".repeat(BAD_LINES + 1);
+        let cmd = parse_usual(text.as_bytes(), &Roots::default(), &NameTable::default());
+        let lines: Vec<usize> = cmd.bad_symvers.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, (1..=BAD_LINES).collect::<Vec<_>>());
+    }
+
     proptest::proptest! {
         #[test]
         fn a_damaged_file_never_panics(cut in 0..FE.len(), flip in 0..FE.len(), bit in 0..8u8) {
             let mut text = FE.as_bytes().to_vec();
             text[flip] ^= 1 << bit;
             text.truncate(cut);
-            let _ = parse_usual(&text, &Roots::default(), &NameTable::with_hasher(Default::default()));
+            let _ = parse_usual(&text, &Roots::default(), &NameTable::default());
         }
     }
 }

@@ -10,15 +10,18 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::cmd_file::Roots;
-use super::{BuildTree, read_file};
+use super::{BuildTree, ENTRIES};
+use crate::file;
 use crate::model::facts::{
     CompileCommand, CompileCommands, CompileCommandsFile, Module, Name, NameTable, Object,
 };
 
 const FILE: &str = "compile_commands.json";
+/// The most that is read of it, in bytes. That of allyesconfig has 150 million.
+const MOST: u64 = 256 << 20;
 
 /// An entry of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,39 +39,75 @@ pub struct Entry {
 /// # Errors
 /// When it is not JSON or has another format: why, with line and column or entry.
 pub fn parse(text: &[u8], roots: &Roots, names: &NameTable) -> Result<Vec<Entry>, String> {
-    #[derive(serde::Deserialize)]
-    struct Written<'a> {
-        #[serde(borrow)]
-        directory: Text<'a>,
-        #[serde(borrow)]
-        file: Text<'a>,
-        #[serde(default, deserialize_with = "command")]
-        command: Option<Input>,
-        #[serde(default, deserialize_with = "arguments")]
-        arguments: Option<Input>,
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let entries = json.deserialize_seq(Entries { roots, names });
+    let entries = entries.and_then(|entries| json.end().map(|()| entries));
+    entries.map_err(|e| e.to_string())
+}
+
+/// Takes one entry after the other: a whole file of them as it is written takes gigabytes.
+struct Entries<'c> {
+    roots: &'c Roots,
+    names: &'c NameTable,
+}
+
+/// An entry as it is written.
+#[derive(serde::Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    directory: Text<'a>,
+    #[serde(borrow)]
+    file: Text<'a>,
+    #[serde(default, deserialize_with = "command")]
+    command: Option<Input>,
+    #[serde(default, deserialize_with = "arguments")]
+    arguments: Option<Input>,
+}
+
+impl<'de> Visitor<'de> for Entries<'_> {
+    type Value = Vec<Entry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a sequence")
     }
 
-    let written: Vec<Written> = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    let mut entries = Vec::with_capacity(written.len());
-    for (position, entry) in written.into_iter().enumerate() {
-        let Text(directory) = entry.directory;
-        // If both are given, clang uses the arguments.
-        let input = entry.arguments.or(entry.command).ok_or_else(|| {
-            let file = file_name(&directory, &entry.file.0, roots);
-            let number = position + 1;
-            format!("entry {number}, for {file}: neither command nor arguments")
-        })?;
-        let instead = match input {
-            Input::Source => None,
-            Input::Other(word) => Some(names.get_or_intern(roots.file_name(&word))),
-        };
-        entries.push(Entry {
-            directory: names.get_or_intern(String::from_utf8_lossy(&directory)),
-            file: names.get_or_intern(file_name(&directory, &entry.file.0, roots)),
-            instead,
-        });
+    fn visit_seq<A: SeqAccess<'de>>(self, mut written: A) -> Result<Vec<Entry>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = written.next_element()? {
+            if entries.len() == ENTRIES {
+                return Err(A::Error::custom(format!("more than {ENTRIES} entries")));
+            }
+            let entry = self.entry(entries.len() + 1, entry);
+            entries.push(entry.map_err(A::Error::custom)?);
+        }
+        Ok(entries)
     }
-    Ok(entries)
+}
+
+impl Entries<'_> {
+    /// The entry with that number, from 1.
+    fn entry(&self, number: usize, written: Written<'_>) -> Result<Entry, String> {
+        let Text(directory) = written.directory;
+        let file = file_name(&directory, &written.file.0, self.roots);
+        // If both are given, clang uses the arguments.
+        let input = written.arguments.or(written.command);
+        let instead = match input {
+            Some(Input::Source) => None,
+            Some(Input::Other(word)) => Some(self.names.get_or_intern(self.roots.file_name(&word))),
+            None => {
+                return Err(format!(
+                    "entry {number}, for {file}: neither command nor arguments"
+                ));
+            }
+        };
+        Ok(Entry {
+            directory: self
+                .names
+                .get_or_intern(String::from_utf8_lossy(&directory)),
+            file: self.names.get_or_intern(file),
+            instead,
+        })
+    }
 }
 
 /// Text of the file, not copied unless something is escaped. It is bytes, because the kernel's
@@ -153,7 +192,7 @@ fn file_name(directory: &[u8], file: &[u8], roots: &Roots) -> String {
 /// Reads the file of a tree, or returns why it cannot be read. That does not stop the check:
 /// nothing is built from it.
 pub(super) fn read(tree: &BuildTree, names: &NameTable) -> Result<Option<Vec<Entry>>, String> {
-    match read_file(&tree.build.join(FILE)) {
+    match file::read(&tree.build.join(FILE), MOST) {
         Ok(text) => parse(&text, &tree.roots, names).map(Some),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(format!("cannot be read: {e}")),
@@ -243,7 +282,7 @@ mod tests {
     use rstest::rstest;
 
     fn read(text: &str) -> Result<Vec<(String, Option<String>)>, String> {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let roots = Roots::new(Some(b"/k/linux"), Some(b"/k/linux/out"));
         let text_of = |name: Name| names.resolve(&name).to_owned();
         let entries = parse(text.as_bytes(), &roots, &names)?;
@@ -344,7 +383,7 @@ mod tests {
             let at = at % text.len();
             text[at] = byte;
             text.truncate(cut);
-            let _ = parse(&text, &Roots::default(), &NameTable::with_hasher(Default::default()));
+            let _ = parse(&text, &Roots::default(), &NameTable::default());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reads ELF objects through the `object` crate: header and symbols. Called by `collect`.
 
 use object::elf::{ET_REL, FileHeader32, FileHeader64, STV_HIDDEN};
-use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
+use object::read::elf::{ElfFile, FileHeader, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{Endianness, ReadRef, StringTable};
 
 use super::initcalls::INITCALL;
@@ -12,10 +12,10 @@ pub const MAGIC: &[u8] = b"\x7fELF";
 
 /// Parses an object file that begins with [`MAGIC`].
 #[must_use]
-pub fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
-    let parsed = match is_32(bytes) {
-        true => parse_as::<FileHeader32<Endianness>>(bytes, names),
-        false => parse_as::<FileHeader64<Endianness>>(bytes, names),
+pub fn parse_object<'data>(data: impl ReadRef<'data>, names: &NameTable) -> ObjectFile {
+    let parsed = match is_32(data) {
+        true => parse_as::<FileHeader32<Endianness>, _>(data, names),
+        false => parse_as::<FileHeader64<Endianness>, _>(data, names),
     };
     match parsed {
         Ok(elf) => ObjectFile::Elf(Box::new(elf)),
@@ -38,39 +38,38 @@ pub(super) fn header<H: FileHeader>(header: &H, endian: H::Endian) -> ElfHeader 
     }
 }
 
-fn parse_as<H: FileHeader<Endian = Endianness>>(
-    bytes: &[u8],
+fn parse_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    data: R,
     names: &NameTable,
 ) -> Result<Elf, String> {
     let damaged = |error: object::read::Error| format!("damaged ELF file: {error}");
-    let parsed = H::parse(bytes).map_err(damaged)?;
+    let parsed = H::parse(data).map_err(damaged)?;
     let endian = parsed.endian().map_err(damaged)?;
-    let sections = parsed.sections(endian, bytes).map_err(damaged)?;
+    let sections = parsed.sections(endian, data).map_err(damaged)?;
+    let length = data.len().unwrap_or_default();
     if sections.is_empty() {
         return Err("ELF file without sections".to_owned());
     }
     for (index, section) in sections.enumerate() {
         if let Some((offset, size)) = section.file_range(endian)
-            && offset
-                .checked_add(size)
-                .is_none_or(|end| end > bytes.len() as u64)
+            && offset.checked_add(size).is_none_or(|end| end > length)
         {
             return Err(format!(
-                "truncated ELF file: section {} reaches offset {:#x}, the file ends at {:#x}",
+                "truncated ELF file: section {} reaches offset {:#x}, the file ends at {length:#x}",
                 index.0,
                 offset.saturating_add(size),
-                bytes.len()
             ));
         }
     }
     let symbols = sections
-        .symbols(endian, bytes, object::elf::SHT_SYMTAB)
+        .symbols(endian, data, object::elf::SHT_SYMTAB)
         .map_err(damaged)?;
+    let names_of = names_of_symbols(&sections, &symbols, endian, data).map_err(damaged)?;
     let mut defined = Vec::new();
     let mut hidden_undefined = Vec::new();
     let mut initcalls = Vec::new();
     for symbol in symbols.iter() {
-        let name = symbol.name(endian, symbols.strings()).map_err(damaged)?;
+        let name = symbol.name(endian, names_of).map_err(damaged)?;
         let is_initcall = name.starts_with(INITCALL.as_bytes());
         if symbol.is_local() && !is_initcall {
             continue;
@@ -103,12 +102,22 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(
 pub(super) fn symbol_names<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     file: &ElfFile<'data, H, R>,
 ) -> object::read::Result<StringTable<'data>> {
-    let symbols = file.elf_symbol_table();
+    let (sections, symbols) = (file.elf_section_table(), file.elf_symbol_table());
+    names_of_symbols(sections, symbols, file.endian(), file.data())
+}
+
+/// The same of a table of symbols.
+pub(super) fn names_of_symbols<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    sections: &SectionTable<'data, H, R>,
+    symbols: &SymbolTable<'data, H, R>,
+    endian: Endianness,
+    data: R,
+) -> object::read::Result<StringTable<'data>> {
     if symbols.is_empty() {
         return Ok(StringTable::default());
     }
-    let section = file.elf_section_table().section(symbols.string_section())?;
-    let bytes = section.data(file.endian(), file.data())?;
+    let section = sections.section(symbols.string_section())?;
+    let bytes = section.data(endian, data)?;
     Ok(StringTable::new(bytes, 0, bytes.len() as u64))
 }
 
@@ -129,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_file_that_ends_early_is_damaged_not_empty() {
-        let names = NameTable::with_hasher(Default::default());
-        let ObjectFile::Damaged(why) = parse_object(&real_elf(), &names) else {
+        let names = NameTable::default();
+        let ObjectFile::Damaged(why) = parse_object(&real_elf()[..], &names) else {
             panic!("a truncated file must be called damaged");
         };
         assert!(why.contains("ELF file"), "{why}");
@@ -141,9 +150,9 @@ mod tests {
         fn flipped_bytes_never_panic(at in 0..4096usize, byte: u8) {
             let mut bytes = real_elf();
             bytes[at] = byte;
-            let names = NameTable::with_hasher(Default::default());
-            let _ = parse_object(&bytes, &names);
-            let _ = loader::module_tables(&bytes, &names);
+            let names = NameTable::default();
+            let _ = parse_object(&bytes[..], &names);
+            let _ = loader::module_tables(&bytes[..], &names);
             let _ = image::read_vmlinux_o(&bytes[..], &names);
             let _ = image::read_vmlinux(&bytes[..], Some("7.2.0"), &names);
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashSet;
 
 use super::member::{FileRead, with_file};
-use super::{BuildTree, cmd_file};
+use super::{BuildTree, CMD, LONGEST, cmd_file};
 use crate::model::error::Error;
 use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{Archive, NameTable};
@@ -61,7 +61,7 @@ fn otherwise(tree: &BuildTree, what: &str) -> Error {
 
 /// The text of a `.cmd` file; `None` where there is none to read.
 fn cmd_text(tree: &BuildTree, file: &str) -> Result<Option<String>, Error> {
-    let read = with_file(tree, &cmd_path(file), usize::MAX, |text| {
+    let read = with_file(tree, &cmd_path(file), CMD, |text| {
         String::from_utf8_lossy(text).into_owned()
     })?;
     Ok(match read {
@@ -73,6 +73,9 @@ fn cmd_text(tree: &BuildTree, file: &str) -> Result<Option<String>, Error> {
 /// The list of objects and the index: the files that the command of the thin link reads and
 /// writes. It is among the commands by which `vmlinux.a` comes about, unless none is recorded.
 fn lists(tree: &BuildTree, usual: &FileNames) -> Result<Option<(Option<String>, String)>, Error> {
+    /// The commands of the whole build name some forty files.
+    const MOST: usize = 1000;
+
     let mut named = vec!["vmlinux.a".to_owned()];
     let in_tree = |path: &str| Some(normalise(path).into_owned()).filter(|p| stays_inside(p));
     let mut at = 0;
@@ -92,7 +95,7 @@ fn lists(tree: &BuildTree, usual: &FileNames) -> Result<Option<(Option<String>, 
         // What the top makefiles make is in the top directory.
         let files = words.iter().filter_map(|word| in_tree(word));
         for file in files.filter(|file| !file.contains('/')) {
-            if !named.contains(&file) {
+            if named.len() < MOST && !named.contains(&file) {
                 named.push(file);
             }
         }
@@ -112,7 +115,7 @@ fn native_suffix(objects: &FxHashSet<&str>, natives: &[&str], usual: String) -> 
         .filter_map(|o| o.strip_suffix(".o"))
         .collect();
     let mut suffixes: BTreeMap<&str, usize> = BTreeMap::new();
-    for native in natives {
+    for native in natives.iter().filter(|name| name.len() < LONGEST) {
         // The longest: there may be a.o and a.o.o.
         let ends = native.rmatch_indices('.').map(|(end, _)| end);
         if let Some(end) = ends.into_iter().find(|end| stems.contains(&native[..*end])) {

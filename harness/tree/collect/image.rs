@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_script_names_calls_by_their_sections() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let script = "SECTIONS {\n\
                       \t.initcall6.init : {\n\
                       \t\t*(.initcall6.init..kmod_main__12_34_foo) ;\n\

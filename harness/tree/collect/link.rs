@@ -1,7 +1,9 @@
 //! Reads how `vmlinux.o` was linked: from which archives, and in which order the calls at start.
 //! Called by `collect`.
 
-use super::{BuildTree, cmd_file, image, read_archive};
+use rustc_hash::FxHashSet;
+
+use super::{BuildTree, CMD, cmd_file, image, read_archive};
 use crate::model::error::Error;
 use crate::model::facts::{Name, NameTable};
 use crate::tree::path::{normalise, stays_inside};
@@ -18,7 +20,7 @@ pub(super) struct Link {
 
 /// `None` if no command is recorded.
 pub(super) fn read_link(tree: &BuildTree, names: &NameTable) -> Result<Option<Link>, Error> {
-    let Some(text) = tree.bytes(".vmlinux.o.cmd")? else {
+    let Some(text) = tree.bytes(".vmlinux.o.cmd", CMD)? else {
         return Ok(None);
     };
     let cmd = cmd_file::parse(&text, &tree.spelling(), names);
@@ -60,7 +62,9 @@ pub(super) fn library_members(
 ) -> Result<Option<Vec<Name>>, Error> {
     let mut members = Vec::new();
     let is_library = |file: &&String| stays_inside(file) && *file != "vmlinux.a";
-    for library in link.libraries.iter().filter(is_library) {
+    let mut seen = FxHashSet::default();
+    let libraries = link.libraries.iter().filter(is_library);
+    for library in libraries.filter(|library| seen.insert(*library)) {
         match read_archive(tree, library, names)? {
             Some(archive) if archive.damaged.is_none() => members.extend(archive.members),
             Some(_) | None => return Ok(None),
@@ -103,7 +107,7 @@ pub(super) fn initcall_script(
         if !stays_inside(script) || tree.is_older(script, "vmlinux.a") {
             return Ok(None);
         }
-        let Some(text) = tree.bytes(script)? else {
+        let Some(text) = tree.text(script)? else {
             return Ok(None);
         };
         calls.append(&mut image::initcall_script(

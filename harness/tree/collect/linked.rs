@@ -11,11 +11,12 @@ use object::elf::{
     SHT_SYMTAB, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT, SectionFlags,
 };
 use object::read::elf::{FileHeader, Rela as _, SectionHeader, Sym};
-use object::{Endianness, SectionIndex};
+use object::{Endianness, ReadRef, SectionIndex};
 use rustc_hash::FxHashMap;
 
-use super::elf::is_32;
+use super::elf::{is_32, names_of_symbols};
 use super::initcalls::{INITCALL, Initcalls, Level};
+use super::parts::{Parts, read_parts};
 use super::{BuildTree, build_log};
 use crate::model::error::Error;
 use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
@@ -28,25 +29,23 @@ use crate::model::facts::{Facts, PROMOTED};
 /// [`Error::Unfinished`] if one of the first two is missing or damaged,
 /// [`Error::Io`] if one cannot be read, [`Error::Usage`] if the log cannot.
 pub fn read(tree: &BuildTree, facts: &Facts) -> Result<Linked, Error> {
-    let required = |file: &str| {
-        tree.bytes(file)?.ok_or_else(|| Error::Unfinished {
-            dir: tree.dir().to_owned(),
-            reason: format!("{file} is missing"),
-        })
-    };
-    let damaged = |file: &str, why: String| Error::Unfinished {
+    let unfinished = |reason: String| Error::Unfinished {
         dir: tree.dir().to_owned(),
-        reason: format!("{file} is damaged: {why}"),
+        reason,
     };
+    let required =
+        |file: &str, read: &mut dyn FnMut(&Parts) -> Result<(), String>| match read_parts(
+            tree, file, TABLES, read,
+        )? {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(unfinished(format!("{file} is damaged: {why}"))),
+            None => Err(unfinished(format!("{file} is missing"))),
+        };
     let mut linked = Linked::default();
-    let object = required("vmlinux.o")?;
-    read_object(&object, &mut linked).map_err(|why| damaged("vmlinux.o", why))?;
-    drop(object);
+    required("vmlinux.o", &mut |data| read_object(data, &mut linked))?;
     promoted::mark(tree, facts, &mut linked)?;
-    let kernel = required("vmlinux")?;
-    read_kernel(&kernel, &mut linked).map_err(|why| damaged("vmlinux", why))?;
-    drop(kernel);
-    if let Some(modinfo) = tree.bytes("modules.builtin.modinfo")? {
+    required("vmlinux", &mut |data| read_kernel(data, &mut linked))?;
+    if let Some(modinfo) = tree.text("modules.builtin.modinfo")? {
         let entries = modinfo.split(|byte| *byte == 0);
         linked.modinfo = entries
             .filter(|entry| !entry.is_empty())
@@ -58,18 +57,21 @@ pub fn read(tree: &BuildTree, facts: &Facts) -> Result<Linked, Error> {
     Ok(linked)
 }
 
-fn read_object(bytes: &[u8], linked: &mut Linked) -> Result<(), String> {
-    match is_32(bytes) {
-        true => read_object_as::<FileHeader32<Endianness>>(bytes, linked),
-        false => read_object_as::<FileHeader64<Endianness>>(bytes, linked),
+/// The most that is read of the symbols and relocations of what the linker made, in bytes.
+const TABLES: u64 = 1 << 30;
+
+fn read_object<'data>(data: impl ReadRef<'data>, linked: &mut Linked) -> Result<(), String> {
+    match is_32(data) {
+        true => read_object_as::<FileHeader32<Endianness>, _>(data, linked),
+        false => read_object_as::<FileHeader64<Endianness>, _>(data, linked),
     }
     .map_err(|e| e.to_string())
 }
 
-fn read_kernel(bytes: &[u8], linked: &mut Linked) -> Result<(), String> {
-    match is_32(bytes) {
-        true => read_kernel_as::<FileHeader32<Endianness>>(bytes, linked),
-        false => read_kernel_as::<FileHeader64<Endianness>>(bytes, linked),
+fn read_kernel<'data>(data: impl ReadRef<'data>, linked: &mut Linked) -> Result<(), String> {
+    match is_32(data) {
+        true => read_kernel_as::<FileHeader32<Endianness>, _>(data, linked),
+        false => read_kernel_as::<FileHeader64<Endianness>, _>(data, linked),
     }
     .map_err(|e| e.to_string())
 }
@@ -81,19 +83,20 @@ struct Place<'data> {
     name: &'data str,
 }
 
-fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
-    bytes: &'data [u8],
+fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    data: R,
     linked: &mut Linked,
 ) -> object::read::Result<()> {
-    let header = H::parse(bytes)?;
+    let header = H::parse(data)?;
     let endian = header.endian()?;
-    let sections = header.sections(endian, bytes)?;
-    let symbols = sections.symbols(endian, bytes, SHT_SYMTAB)?;
+    let sections = header.sections(endian, data)?;
+    let symbols = sections.symbols(endian, data, SHT_SYMTAB)?;
+    let names_of = names_of_symbols(&sections, &symbols, endian, data)?;
     let mut places: FxHashMap<SectionIndex, Vec<Place<'data>>> = FxHashMap::default();
     let mut file: Option<&str> = None;
     for (number, symbol) in symbols.enumerate() {
         // A name that is not UTF-8 is not a symbol of a C or assembly source.
-        let Ok(full) = std::str::from_utf8(symbol.name(endian, symbols.strings())?) else {
+        let Ok(full) = std::str::from_utf8(symbol.name(endian, names_of)?) else {
             continue;
         };
         let kind = symbol.st_type();
@@ -142,10 +145,11 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
         functions.sort_by_key(|place| place.start);
     }
     for section in sections.iter().filter(|s| s.sh_type(endian) == SHT_RELA) {
-        let Some((relocations, _)) = section.rela(endian, bytes)? else {
+        // Those of debug information, which are many, are of no function.
+        let Some(functions) = places.get(&section.info_link(endian)) else {
             continue;
         };
-        let Some(functions) = places.get(&section.info_link(endian)) else {
+        let Some((relocations, _)) = section.rela(endian, data)? else {
             continue;
         };
         let mut last: Option<(usize, BTreeSet<u32>)> = None;
@@ -175,13 +179,13 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
     Ok(())
 }
 
-fn read_kernel_as<H: FileHeader<Endian = Endianness>>(
-    bytes: &[u8],
+fn read_kernel_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    data: R,
     linked: &mut Linked,
 ) -> object::read::Result<()> {
-    let header = H::parse(bytes)?;
+    let header = H::parse(data)?;
     let endian = header.endian()?;
-    let sections = header.sections(endian, bytes)?;
+    let sections = header.sections(endian, data)?;
     for section in sections.iter() {
         let has = |flag: SectionFlags| section.sh_flags(endian).0 & flag.0 != 0;
         let size: u64 = section.sh_size(endian).into();
@@ -200,12 +204,13 @@ fn read_kernel_as<H: FileHeader<Endian = Endianness>>(
         let name = String::from_utf8_lossy(sections.section_name(endian, section)?);
         linked.sections.insert(name.into(), Section { kind, size });
     }
-    let symbols = sections.symbols(endian, bytes, SHT_SYMTAB)?;
+    let symbols = sections.symbols(endian, data, SHT_SYMTAB)?;
+    let names_of = names_of_symbols(&sections, &symbols, endian, data)?;
     let entry: u64 = header.e_entry(endian).into();
     let mut at_entry: BTreeSet<(bool, &[u8])> = BTreeSet::new();
     let mut calls = Initcalls::default();
     for symbol in symbols.iter() {
-        let name = symbol.name(endian, symbols.strings())?;
+        let name = symbol.name(endian, names_of)?;
         let address: u64 = symbol.st_value(endian).into();
         if address == entry && !name.is_empty() && !symbol.is_undefined(endian) {
             at_entry.insert((symbol.is_local(), name));
@@ -272,8 +277,8 @@ mod tests {
             let mut bytes = real_elf().to_vec();
             bytes[at] = byte;
             let mut linked = Linked::default();
-            let _ = read_object(&bytes, &mut linked);
-            let _ = read_kernel(&bytes, &mut linked);
+            let _ = read_object(&bytes[..], &mut linked);
+            let _ = read_kernel(&bytes[..], &mut linked);
         }
     }
 

@@ -5,7 +5,7 @@ use object::elf::{FileHeader32, FileHeader64, STB_WEAK};
 use object::read::elf::{ElfFile, FileHeader, Sym};
 use object::{Endianness, Object as _, ObjectSection as _, ReadRef, SectionIndex};
 
-use super::elf::symbol_names;
+use super::elf::{is_32, symbol_names};
 use crate::model::facts::{Exported, Import, ModuleTables, Name, NameTable};
 
 /// A section that holds one entry after another.
@@ -137,23 +137,27 @@ const VERSION_LEN: usize = 64;
 ///
 /// # Errors
 /// Why the ELF file cannot be read.
-pub fn module_tables(bytes: &[u8], names: &NameTable) -> Result<ModuleTables, String> {
-    match bytes.get(4) {
-        Some(1) => module_tables_as::<FileHeader32<Endianness>>(bytes, names),
-        _ => module_tables_as::<FileHeader64<Endianness>>(bytes, names),
+pub fn module_tables<'data>(
+    data: impl ReadRef<'data>,
+    names: &NameTable,
+) -> Result<ModuleTables, String> {
+    match is_32(data) {
+        true => module_tables_as::<FileHeader32<Endianness>, _>(data, names),
+        false => module_tables_as::<FileHeader64<Endianness>, _>(data, names),
     }
     .map_err(|error| format!("damaged ELF file: {error}"))
 }
 
-fn module_tables_as<H: FileHeader<Endian = Endianness>>(
-    bytes: &[u8],
+fn module_tables_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    data: R,
     names: &NameTable,
 ) -> object::read::Result<ModuleTables> {
-    let file = ElfFile::<H>::parse(bytes)?;
+    let file = ElfFile::<H, R>::parse(data)?;
     let (endian, symbols) = (file.endian(), file.elf_symbol_table());
+    let names_of = symbol_names(&file)?;
     let mut imports = Vec::new();
     for symbol in symbols.iter().filter(|symbol| symbol.is_undefined(endian)) {
-        let name = symbol.name(endian, symbols.strings())?;
+        let name = symbol.name(endian, names_of)?;
         if !name.is_empty() {
             imports.push(Import {
                 symbol: names.get_or_intern(String::from_utf8_lossy(name)),
@@ -177,8 +181,8 @@ fn module_tables_as<H: FileHeader<Endian = Endianness>>(
 }
 
 /// The bytes of a section; none where there is no such section.
-fn section<'data, H: FileHeader<Endian = Endianness>>(
-    file: &ElfFile<'data, H>,
+fn section<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    file: &ElfFile<'data, H, R>,
     name: &str,
 ) -> object::read::Result<&'data [u8]> {
     let section = file.section_by_name(name);
@@ -186,8 +190,8 @@ fn section<'data, H: FileHeader<Endian = Endianness>>(
 }
 
 /// The tables that `add_versions` and `add_extended_versions` of `scripts/mod/modpost.c` write.
-fn versions<H: FileHeader<Endian = Endianness>>(
-    file: &ElfFile<H>,
+fn versions<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+    file: &ElfFile<'data, H, R>,
     names: &NameTable,
 ) -> object::read::Result<Vec<(Name, u32)>> {
     let little = file.is_little_endian();

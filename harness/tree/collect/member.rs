@@ -11,7 +11,8 @@ use std::time::SystemTime;
 use rustix::io::Errno;
 
 use super::initcalls::INITCALL;
-use super::{BuildTree, bitcode, cmd_file, elf};
+use super::{BuildTree, CMD, OBJECT, bitcode, cmd_file, elf, has_room};
+use crate::file;
 use crate::model::error::Error;
 use crate::model::facts::{
     Backend, CmdFile, Code, IndexedModule, Ir, Name, NameTable, Object, ObjectFile, SummaryFile,
@@ -28,6 +29,7 @@ pub(super) fn read_object(
     distributed: bool,
     names: &NameTable,
 ) -> Result<Object, Error> {
+    has_room(tree, names)?;
     let path = names.resolve(&name);
     let (file, made) = read_object_file(tree, path, names)?;
     // A damaged file may have been bitcode; the index shows which.
@@ -78,7 +80,7 @@ pub(super) fn read_cmd(
     object: &str,
     names: &NameTable,
 ) -> Result<CmdFile, Error> {
-    let read = with_file(tree, &cmd_path(object), usize::MAX, |text| {
+    let read = with_file(tree, &cmd_path(object), CMD, |text| {
         Box::new(cmd_file::parse(text, &tree.spelling(), names))
     })?;
     Ok(match read {
@@ -93,7 +95,7 @@ pub(super) fn read_cmd(
 /// # Errors
 /// If the machine cannot read a file that is there.
 pub(super) fn read_code(tree: &BuildTree, object: &str) -> Result<Option<Code>, Error> {
-    let read = with_file(tree, object, 4, |bytes| {
+    let read = with_beginning(tree, object, 4, |bytes| {
         if bytes.starts_with(elf::MAGIC) {
             Some(Code::Machine)
         } else {
@@ -106,12 +108,12 @@ pub(super) fn read_code(tree: &BuildTree, object: &str) -> Result<Option<Code>, 
     })
 }
 
-fn read_object_file(
+pub(super) fn read_object_file(
     tree: &BuildTree,
     path: &str,
     names: &NameTable,
 ) -> Result<(ObjectFile, Option<SystemTime>), Error> {
-    let read = with_file(tree, path, usize::MAX, |bytes| parse_object(bytes, names))?;
+    let read = with_file(tree, path, OBJECT, |bytes| parse_object(bytes, names))?;
     Ok(match read {
         FileRead::Missing => (ObjectFile::Missing, None),
         FileRead::Refused(why) => (ObjectFile::Damaged(why), None),
@@ -119,7 +121,7 @@ fn read_object_file(
     })
 }
 
-pub(super) fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
+fn parse_object(bytes: &[u8], names: &NameTable) -> ObjectFile {
     if bytes.is_empty() {
         ObjectFile::Empty
     } else if bytes.starts_with(elf::MAGIC) {
@@ -168,7 +170,7 @@ fn read_summary(
     path: &str,
     names: &NameTable,
 ) -> Result<(SummaryFile, Option<SystemTime>), Error> {
-    let read = with_file(tree, path, usize::MAX, |bytes| {
+    let read = with_file(tree, path, OBJECT, |bytes| {
         match bitcode::read_index(bytes) {
             Ok(index) => SummaryFile::Read {
                 skip: index.skip,
@@ -200,18 +202,44 @@ pub(super) enum FileRead<T> {
     Read(T, Option<SystemTime>),
 }
 
-/// Passes the first `limit` bytes of a file to `parse`, in a buffer that each thread keeps. Names
-/// come from archives, which are untrusted: one that leads out of the tree, or to a device, is
-/// not opened.
+/// Passes the content of a file, which has at most `most` bytes, to `parse`. Names come from
+/// archives, which are untrusted: one that leads out of the tree, or to a device, is not opened.
 ///
 /// # Errors
-/// If the machine cannot read a file that is there, such as when too many files are open: that
-/// says nothing about the tree.
+/// If the machine cannot read a file that is there, such as when too many files are open, or if the
+/// file is larger: that says nothing about the tree.
 pub(super) fn with_file<T>(
     tree: &BuildTree,
     path: &str,
-    limit: usize,
+    most: u64,
     parse: impl FnOnce(&[u8]) -> T,
+) -> Result<FileRead<T>, Error> {
+    with_opened(tree, path, parse, |file, buffer| {
+        file::read_into(file, most, buffer)
+    })
+}
+
+/// The same with the first `limit` bytes of a file of any size.
+///
+/// # Errors
+/// As [`with_file`].
+fn with_beginning<T>(
+    tree: &BuildTree,
+    path: &str,
+    limit: u64,
+    parse: impl FnOnce(&[u8]) -> T,
+) -> Result<FileRead<T>, Error> {
+    with_opened(tree, path, parse, |file, buffer| {
+        file.take(limit).read_to_end(buffer).map(drop)
+    })
+}
+
+/// Reads into a buffer that each thread keeps.
+fn with_opened<T>(
+    tree: &BuildTree,
+    path: &str,
+    parse: impl FnOnce(&[u8]) -> T,
+    read: impl FnOnce(File, &mut Vec<u8>) -> std::io::Result<()>,
 ) -> Result<FileRead<T>, Error> {
     thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
     /// A buffer that grew for one huge file is freed.
@@ -222,16 +250,18 @@ pub(super) fn with_file<T>(
         return Ok(FileRead::Refused(why));
     }
     let path = tree.build.join(path);
-    let metadata = match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() => metadata,
-        Ok(_) => return Ok(FileRead::Refused("not a regular file".to_owned())),
+    let file = match file::open(&path) {
+        Ok(file) => file,
         Err(e) => return not_read(&path, e),
     };
+    let made = file
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok();
     BUFFER.with_borrow_mut(|buffer| {
         buffer.clear();
-        let read = File::open(&path).and_then(|file| file.take(limit as u64).read_to_end(buffer));
-        let answer = match read {
-            Ok(_) => Ok(FileRead::Read(parse(buffer), metadata.modified().ok())),
+        let answer = match read(file, buffer) {
+            Ok(()) => Ok(FileRead::Read(parse(buffer), made)),
             Err(e) => not_read(&path, e),
         };
         if buffer.capacity() > KEPT {
@@ -246,11 +276,13 @@ fn not_read<T>(path: &Path, error: std::io::Error) -> Result<FileRead<T>, Error>
     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
         return Ok(FileRead::Missing);
     }
-    let is_bad_name = error.kind() == ErrorKind::InvalidInput
-        || matches!(
-            Errno::from_io_error(&error),
-            Some(Errno::NAMETOOLONG | Errno::LOOP)
-        );
+    let is_bad_name = matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory
+    ) || matches!(
+        Errno::from_io_error(&error),
+        Some(Errno::NAMETOOLONG | Errno::LOOP)
+    );
     match is_bad_name {
         true => Ok(FileRead::Refused(error.to_string())),
         false => Err(Error::io(path, "read")(error)),

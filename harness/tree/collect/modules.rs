@@ -1,11 +1,12 @@
 //! Reads loadable modules: what they are linked from, and what their `.ko` files take from
 //! elsewhere. Called by `collect`.
 
-use super::member::{parse_object, read_cmd, read_code};
+use super::member::{read_cmd, read_code, read_object_file};
+use super::parts::read_parts;
 use super::tree_files::read_list;
-use super::{BuildTree, loader};
+use super::{BuildTree, OBJECT, elf, has_room, loader};
 use crate::model::error::Error;
-use crate::model::facts::{Module, ModuleObject, ModuleTables, NameTable, ObjectFile};
+use crate::model::facts::{Code, Module, ModuleObject, ModuleTables, NameTable, ObjectFile};
 use crate::tree::path::stays_inside;
 
 /// The modules of `modules.order`, which exists if modules were built.
@@ -15,6 +16,7 @@ pub(super) fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Mo
     };
     let mut modules = Vec::new();
     for module in order {
+        has_room(tree, names)?;
         let Some(stem) = names.resolve(&module).strip_suffix(".o") else {
             continue;
         };
@@ -61,15 +63,19 @@ fn read_ko(
     if from.iter().any(|from| tree.is_older(&file, from)) {
         return Ok(without(ObjectFile::Missing));
     }
-    let Some(bytes) = tree.bytes(&file)? else {
-        return Ok(without(ObjectFile::Missing));
-    };
-    let object = parse_object(&bytes, names);
-    if !matches!(object, ObjectFile::Elf(_)) {
-        return Ok(without(object));
+    if read_code(tree, &file)? != Some(Code::Machine) {
+        return Ok(without(read_object_file(tree, &file, names)?.0));
     }
-    Ok(match loader::module_tables(&bytes, names) {
-        Ok(tables) => (object, tables),
-        Err(why) => without(ObjectFile::Damaged(why)),
+    let read = read_parts(tree, &file, OBJECT, |data| {
+        let object = elf::parse_object(data, names);
+        if !matches!(object, ObjectFile::Elf(_)) {
+            return Ok(without(object));
+        }
+        Ok((object, loader::module_tables(data, names)?))
+    })?;
+    Ok(match read {
+        Some(Ok(read)) => read,
+        Some(Err(why)) => without(ObjectFile::Damaged(why)),
+        None => without(ObjectFile::Missing),
     })
 }

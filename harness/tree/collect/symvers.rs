@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_line_has_five_fields_and_the_last_may_be_empty() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let text = "0xf7370f56\tsystem_state\tvmlinux\tEXPORT_SYMBOL\t\n\
                     0x00000001\tx\tdrivers/a/b\tEXPORT_SYMBOL_GPL\tNS\n";
         let exports = parse(text, &names).unwrap();
@@ -79,20 +79,20 @@ mod tests {
 
     #[test]
     fn a_line_that_is_none_is_named() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let error = parse("0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\ngarbage\n", &names).unwrap_err();
         assert!(error.starts_with("line 2: "), "{error}");
     }
 
     #[test]
     fn a_line_of_an_unknown_licence_is_none() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         assert!(parse("0x1\ta\tvmlinux\tEXPORT_SYMBOL_GPM\t\n", &names).is_err());
     }
 
     #[test]
     fn reads_the_crcs_of_the_export_file() {
-        let names = NameTable::with_hasher(Default::default());
+        let names = NameTable::default();
         let text = b"KSYMTAB_DATA(a, \"\");\nSYMBOL_CRC(a, 0x25301bc6);\nNOT_SYMBOL_CRC(b, 0x1);\nSYMBOL_CRC(old, 0x2, \"_gpl\");\n";
         let crcs = export_crcs(text, &names);
         let name = |text| names.get(text).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use memchr::memmem;
 
-use super::BuildTree;
+use super::{BuildTree, CMD};
 use crate::model::error::Error;
 use crate::model::facts::{Log, Name, NameTable};
 
@@ -29,7 +29,7 @@ pub(super) fn read(
 ) -> Result<Vec<Name>, Error> {
     let mut found: BTreeSet<String> = log.map(|log| log.tools.clone()).unwrap_or_default();
     for file in COMMANDS {
-        if let Some(text) = tree.bytes(file)? {
+        if let Some(text) = tree.bytes(file, CMD)? {
             add_named(&text, &["ld.lld", "llvm-ar"], &mut found);
             add_named(&text, &READERS, &mut found);
         }

@@ -1,18 +1,21 @@
 //! Reads the files that exist once per tree: lists, exports, `vmlinux.o` and `vmlinux`. Called by
 //! `collect`.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::Path;
-
-use object::ReadCache;
 
 use super::link::{initcall_script, library_members, read_link};
 use super::modules::read_modules;
-use super::{BuildTree, RELEASE, image, open_file, read_file, release_file, symvers};
+use super::parts::{Parts, read_parts};
+use super::{BuildTree, ENTRIES, RELEASE, TEXT, image, release_file, symvers};
+use crate::file;
 use crate::model::error::Error;
 use crate::model::facts::{Export, Module, Name, NameTable, Vmlinux, VmlinuxO};
 use crate::tree::path::normalise;
+
+/// The most that is read of the symbols and tables of what the linker made, in bytes: more than
+/// twice those of allyesconfig.
+const SYMBOLS: u64 = 256 << 20;
 
 /// The files that exist once per tree.
 pub(super) struct TreeFiles {
@@ -50,7 +53,7 @@ impl TreeFiles {
             Some(source) => read_list(source, "scripts/head-object-list.txt", names)?,
             None => None,
         };
-        let export_c = tree.bytes(".vmlinux.export.c")?;
+        let export_c = tree.text(".vmlinux.export.c")?;
         let mut damaged = Vec::new();
         let release = release_file(tree)?.filter(|_| !tree.is_older("vmlinux", RELEASE));
         let vmlinux = read_linked(tree, "vmlinux", &mut damaged, |data| {
@@ -113,19 +116,25 @@ pub(super) fn read_list(
     names: &NameTable,
 ) -> Result<Option<Vec<Name>>, Error> {
     let path = dir.join(file);
-    let text = match read_file(&path) {
+    let text = match file::read(&path, TEXT) {
         Ok(text) => text,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(path, "read")(e)),
     };
-    Ok(Some(
-        String::from_utf8_lossy(&text)
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(|line| names.get_or_intern(normalise(line).as_ref()))
-            .collect(),
-    ))
+    let text = String::from_utf8_lossy(&text);
+    let lines = text.lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let of_lines = lines.by_ref().take(ENTRIES);
+    let entries = of_lines.map(|line| names.get_or_intern(normalise(line).as_ref()));
+    let entries = entries.collect();
+    match lines.next() {
+        None => Ok(Some(entries)),
+        Some(_) => {
+            let why = format!("it lists more than the {ENTRIES} files that klto reads of a list");
+            let too_many = std::io::Error::new(ErrorKind::FileTooLarge, why);
+            Err(Error::io(path, "read")(too_many))
+        }
+    }
 }
 
 fn read_symvers(
@@ -134,7 +143,7 @@ fn read_symvers(
     names: &NameTable,
     damaged: &mut Vec<(&'static str, String)>,
 ) -> Result<Option<Vec<Export>>, Error> {
-    let Some(text) = tree.bytes(file)? else {
+    let Some(text) = tree.text(file)? else {
         return Ok(None);
     };
     let exports = symvers::parse(&String::from_utf8_lossy(&text), names);
@@ -182,54 +191,15 @@ fn split_exports(
     (Some(vmlinux), Some(modules))
 }
 
-/// Reads parts of a large ELF file; `None` if there is none.
+/// Reads parts of what the linker made; `None` if there is none.
 fn read_linked<T>(
     tree: &BuildTree,
     file: &'static str,
     damaged: &mut Vec<(&'static str, String)>,
-    read: impl FnOnce(&ReadCache<Watched>) -> Result<T, String>,
+    read: impl FnOnce(&Parts) -> Result<T, String>,
 ) -> Result<Option<T>, Error> {
-    let path = tree.build.join(file);
-    match open_file(&path) {
-        Ok(opened) => {
-            let cache = ReadCache::new(Watched {
-                file: opened,
-                failure: None,
-            });
-            let content = read(&cache);
-            match cache.into_inner().failure {
-                Some(failure) => Err(Error::io(path, "read")(failure)),
-                None => Ok(keep_or_note(content, file, damaged)),
-            }
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io(path, "read")(e)),
-    }
-}
-
-/// A file, and how the machine failed to read it: a parser would take that for damage.
-struct Watched {
-    file: File,
-    failure: Option<std::io::Error>,
-}
-
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.file.read(buffer);
-        if let Err(error) = &read
-            && let Some(code) = error.raw_os_error()
-            && error.kind() != ErrorKind::Interrupted
-        {
-            self.failure = Some(std::io::Error::from_raw_os_error(code));
-        }
-        read
-    }
-}
-
-impl Seek for Watched {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        self.file.seek(to)
-    }
+    let content = read_parts(tree, file, SYMBOLS, read)?;
+    Ok(content.and_then(|content| keep_or_note(content, file, damaged)))
 }
 
 /// What could be read; otherwise nothing, and a note with the reason.
@@ -239,21 +209,4 @@ fn keep_or_note<T>(
     damaged: &mut Vec<(&'static str, String)>,
 ) -> Option<T> {
     read.map_err(|why| damaged.push((file, why))).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_machine_cannot_read_is_no_damage() {
-        // Nothing is mapped at its first byte.
-        let file = File::open("/proc/self/mem").unwrap();
-        let mut watched = Watched {
-            file,
-            failure: None,
-        };
-        assert!(watched.read(&mut [0; 4]).is_err());
-        assert_eq!(watched.failure.unwrap().raw_os_error(), Some(5));
-    }
 }

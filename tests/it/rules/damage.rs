@@ -76,7 +76,7 @@ fn assert_quick(start: Instant, what: &str) {
 
 /// Every parser, on any input: any file may have any name.
 fn parse_with_all(bytes: &[u8]) {
-    let names = NameTable::with_hasher(Default::default());
+    let names = NameTable::default();
     let text = String::from_utf8_lossy(bytes);
     let _ = bitcode::is_bitcode(bytes);
     if let Ok(object) = bitcode::read_object(bytes) {

@@ -14,7 +14,7 @@ use klto::input::arch_table;
 use klto::input::yaml;
 use klto::judge::inspect::{InspectRequest, inspect};
 use klto::judge::snapshot::Snapshot;
-use klto::model::cell::{Cell, LtoMode};
+use klto::model::cell::{Base, Cell, LtoMode};
 use klto::model::error::Error;
 use klto::model::facts::Goal;
 use klto::model::record::FindingRecord;
@@ -251,7 +251,8 @@ fn cell(goal: &str) -> Cell {
     Cell {
         arch: arch_table::by_name("x86_64").unwrap().clone(),
         config_name: "tiny".to_owned(),
-        base: "tinyconfig".to_owned(),
+        base: Base::Goal("tinyconfig".to_owned()),
+        fragments: Vec::new(),
         enable: Vec::new(),
         disable: Vec::new(),
         set: BTreeMap::new(),

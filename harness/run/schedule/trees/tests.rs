@@ -122,7 +122,7 @@ fn a_tree_that_another_uses_stays_and_goes_once_it_is_free() {
         until: None,
         cancel: &cancel,
     };
-    let held = Lock::take(&place.folder, Sharing::Shared, patience, &mut || {}).unwrap();
+    let held = Lock::take(&place.folder, Sharing::Shared, patience, &mut |_| {}).unwrap();
     trees.fit(&BTreeSet::new(), &cancel, &Silent);
     assert!(has_tree(&place));
     assert!(trees.summary().contains("could not be removed"));

@@ -27,7 +27,7 @@ impl Used {
             until: None,
             cancel,
         };
-        let lock = Lock::take(&folder, Sharing::Shared, patience, &mut || {})?;
+        let lock = Lock::take(&folder, Sharing::Shared, patience, &mut |_| {})?;
         Ok(Used {
             place,
             folder,
@@ -42,7 +42,7 @@ impl Used {
             until: Some(Instant::now()),
             cancel,
         };
-        match Lock::take(&self.folder, Sharing::Exclusive, patience, &mut || {}) {
+        match Lock::take(&self.folder, Sharing::Exclusive, patience, &mut |_| {}) {
             Ok(_lock) => remove(&self.place, cancel),
             // That task removes it.
             Err(_) => Ok(()),

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::model::error::Error;
 use crate::model::facts::{Facts, Module, ObjectFile};
 use crate::tree::collect::member::{FileRead, with_file};
-use crate::tree::collect::{BuildTree, cmd_file};
+use crate::tree::collect::{BuildTree, CMD, cmd_file};
 use crate::tree::path::{cmd_file as cmd_path, normalise};
 
 type Options = BTreeSet<Box<str>>;
@@ -34,7 +34,7 @@ pub(super) fn read(tree: &BuildTree, facts: &Facts) -> Result<BTreeMap<Box<str>,
 }
 
 fn link(tree: &BuildTree, file: &str) -> Result<Option<Options>, Error> {
-    let words = with_file(tree, &cmd_path(file), usize::MAX, |text| {
+    let words = with_file(tree, &cmd_path(file), CMD, |text| {
         cmd_file::link_words(text, &tree.roots)
     })?;
     Ok(match words {

@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 use crate::model::error::Error;
 use crate::model::facts::linked::Linked;
 use crate::model::facts::{Facts, ObjectFile};
-use crate::tree::collect::{BuildTree, bitcode};
+use crate::tree::collect::{BuildTree, OBJECT, bitcode};
 
 /// Marks the symbols that were local before the link.
 ///
@@ -59,7 +59,7 @@ impl Origins {
         object: &str,
         wanted: &FxHashSet<&str>,
     ) -> Result<Origins, Error> {
-        let bytes = tree.bytes(object)?.unwrap_or_default();
+        let bytes = tree.bytes(object, OBJECT)?.unwrap_or_default();
         let symbols = bitcode::read_object(&bytes).ok().and_then(|ir| ir.symbols);
         let mut origins = Origins::default();
         for symbol in symbols.iter().flatten().filter(|symbol| !symbol.undefined) {

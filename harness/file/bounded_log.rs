@@ -1,7 +1,6 @@
 //! Logs of a bounded size: of one that is too long, the beginning and the end, and between them
 //! a line that says how much is left out.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
@@ -46,7 +45,7 @@ pub fn is_cut(log: &[u8]) -> bool {
         })
 }
 
-/// Opens a log, which is read as one that is not longer than about [`LONGEST`].
+/// Opens a log, which is read as one that is not longer than about [`LONGEST`]. It may be a pipe.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -55,14 +54,14 @@ pub fn open(log: &Path) -> io::Result<Box<dyn Read>> {
 }
 
 fn open_up_to(log: &Path, longest: u64) -> io::Result<Box<dyn Read>> {
-    let file = File::open(log)?;
-    let length = file.metadata()?.len();
+    let length = std::fs::metadata(log)?.len();
+    let file = super::open_named(log)?;
     if length <= longest {
         // A pipe has no length, and a log that grows may have another by now.
         return Ok(Box::new(file.take(longest)));
     }
     let left_out = length - 2 * kept(longest);
-    let mut end = File::open(log)?;
+    let mut end = super::open(log)?;
     end.seek(SeekFrom::Start(kept(longest) + left_out))?;
     let middle = Cursor::new(format!("\n{}", note(left_out)));
     let begin = file.take(kept(longest));
