@@ -56,6 +56,18 @@ fn a_benchmark_that_is_not_known_is_a_usage_error(#[case] option: &str, #[case] 
     assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
 }
 
+#[rstest]
+#[case::no_directory(&[], "expected a build directory")]
+#[case::no_number(&["--runs", "many", "."], "expected a number after --runs, found 'many'")]
+#[case::no_build(&["."], "found no .config or vmlinux.o there")]
+fn a_fuzzing_that_cannot_begin_is_a_usage_error(#[case] args: &[&str], #[case] says: &str) {
+    let here = TempDir::new().unwrap();
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/fuzz"));
+    let ended = finish(command.args(args).current_dir(here.path()));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+}
+
 #[test]
 fn a_cached_toolchain_is_printed_and_nothing_else() {
     let cache = cache_with("clang version 23.1.4");

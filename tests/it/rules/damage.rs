@@ -1,15 +1,9 @@
 //! Whatever the files contain, klto finishes without a panic: real files, cut and
 //! flipped at random.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use klto::model::cell::LtoMode;
-use klto::model::facts::NameTable;
-use klto::tree::collect::cmd_file::Roots;
-use klto::tree::collect::{
-    archive, bitcode, build_log, cmd_file, compile_commands, elf, image, kconfig, loader, symvers,
-};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -17,6 +11,24 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::support::tree::Tree;
 use crate::support::tree::layout::RISCV;
 use crate::support::tree::recipes::Recipes;
+
+#[path = "../../fuzz/targets.rs"]
+mod targets;
+use targets::TARGETS;
+
+/// What people write, and what klto keeps, in a few lines.
+const TEXTS: [&str; 6] = [
+    "name: m\ntoolchains:\n  a: { make: { LLVM: \"-22\" } }\nconfigs:\n  c: { base: tinyconfig, set: { A: 0x1 } }\n\
+     axes: { arch: [arm64], config: [c], lto: [thin], toolchain: [a] }\ntimeout: 2h\n",
+    "- { key: flags.saved-missing, cells: \"x86_64/*\", reason: \"known\", until: \"7.4\" }\n",
+    "# Linux/x86 7.2.0\nCONFIG_A=y\nCONFIG_B=\"b\\\"c\"\n# CONFIG_C is not set\n",
+    "From: A <a@example.org>\nSubject: [PATCH v2 1/3] kbuild: x\nMessage-ID: <1@x>\n\
+     In-Reply-To: <0@x>\nContent-Type: text/plain; charset=utf-8\n\nWhy.\n---\n a | 2 +-\n\n\
+     diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-x\n+y\n-- \n2.1\n",
+    "# bad: [1111111111111111111111111111111111111111] x\ngit bisect start 'main' 'v1'\n\
+     # good: [2222222222222222222222222222222222222222] y\ngit bisect good 2222222222222222222222222222222222222222\n",
+    "[    0.000000] Linux version 7.2.0 (a@b)\r\n[    1.0] WARNING: CPU: 0\r\nklto: init runs on Linux 7.2.0\r\n",
+];
 
 /// Files of every kind that klto reads.
 const FILES: [&str; 21] = [
@@ -76,31 +88,11 @@ fn assert_quick(start: Instant, what: &str) {
 
 /// Every parser, on any input: any file may have any name.
 fn parse_with_all(bytes: &[u8]) {
-    let names = NameTable::default();
-    let text = String::from_utf8_lossy(bytes);
-    let _ = bitcode::is_bitcode(bytes);
-    if let Ok(object) = bitcode::read_object(bytes) {
-        for symbol in object.symbols.iter().flatten() {
-            assert!(symbol.name.len() <= bytes.len());
-        }
+    for (name, parse) in TARGETS {
+        let start = Instant::now();
+        parse(bytes);
+        assert_quick(start, name);
     }
-    let _ = bitcode::read_index(bytes);
-    let _ = elf::parse_object(bytes, &names);
-    let _ = image::read_vmlinux(bytes, Some("7.2.0"), &names);
-    let _ = image::read_vmlinux_o(bytes, &names);
-    let _ = image::initcall_script(&text, &names);
-    let _ = loader::module_tables(bytes, &names);
-    let _ = archive::parse(bytes, Path::new("lib"), &names);
-    let spelling = cmd_file::Spelling {
-        roots: &Roots::default(),
-        saved_prefix: "saved_c_flags_",
-    };
-    let _ = cmd_file::parse(bytes, &spelling, &names);
-    let _ = compile_commands::parse(bytes, &Roots::default(), &names);
-    let _ = symvers::parse(&text, &names);
-    let _ = symvers::export_crcs(bytes, &names);
-    let _ = build_log::parse(bytes);
-    let _ = kconfig::parse(&text);
 }
 
 /// Damages files of one tree at random; `each` is given a file and what becomes of it.
@@ -128,11 +120,34 @@ fn whole_tree() -> Tree {
 #[test]
 fn no_parser_panics_on_a_damaged_file() {
     let tree = whole_tree();
-    damage_files(&tree, |file, damaged| {
-        let start = Instant::now();
-        parse_with_all(damaged);
-        assert_quick(start, file);
+    damage_files(&tree, |_, damaged| parse_with_all(damaged));
+}
+
+#[test]
+fn no_parser_panics_on_a_damaged_text() {
+    let mut runner = TestRunner::new(Config {
+        cases: 512,
+        failure_persistence: None,
+        ..Config::default()
     });
+    let strategy = (proptest::sample::select(&TEXTS[..]), damage());
+    runner
+        .run(&strategy, |(text, damage)| {
+            parse_with_all(&damage.applied_to(text.as_bytes()));
+            Ok(())
+        })
+        .unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn each_target_has_a_program_for_libfuzzer() {
+    let package = include_str!("../../fuzz/Cargo.toml");
+    let programs = package.split("[[bin]]\n").skip(1);
+    let programs: Vec<&str> = programs
+        .map(|program| program.split('"').nth(1).unwrap())
+        .collect();
+    let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(programs, names);
 }
 
 #[test]
