@@ -95,20 +95,29 @@ fn parse_with_all(bytes: &[u8]) {
     }
 }
 
-/// Damages files of one tree at random; `each` is given a file and what becomes of it.
-fn damage_files(tree: &Tree, each: impl Fn(&'static str, &[u8])) {
+/// Damages one of several things at random, so many times; `each` gets which, and the damage.
+fn damage_some(names: &'static [&'static str], cases: u32, each: impl Fn(&'static str, &Damage)) {
     let mut runner = TestRunner::new(Config {
-        cases: 64,
+        cases,
         failure_persistence: None,
         ..Config::default()
     });
-    let strategy = (proptest::sample::select(&FILES[..]), damage());
     runner
-        .run(&strategy, |(file, damage)| {
-            each(file, &damage.applied_to(&tree.read(file)));
-            Ok(())
-        })
+        .run(
+            &(proptest::sample::select(names), damage()),
+            |(name, damage)| {
+                each(name, &damage);
+                Ok(())
+            },
+        )
         .unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// The same with the files of a tree; `each` is given a file and what becomes of it.
+fn damage_files(tree: &Tree, each: impl Fn(&'static str, &[u8])) {
+    damage_some(&FILES, 64, |file, damage| {
+        each(file, &damage.applied_to(&tree.read(file)));
+    });
 }
 
 fn whole_tree() -> Tree {
@@ -125,18 +134,9 @@ fn no_parser_panics_on_a_damaged_file() {
 
 #[test]
 fn no_parser_panics_on_a_damaged_text() {
-    let mut runner = TestRunner::new(Config {
-        cases: 512,
-        failure_persistence: None,
-        ..Config::default()
+    damage_some(&TEXTS, 512, |text, damage| {
+        parse_with_all(&damage.applied_to(text.as_bytes()));
     });
-    let strategy = (proptest::sample::select(&TEXTS[..]), damage());
-    runner
-        .run(&strategy, |(text, damage)| {
-            parse_with_all(&damage.applied_to(text.as_bytes()));
-            Ok(())
-        })
-        .unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]
