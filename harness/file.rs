@@ -80,11 +80,7 @@ pub fn read_into(file: File, most: u64, content: &mut Vec<u8>) -> io::Result<()>
         return Err(too_large(length, most));
     }
     // A file that grows, or one in /proc, has more than its length says.
-    let read = file.take(most.saturating_add(1)).read_to_end(content)? as u64;
-    match read > most {
-        true => Err(too_large(read, most)),
-        false => Ok(()),
-    }
+    fill(content, file, most)
 }
 
 /// All that can be read, up to `most` bytes.
@@ -93,12 +89,15 @@ pub fn read_into(file: File, most: u64, content: &mut Vec<u8>) -> io::Result<()>
 /// What the reader says; [`ErrorKind::FileTooLarge`] if there is more.
 pub fn read_up_to(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    let read = from
-        .take(most.saturating_add(1))
-        .read_to_end(&mut content)? as u64;
+    fill(&mut content, from, most)?;
+    Ok(content)
+}
+
+fn fill(content: &mut Vec<u8>, from: impl Read, most: u64) -> io::Result<()> {
+    let read = from.take(most.saturating_add(1)).read_to_end(content)? as u64;
     match read > most {
         true => Err(too_large(read, most)),
-        false => Ok(content),
+        false => Ok(()),
     }
 }
 

@@ -154,17 +154,7 @@ impl Build<'_> {
         let mut goals = Vec::new();
         match &self.cell.base {
             Base::Goal(goal) => goals.push(goal),
-            Base::File { path, text } => {
-                append(
-                    self.log,
-                    &format!("+ {}\n", self.copy_command(path).shell_words()),
-                )?;
-                std::fs::create_dir_all(self.dir).map_err(Error::io(self.dir, "create"))?;
-                // Not through a link.
-                remove_file(&self.config())?;
-                std::fs::write(self.config(), text.as_bytes())
-                    .map_err(Error::io(self.config(), "write"))?;
-            }
+            Base::File { path, text } => self.put_config(path, text.as_bytes())?,
         }
         goals.extend(&self.cell.fragments);
         match goals.is_empty() {
@@ -183,14 +173,17 @@ impl Build<'_> {
     /// # Errors
     /// Where a file cannot be read or written.
     pub fn copy_base(&self, base: &Path) -> Result<(), Error> {
-        append(
-            self.log,
-            &format!("+ {}\n", self.copy_command(base).shell_words()),
-        )?;
+        let content = std::fs::read(base).map_err(Error::io(base, "copy"))?;
+        self.put_config(base, &content)
+    }
+
+    /// Writes what was in a file into the tree as its configuration, and notes it in the log.
+    fn put_config(&self, from: &Path, content: &[u8]) -> Result<(), Error> {
+        let copy = self.copy_command(from).shell_words();
+        append(self.log, &format!("+ {copy}\n"))?;
         // Not through a link.
         remove_file(&self.config())?;
-        std::fs::copy(base, self.config()).map_err(Error::io(base, "copy"))?;
-        Ok(())
+        std::fs::write(self.config(), content).map_err(Error::io(self.config(), "write"))
     }
 
     /// Turns the configuration that is there into the cell's: symbols, `olddefconfig`. Returns it.

@@ -2,12 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use thiserror::Error;
+
+/// A line that is none of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected 'CONFIG_SYMBOL=value' or '# CONFIG_SYMBOL is not set', found '{found}'")]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Its beginning.
+    pub found: String,
+}
+
 /// Reads a fragment: symbols without `CONFIG_`, each with its value as `.config` writes it; `n`
 /// stands for "is not set". The last line on a symbol counts.
 ///
 /// # Errors
-/// The number of the first line that is none of a configuration, from 1, and the line.
-pub fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, String)> {
+/// The first line that is none of a configuration.
+pub fn parse(text: &str) -> Result<BTreeMap<String, String>, BadLine> {
     let mut symbols = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -16,7 +28,12 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, String)> {
                 symbols.insert(symbol.to_owned(), value.to_owned());
             }
             None if line.is_empty() || line.starts_with('#') => {}
-            None => return Err((number + 1, line.chars().take(80).collect())),
+            None => {
+                return Err(BadLine {
+                    number: number + 1,
+                    found: line.chars().take(80).collect(),
+                });
+            }
         }
     }
     Ok(symbols)
@@ -70,6 +87,7 @@ mod tests {
     #[case::an_option("CONFIG_A B=y")]
     fn a_line_that_is_none_is_named(#[case] line: &str) {
         let text = format!("CONFIG_X=y\n{line}\n");
-        assert_eq!(parse(&text), Err((2, line.to_owned())));
+        let found = line.to_owned();
+        assert_eq!(parse(&text), Err(BadLine { number: 2, found }));
     }
 }

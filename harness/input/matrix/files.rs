@@ -168,12 +168,9 @@ fn parsed(
     check: &Check<'_>,
     at: &[&str],
 ) -> Result<BTreeMap<String, String>, MatrixError> {
-    fragment::parse(text).map_err(|(number, line)| {
-        let path = path.display();
-        let message = format!(
-            "{path}:{number}: expected 'CONFIG_SYMBOL=value' or '# CONFIG_SYMBOL is not set', found '{line}'"
-        );
-        check.broken(at, message)
+    fragment::parse(text).map_err(|bad| {
+        let place = format!("{}:{}", path.display(), bad.number);
+        check.broken(at, format!("{place}: {bad}"))
     })
 }
 
@@ -204,9 +201,10 @@ pub(super) fn matrix_of(file: &Path, toolchains: &[(String, String)]) -> Result<
             "cannot be read as a configuration: {e}\n  give a kernel's .config"
         ))
     })?;
-    let symbols = fragment::parse(&text).map_err(|(number, line)| {
+    let symbols = fragment::parse(&text).map_err(|bad| {
         wrong(format!(
-            "line {number}: expected 'CONFIG_SYMBOL=value' or '# CONFIG_SYMBOL is not set', found '{line}'\n  give a kernel's .config"
+            "line {}: {bad}\n  give a kernel's .config",
+            bad.number
         ))
     })?;
     let arches = arches_of(&symbols)?;
