@@ -22,6 +22,7 @@ pub mod loader;
 mod member;
 mod modules;
 mod parts;
+mod reads;
 pub mod shell_words;
 pub mod symvers;
 mod tools;
@@ -31,6 +32,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
@@ -44,6 +46,7 @@ use crate::model::facts::{
 };
 use crate::tree::path::{cmd_file as cmd_path, stays_inside};
 use member::read_object;
+use reads::Reads;
 use tree_files::{TreeFiles, exports_from};
 
 /// The most that is read of a text about the whole kernel, in bytes: a list, a configuration, a
@@ -70,6 +73,7 @@ pub struct BuildTree {
     file_names: FileNames,
     /// See [`Facts::times_kept`].
     times_kept: bool,
+    reads: Arc<Reads>,
 }
 
 impl BuildTree {
@@ -128,6 +132,7 @@ impl BuildTree {
             goal: Goal::default(),
             file_names: FileNames::default(),
             times_kept: true,
+            reads: Arc::default(),
         })
     }
 
@@ -165,7 +170,13 @@ impl BuildTree {
     /// The bytes of a file that has at most so many; `None` if there is none.
     fn bytes(&self, file: &str, most: u64) -> Result<Option<Vec<u8>>, Error> {
         let path = self.build.join(file);
-        match file::read(&path, most) {
+        let read = file::open(&path).and_then(|opened| {
+            self.reads.note(&opened.metadata()?)?;
+            let mut content = Vec::new();
+            file::read_into(opened, most, &mut content)?;
+            Ok(content)
+        });
+        match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(path, "read")(e)),

@@ -191,6 +191,39 @@ fn millions_of_lines_are_read_soon(#[case] file: &str, #[case] line: &str) {
     assert!(matches!(ended.code, Some(0 | 1 | 125)), "{:?}", ended.code);
 }
 
+/// Links cost nothing to whoever makes them.
+#[test]
+fn a_file_with_very_many_names_is_not_read_under_each() {
+    let tree = tree();
+    let mut object = fs::read(tree.path().join("init/main.o")).unwrap();
+    object.resize(2 << 20, 0);
+    fs::write(tree.path().join("large"), object).unwrap();
+    let names: Vec<String> = (0..2000).map(|n| format!("init/{n}.o")).collect();
+    for name in &names {
+        std::os::unix::fs::symlink("../large", tree.path().join(name)).unwrap();
+    }
+    for archive in ["built-in-fixup.a", "vmlinux.a"] {
+        fs::remove_file(tree.path().join(archive)).unwrap();
+        let mut ar = Command::new("llvm-ar-22");
+        ar.args(["cDPrST", archive])
+            .args(&names)
+            .current_dir(tree.path());
+        let made = finish(&mut ar);
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+    }
+
+    let ended = check(&tree, &[]);
+
+    assert_eq!(ended.code, Some(125), "{}{}", ended.stdout, ended.stderr);
+    let why = "it has so many names in this tree that klto would read more than 1 GiB of it";
+    assert!(ended.stderr.contains(why), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(".o: "),
+        "the file is named: {}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn a_log_may_be_a_pipe_and_is_no_device() {
     let tree = tree();

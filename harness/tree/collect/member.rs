@@ -215,6 +215,7 @@ pub(super) fn with_file<T>(
     parse: impl FnOnce(&[u8]) -> T,
 ) -> Result<FileRead<T>, Error> {
     with_opened(tree, path, parse, |file, buffer| {
+        tree.reads.note(&file.metadata()?)?;
         file::read_into(file, most, buffer)
     })
 }
