@@ -2,6 +2,7 @@
 //! for the miniature; on this machine, or on those of a cluster.
 
 pub mod bisect;
+pub mod compilers;
 pub mod events;
 pub mod job;
 pub mod judge_again;

@@ -6,10 +6,12 @@ pub mod copy;
 mod fingerprint;
 pub mod git;
 pub mod history;
+mod names;
 pub mod regzbot;
 pub mod series;
 pub mod source_tree;
 pub mod sources;
 #[cfg(test)]
 mod test_repository;
+pub mod unchanged;
 pub mod worktree;

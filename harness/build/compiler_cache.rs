@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::build::doctor;
 use crate::build::environment;
+use crate::build::launcher::Cached;
 use crate::build::process::{Cancel, Command, Exit, capture};
 use crate::build::toolchain;
 use crate::model::cell::Cell;
@@ -19,6 +20,9 @@ pub const PROGRAM: &str = "ccache";
 /// The oldest version that klto trusts: 4.6.1 missed some `.incbin`, and 4.6.3 could write another
 /// target into a dependency file than the compiler does.
 const OLDEST: (u32, u32) = (4, 7);
+
+/// The oldest version that keeps what a back end makes: it hashes the index.
+const KEEPS_BACK_ENDS: (u32, u32) = (4, 13);
 
 /// What the user decides about ccache, by the names of its configuration and of its variables.
 const OF_THE_USER: [(&str, &str); 9] = [
@@ -78,6 +82,15 @@ impl CompilerCache {
         Ok(found)
     }
 
+    /// What it is given.
+    #[must_use]
+    pub fn cached(&self) -> Cached {
+        match numbers(&self.version) {
+            Some(version) if version >= KEEPS_BACK_ENDS => Cached::Everything,
+            Some(_) | None => Cached::FrontEnds,
+        }
+    }
+
     /// The variables for the compilers of a cell; without a value, those that they must not see.
     /// `own` is the folder for objects, if that is not the user's; `statistics` is where ccache notes
     /// what it did.
@@ -96,9 +109,6 @@ impl CompilerCache {
                 "COMPILERCHECK".to_owned(),
                 format!("string:{compiler}").into(),
             ),
-            // Direct mode gives the old object if a header is added in a folder that comes earlier in
-            // the search path.
-            ("NODIRECT".to_owned(), "true".into()),
         ];
         match own {
             Some(own) => set.push(("DIR".to_owned(), own.into())),
@@ -145,11 +155,7 @@ fn usable_version(said: &str) -> Result<String, String> {
         .lines()
         .find_map(|line| line.strip_prefix("ccache version "))
         .and_then(|rest| rest.split_whitespace().next());
-    let numbers = version.map(|version| {
-        let mut numbers = version.split('.').map(str::parse::<u32>);
-        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-    });
-    match (version, numbers.flatten()) {
+    match (version, version.and_then(numbers)) {
         (Some(version), Some(numbers)) if numbers >= OLDEST => Ok(version.to_owned()),
         (Some(version), Some(_)) => Err(format!(
             "ccache {version} can give wrong objects; klto uses {}.{} and later",
@@ -157,6 +163,12 @@ fn usable_version(said: &str) -> Result<String, String> {
         )),
         (_, None) | (None, _) => Err("'ccache --version' names no version".to_owned()),
     }
+}
+
+/// The first two numbers of a version.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// What the user has set up, from the output of `ccache --show-config`, as variables without

@@ -18,6 +18,9 @@ use crate::model::error::Error;
 /// anything is built from them.
 pub const SOURCE_TIME: i128 = 1_600_000_000 * 1_000_000_000;
 
+/// What git keeps in a source tree.
+const GIT: &str = ".git";
+
 /// Every file below a directory, by relative path. Directories are not recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirState(pub BTreeMap<PathBuf, FileMeta>);
@@ -41,6 +44,14 @@ impl DirState {
     /// When a directory cannot be read.
     pub fn of(dir: &Path) -> Result<DirState, Error> {
         DirState::of_but(dir, None)
+    }
+
+    /// The same of a source tree, without `.git`.
+    ///
+    /// # Errors
+    /// As [`DirState::of`].
+    pub fn of_sources(dir: &Path) -> Result<DirState, Error> {
+        DirState::of_but(dir, Some(GIT))
     }
 
     /// The same without the entry of `dir` that is named `but`.
@@ -151,7 +162,7 @@ pub fn mirror(from: &Path, to: &Path) -> Result<(), Error> {
 /// # Errors
 /// As [`mirror`].
 pub fn mirror_sources(from: &Path, to: &Path) -> Result<(), Error> {
-    mirror_but(from, to, Some(".git"))
+    mirror_but(from, to, Some(GIT))
 }
 
 fn mirror_but(from: &Path, to: &Path, but: Option<&str>) -> Result<(), Error> {
@@ -259,6 +270,26 @@ fn dirs_below(dir: &Path, but: Option<&str>) -> Result<BTreeSet<PathBuf>, Error>
 fn copy_file(source: &Path, target: &Path, stamp: &FileMeta) -> Result<(), Error> {
     std::fs::copy(source, target).map_err(Error::io(target, "write"))?;
     set_modified(target, stamp.modified)
+}
+
+/// Removes all entries of a folder except the newest `number`. Creates the folder if there is none.
+///
+/// # Errors
+/// When the folder cannot be read or written.
+pub fn keep_newest(folder: &Path, number: usize) -> Result<(), Error> {
+    create_dir(folder)?;
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
+        let entry = entry.map_err(Error::io(folder, "read"))?;
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let modified = modified.map_err(Error::io(entry.path(), "read"))?;
+        entries.push((modified, entry.path()));
+    }
+    entries.sort();
+    for (_, path) in entries.iter().rev().skip(number) {
+        remove_file(path)?;
+    }
+    Ok(())
 }
 
 /// Sets a file's mtime, in nanoseconds since 1970.

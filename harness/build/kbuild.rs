@@ -14,9 +14,10 @@ use std::time::Instant;
 use crate::build::compiler_cache::reads_unseen;
 use crate::build::dir_state::remove_file;
 use crate::build::environment::SCRUBBED_ENV;
+use crate::build::launcher;
 use crate::build::process::{self, Cancel, Command, Exit, JobServer, LogTail, Meter};
 use crate::build::sandbox::{Folders, InSandbox};
-use crate::build::toolchain::{compiler, folders, host_compiler, variables};
+use crate::build::toolchain::{compiler, folders, host_compiler, is_name, variables};
 use crate::file::bounded_log;
 use crate::model::cell::{Base, Cell, LtoMode};
 use crate::model::error::Error;
@@ -45,13 +46,13 @@ pub const KERNEL: Target = Target {
     reaches: Goal::Vmlinux,
 };
 
-/// A program that is put before the compilers' names: ccache, or what leads to it.
+/// How the launcher starts the compilers of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launcher {
-    pub program: &'static str,
-    /// The environment variables that it needs; without a value, those that it must not see.
+    /// The environment variables that it and ccache need, `PATH` among them; without a value, those
+    /// that they must not see.
     pub environment: Vec<(OsString, Option<OsString>)>,
-    /// Where it notes what it did, if that is to be reported.
+    /// Where ccache notes what it did, if that is to be reported.
     pub statistics: Option<PathBuf>,
 }
 
@@ -275,12 +276,18 @@ impl Build<'_> {
 
     fn make<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut variables = variables(self.cell);
-        if let Some(Launcher { program, .. }) = self.launcher {
-            let (compiler, host) = (compiler(&variables), host_compiler(&variables));
-            variables
-                .entry("HOSTCC".to_owned())
-                .or_insert_with(|| format!("{program} {host}"));
-            variables.insert("CC".to_owned(), format!("{program} {compiler}"));
+        if self.launcher.is_some() {
+            let compilers = [
+                ("CC", compiler(&variables)),
+                ("HOSTCC", host_compiler(&variables)),
+            ];
+            // One that is looked for in the search path is the launcher already.
+            for (variable, compiler) in compilers.into_iter().filter(|(_, name)| !is_name(name)) {
+                variables.insert(
+                    variable.to_owned(),
+                    format!("{} {compiler}", launcher::NAME),
+                );
+            }
         }
         // Whatever a kernel records about its build must not differ between builds. Without
         // a given number, make counts the links.

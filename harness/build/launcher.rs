@@ -1,8 +1,12 @@
-//! What starts the compilers of a probe, as ccache would: this program, under the name [`NAME`].
-//! It answers feature tests, and starts ccache for everything else. Under the name of the
-//! toolchain's `nm`, it answers what it has been asked before, and starts `nm` for everything else.
-//! Under the name of its `ar`, it does what the oldest archiver would do that kernels without LTO
-//! are built with.
+//! What starts the compilers of a build: this program. It lies in folders that come first in the
+//! search path, under the names of the programs in whose [`Place`] it acts, and is put before the name
+//! of a compiler that make does not look for there, as [`NAME`].
+//!
+//! As a compiler it answers feature tests, and starts the compiler for everything else, or ccache where
+//! that may be used. As `nm` it answers what it has been asked before, and starts `nm` for everything
+//! else. As an old `ar` it does what the oldest archiver would do that kernels without LTO are built
+//! with. make knows nothing of it: the commands that it records are those of the real programs, so
+//! that a make without klto goes on with such a tree.
 //!
 //! All code of the kernel includes the whole configuration, which is one header, so that ccache
 //! takes objects of two modes of LTO for different ones. But the header differs only in the lines
@@ -11,6 +15,7 @@
 
 mod answers;
 mod feature_tests;
+mod headers;
 mod symbol_lists;
 
 use std::ffi::{OsStr, OsString};
@@ -23,7 +28,7 @@ use crate::build::process::replace_by;
 use crate::model::cell::LtoMode;
 use crate::model::error::Error;
 
-/// The name under which this program starts compilers.
+/// The name of this program before that of a compiler.
 pub const NAME: &str = "klto-cc";
 
 /// The environment variable that is 1 if no code names a mode of LTO.
@@ -33,55 +38,99 @@ pub const MODES_SHARE: &str = "KLTO_MODES_SHARE";
 /// build in a sandbox cannot write there.
 pub const ANSWERS: &str = "KLTO_ANSWERS";
 
-/// The folder, within that of the answers, in which this program is the archiver.
-const OLD_ARCHIVER: &str = "old-archiver";
+/// The environment variable that says what ccache is given: one of [`Cached`].
+pub const CACHED: &str = "KLTO_CACHED";
+
+/// The environment variable that distinguishes the names of all files in the sources from any other.
+pub const SOURCE_NAMES: &str = "KLTO_SOURCE_NAMES";
 
 /// How the launcher's own error message begins.
 pub const CANNOT_RUN: &str = "klto-cc: cannot run";
+
+/// The compiler's commands that go through ccache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cached {
+    Nothing,
+    /// Everything but back ends: ccache before 4.13 passes them on.
+    FrontEnds,
+    Everything,
+}
+
+impl Cached {
+    /// The value of [`CACHED`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Cached::Nothing => "nothing",
+            Cached::FrontEnds => "front-ends",
+            Cached::Everything => "everything",
+        }
+    }
+}
+
+/// The program in whose place this one is, by the folder in which it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Compiler,
+    Nm,
+    /// An archiver that is as old as the oldest one for which the kernel must build without LTO:
+    /// binutils 2.35 and older do not know `--thin`.
+    OldArchiver,
+}
+
+impl Place {
+    const ALL: [Place; 3] = [Place::Compiler, Place::Nm, Place::OldArchiver];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Place::Compiler => "compiler",
+            Place::Nm => "nm",
+            Place::OldArchiver => "old-archiver",
+        }
+    }
+}
 
 /// Where kbuild puts the configuration for C files, seen from the build tree.
 const CONFIG_HEADER: &str = "include/generated/autoconf.h";
 
 /// Creates the folder of the answers of one toolchain in one environment, and in it this program
-/// under its other names, so that it stays what it is when klto is built or installed again.
-/// Without a name for `nm`, the real one is started.
+/// under its own name, so that it stays what it is when klto is built or installed again.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn install(folder: &Path, nm: Option<&str>) -> Result<(), Error> {
-    for name in [NAME].into_iter().chain(nm) {
-        install_as(&folder.join(name))?;
-    }
-    Ok(())
+pub fn install(folder: &Path) -> Result<(), Error> {
+    let own = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
+    link(&own, &folder.join(NAME))
 }
 
-/// The same for an archiver that is as old as the oldest one for which the kernel must build
-/// without LTO: binutils 2.35 and older do not know `--thin`. Returns the folder that it is in.
+/// Installs it in such a folder in place of a program. Returns the folder that is to come first in the
+/// search path.
 ///
 /// # Errors
 /// Where the folder cannot be written.
-pub fn install_old_archiver(folder: &Path, ar: &str) -> Result<PathBuf, Error> {
-    let folder = folder.join(OLD_ARCHIVER);
-    install_as(&folder.join(ar))?;
+pub fn install_in_place(folder: &Path, place: Place, program: &str) -> Result<PathBuf, Error> {
+    let own = folder.join(NAME);
+    let folder = folder.join(place.folder());
+    link(&own, &folder.join(program))?;
     Ok(folder)
 }
 
-fn install_as(program: &Path) -> Result<(), Error> {
+/// Gives this program, which `own` is, another name.
+fn link(own: &Path, program: &Path) -> Result<(), Error> {
     if is_there(program) {
         return Ok(());
     }
     let folder = program.parent().unwrap_or(Path::new("."));
     create_dir(folder)?;
-    let own = std::env::current_exe().map_err(Error::io("/proc/self/exe", "find"))?;
     // Other threads may be at the same point.
-    match std::fs::hard_link(&own, program) {
+    match std::fs::hard_link(own, program) {
         Ok(()) => return Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         // On another file system, say.
         Err(_) => {}
     }
     let copied =
-        tempfile::Builder::new().make_in(folder, |partial| std::fs::copy(&own, partial).map(drop));
+        tempfile::Builder::new().make_in(folder, |partial| std::fs::copy(own, partial).map(drop));
     copied
         .and_then(|partial| partial.persist(program).map_err(|e| e.error))
         .map_err(Error::io(program, "create"))?;
@@ -96,20 +145,17 @@ pub fn launch() -> Option<u8> {
     let program = std::env::current_exe().ok()?;
     let folder = program.parent()?;
     let args = std::env::args_os().skip(1);
-    let own = std::env::var_os(ANSWERS).map(PathBuf::from);
-    let answers = own.as_deref().unwrap_or(folder);
-    let command = || -> Vec<OsString> {
-        let args = std::env::args_os().skip(1);
-        [name.to_owned()].into_iter().chain(args).collect()
-    };
-    let done = if folder.ends_with(OLD_ARCHIVER) && program.ends_with(name) {
-        archive(&command())
-    } else if name == NAME {
-        compile(&args.collect::<Vec<_>>(), answers)
-    } else if program.ends_with(name) && is_there(&folder.join(NAME)) {
-        list_symbols(&command(), answers)
+    let done = if name == NAME {
+        compile(&args.collect::<Vec<_>>(), &answers(folder), &[])
     } else {
-        return None;
+        let place = Place::ALL
+            .into_iter()
+            .find(|place| folder.ends_with(place.folder()) && program.ends_with(name))?;
+        let installed = folder
+            .parent()
+            .filter(|parent| is_there(&parent.join(NAME)))?;
+        let command: Vec<OsString> = [name.to_owned()].into_iter().chain(args).collect();
+        in_place(place, &command, &answers(installed))
     };
     Some(done.unwrap_or_else(|(program, error)| {
         let program = program.to_string_lossy();
@@ -118,27 +164,59 @@ pub fn launch() -> Option<u8> {
     }))
 }
 
+/// The folder for answers of a launcher that is installed in `folder`.
+fn answers(folder: &Path) -> PathBuf {
+    std::env::var_os(ANSWERS).map_or_else(|| folder.to_owned(), PathBuf::from)
+}
+
 /// A program that could not be run, and why.
 type NotRun = (OsString, io::Error);
 
-/// Acts as the compiler with that command line.
-fn compile(command: &[OsString], folder: &Path) -> Result<u8, NotRun> {
-    if let Some(answer) = feature_tests::answer(command, folder) {
-        return answer.map_err(|e| (command[0].clone(), e));
+/// Variables that are added to the environment of a program.
+type Environment = [(&'static str, OsString)];
+
+/// Acts as the program of that command line, which is further on in the search path.
+fn in_place(place: Place, command: &[OsString], answers: &Path) -> Result<u8, NotRun> {
+    let failed = |e| (command[0].clone(), e);
+    let path = path_without_this(&command[0]).map_err(failed)?;
+    let environment = [("PATH", path)];
+    match place {
+        Place::Compiler => compile(command, answers, &environment),
+        Place::Nm => list_symbols(command, answers, &environment),
+        Place::OldArchiver => archive(command, &environment),
     }
-    let may_share = std::env::var_os(MODES_SHARE).is_some_and(|value| value == "1");
-    let environment = may_share.then(|| sharing(command, CONFIG_HEADER.as_ref(), folder));
-    let environment = environment.flatten().unwrap_or_default();
-    let before = match is_back_end(command) {
-        true => Vec::new(),
-        false => vec![OsString::from("ccache")],
-    };
-    let command = [&before, command].concat();
-    let program = command.first().cloned().unwrap_or_default();
-    Err((program, replace_by(&command, &environment)))
 }
 
-/// Whether a command compiles what a front end has translated, of which ccache keeps nothing.
+/// Acts as the compiler with that command line.
+fn compile(command: &[OsString], folder: &Path, environment: &Environment) -> Result<u8, NotRun> {
+    if let Some(answer) = feature_tests::answer(command, folder, environment) {
+        return answer.map_err(|e| (command[0].clone(), e));
+    }
+    if !goes_through_ccache(command, &std::env::var(CACHED).unwrap_or_default()) {
+        let program = command.first().cloned().unwrap_or_default();
+        return Err((program, replace_by(command, environment)));
+    }
+    let may_share = std::env::var_os(MODES_SHARE).is_some_and(|value| value == "1");
+    let shared = may_share.then(|| sharing(command, CONFIG_HEADER.as_ref(), folder));
+    let names = std::env::var_os(SOURCE_NAMES)
+        .map(|names| headers::variable(command, &names, Path::new(".")));
+    let added = shared.flatten().into_iter().flatten().chain(names);
+    let environment: Vec<_> = environment.iter().cloned().chain(added).collect();
+    let ccache = OsString::from("ccache");
+    let command: Vec<_> = [&ccache].into_iter().chain(command).cloned().collect();
+    Err((ccache, replace_by(&command, &environment)))
+}
+
+/// Whether a command is one that ccache is given, by the value of [`CACHED`].
+fn goes_through_ccache(command: &[OsString], cached: &str) -> bool {
+    match cached {
+        _ if cached == Cached::Everything.name() => true,
+        _ if cached == Cached::FrontEnds.name() => !is_back_end(command),
+        _ => false,
+    }
+}
+
+/// Whether a command compiles what a front end has translated.
 fn is_back_end(command: &[OsString]) -> bool {
     command
         .windows(2)
@@ -146,27 +224,27 @@ fn is_back_end(command: &[OsString]) -> bool {
 }
 
 /// Acts as `nm` with that command line.
-fn list_symbols(command: &[OsString], folder: &Path) -> Result<u8, NotRun> {
+fn list_symbols(
+    command: &[OsString],
+    folder: &Path,
+    environment: &Environment,
+) -> Result<u8, NotRun> {
     let failed = |e| (command[0].clone(), e);
-    let path = path_without_this(&command[0]).map_err(failed)?;
-    let environment = [("PATH", path)];
-    match symbol_lists::answer(command, folder, &environment) {
+    match symbol_lists::answer(command, folder, environment) {
         Some(answer) => answer.map_err(failed),
-        None => Err(failed(replace_by(command, &environment))),
+        None => Err(failed(replace_by(command, environment))),
     }
 }
 
 /// Acts as an old archiver with that command line.
-fn archive(command: &[OsString]) -> Result<u8, NotRun> {
+fn archive(command: &[OsString], environment: &Environment) -> Result<u8, NotRun> {
     if command.iter().any(|word| word == "--thin") {
         let name = command[0].to_string_lossy();
         let said = "unrecognized option '--thin' (archivers before binutils 2.36 do not know it)";
         let _ = writeln!(io::stderr(), "{name}: {said}");
         return Ok(1);
     }
-    let failed = |e| (command[0].clone(), e);
-    let path = path_without_this(&command[0]).map_err(failed)?;
-    Err(failed(replace_by(command, &[("PATH", path)])))
+    Err((command[0].clone(), replace_by(command, environment)))
 }
 
 /// The search path without the folders in which `name` is this program, which would start itself.

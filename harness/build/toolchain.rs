@@ -55,11 +55,19 @@ pub fn compiler(variables: &BTreeMap<String, String>) -> String {
 }
 
 /// The same for programs that run while the kernel is built.
+#[must_use]
 pub fn host_compiler(variables: &BTreeMap<String, String>) -> String {
-    match variables.get("LLVM") {
-        Some(llvm) => llvm_tool("clang", Some(llvm)),
-        None => "gcc".to_owned(),
+    match (variables.get("HOSTCC"), variables.get("LLVM")) {
+        (Some(compiler), _) => compiler.clone(),
+        (None, Some(llvm)) => llvm_tool("clang", Some(llvm)),
+        (None, None) => "gcc".to_owned(),
     }
+}
+
+/// Whether make looks for a program in the search path, by this name: it has neither a path nor options.
+#[must_use]
+pub fn is_name(program: &str) -> bool {
+    !program.contains(['/', ' '])
 }
 
 /// The `nm` that the top Makefile uses with these variables.

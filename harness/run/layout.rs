@@ -65,6 +65,14 @@ pub trait Layout: fmt::Debug + Sync {
         base: Option<&FinishedJob>,
     ) -> Result<Prepared, Error>;
 
+    /// Called after each make, before what it left is judged.
+    ///
+    /// # Errors
+    /// Where the sources are not what they were when the run began.
+    fn check_sources(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Called after a make failed, before that is reported.
     ///
     /// # Errors

@@ -7,17 +7,19 @@ pub mod drive;
 pub mod miniature;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::compilers::{self, Compilers};
 use super::job::Job;
 use super::key::CommonKey;
 use super::layout::{Layout, Prepared, configure};
 use super::pipeline::FinishedJob;
 use super::place::Place;
 use super::scenario::EditTargets;
-use crate::build::dir_state::{create_dir, is_there, mirror, remove_file, touch};
+use crate::build::dir_state::{create_dir, is_there, keep_newest, mirror, remove_file, touch};
 use crate::build::kbuild::{Build, BuildOutcome, Launcher, Target};
-use crate::build::launcher;
+use crate::build::launcher::{self, Cached};
 use crate::build::process::Command;
 use crate::build::{environment, toolchain};
 use crate::file::bounded_log;
@@ -31,10 +33,6 @@ use crate::store::record_dir::RecordDir;
 
 /// The toolchain that is probed if none is named, as the value of make's `LLVM=`.
 pub const USUAL_LLVM: &str = "-22";
-/// Where what programs answered lies in a work directory.
-const ANSWERS: &str = "answers";
-/// For how many compilers and environments answers are kept.
-const KEPT_ANSWERS: usize = 5;
 /// Where the caches of sandboxed builds lie in a work directory.
 const UNTRUSTED: &str = "untrusted";
 /// For how many states of the sources they are kept.
@@ -171,46 +169,33 @@ impl Layout for Miniature<'_> {
     /// With a folder and settings of the probe's own, for a user's may trade certainty for speed;
     /// and told which compiler it is, libraries included.
     fn launcher(&self, job: &Job, _: &Place) -> Result<Option<Launcher>, Error> {
-        if !self.ccache {
-            return Ok(None);
-        }
         let cell = &job.cell;
-        let compiler = toolchain::fingerprint(cell).to_hex();
-        let environment = environment::fingerprint().to_hex();
-        let answers =
-            [self.program.to_hex(), compiler, environment].map(|hash| hash[..12].to_owned());
-        // A compiler may answer otherwise in a sandbox, where HOME is empty.
-        let suffix = self.trusted_key.as_ref().map_or("", |_| "-sandboxed");
-        let answers = format!("{}{suffix}", answers.join("-"));
-        let answers = self.work.join(ANSWERS).join(answers);
-        let variables = toolchain::variables(cell);
-        let (nm, ar) = (toolchain::nm(&variables), toolchain::ar(&variables));
-        // One with a path or with options is not what make looks for in the search path.
-        let is_name = |program: &&str| !program.contains(['/', ' ']);
-        launcher::install(&answers, Some(nm.as_str()).filter(is_name))?;
-        let mut folders = vec![answers.clone()];
-        // With LTO, the archiver is LLVM's, and as new as the compiler.
-        if let Some(ar) = Some(ar.as_str()).filter(is_name)
-            && cell.lto == LtoMode::None
-        {
-            folders.push(launcher::install_old_archiver(&answers, ar)?);
-        }
-        let modes_share = if self.copy.names_mode().is_some() {
-            "0"
-        } else {
-            "1"
+        let compilers = Compilers {
+            work: self.work,
+            program: self.program,
+            is_sandboxed: self.trusted_key.is_some(),
+            kept: self.caches.as_deref(),
+        };
+        let places: &[launcher::Place] = match cell.lto {
+            LtoMode::None => &[launcher::Place::Nm, launcher::Place::OldArchiver],
+            // With LTO, the archiver is LLVM's, and as new as the compiler.
+            LtoMode::Full | LtoMode::Thin | LtoMode::ThinDist => &[launcher::Place::Nm],
+        };
+        let installed = compilers.install(cell, places)?;
+        let (cached, modes_share) = match (self.ccache, self.copy.names_mode()) {
+            (true, None) => (Cached::FrontEnds, "1"),
+            (true, Some(_)) => (Cached::FrontEnds, "0"),
+            (false, _) => (Cached::Nothing, "0"),
         };
         let ccache = self.caches.as_deref().unwrap_or(self.work).join("ccache");
-        let kept = match (&self.caches, answers.file_name()) {
-            (Some(caches), Some(name)) => {
-                let kept = caches.join(ANSWERS).join(name);
-                create_dir(&kept)?;
-                Some((launcher::ANSWERS, kept.into()))
-            }
-            (_, _) => None,
-        };
-        let own = [
-            ("PATH", environment::path_with(&folders)?),
+        let compiler = toolchain::fingerprint(cell).to_hex();
+        let own: [(&str, OsString); 9] = [
+            (launcher::CACHED, cached.name().into()),
+            (launcher::MODES_SHARE, modes_share.into()),
+            (
+                launcher::SOURCE_NAMES,
+                self.copy.names().to_hex().as_str().into(),
+            ),
             ("CCACHE_CONFIGPATH", "/dev/null".into()),
             ("CCACHE_DIR", ccache.into()),
             ("CCACHE_COMPILERCHECK", format!("string:{compiler}").into()),
@@ -219,16 +204,16 @@ impl Layout for Miniature<'_> {
             // host, is in the hash of the compiler.
             ("CCACHE_DEPEND", "1".into()),
             ("CCACHE_MAXSIZE", "1G".into()),
-            (launcher::MODES_SHARE, modes_share.into()),
         ];
+        let own = own.map(|(name, value)| (name.into(), value));
+        let set = installed.into_iter().chain(own);
         let removed = environment::of_ccache()
             .into_iter()
             .map(|name| (name, None));
-        let own = own.into_iter().chain(kept);
-        let own = own.map(|(name, value)| (name.into(), Some(value)));
         Ok(Some(Launcher {
-            program: launcher::NAME,
-            environment: removed.chain(own).collect(),
+            environment: removed
+                .chain(set.map(|(name, value)| (name, Some(value))))
+                .collect(),
             statistics: None,
         }))
     }
@@ -365,7 +350,7 @@ pub fn untrusted_caches(work: &Path, source_key: &str) -> Result<PathBuf, Error>
 /// # Errors
 /// Where they cannot be created.
 fn trusted_caches(work: &Path) -> Result<[PathBuf; 2], Error> {
-    let caches = [work.join("ccache"), work.join(ANSWERS)];
+    let caches = [work.join("ccache"), compilers::folder(work)];
     for folder in &caches {
         create_dir(folder)?;
     }
@@ -375,39 +360,17 @@ fn trusted_caches(work: &Path) -> Result<[PathBuf; 2], Error> {
 /// What a sandboxed probe may read of a work directory besides its own folders: the copy of the
 /// sources, which the trees of links lead into, and the launcher.
 fn readable(work: &Path) -> [PathBuf; 2] {
-    [work.join("source"), work.join(ANSWERS)]
+    [work.join("source"), compilers::folder(work)]
 }
 
 /// Removes what is not likely to be used again: the records of old states of the sources, the
 /// answers of old compilers.
 fn prune(work: &Path) -> Result<(), Error> {
-    let kept = [
-        (RECORDS, KEPT_RECORDS),
-        (ANSWERS, KEPT_ANSWERS),
-        (UNTRUSTED, KEPT_UNTRUSTED),
-    ];
-    for (folder, number) in kept {
+    for (folder, number) in [(RECORDS, KEPT_RECORDS), (UNTRUSTED, KEPT_UNTRUSTED)] {
         let folder = work.join(folder);
         if is_there(&folder) {
             keep_newest(&folder, number)?;
         }
     }
-    Ok(())
-}
-
-/// Removes all entries of a folder except the newest `number`.
-fn keep_newest(folder: &Path, number: usize) -> Result<(), Error> {
-    create_dir(folder)?;
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read"))? {
-        let entry = entry.map_err(Error::io(folder, "read"))?;
-        let modified = entry.metadata().and_then(|meta| meta.modified());
-        let modified = modified.map_err(Error::io(entry.path(), "read"))?;
-        entries.push((modified, entry.path()));
-    }
-    entries.sort();
-    for (_, path) in entries.iter().rev().skip(number) {
-        remove_file(path)?;
-    }
-    Ok(())
+    compilers::prune(work)
 }

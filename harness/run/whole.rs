@@ -8,18 +8,21 @@ use std::sync::RwLock;
 
 use walkdir::WalkDir;
 
+use super::compilers::Compilers;
 use super::job::Job;
 use super::layout::{Layout, Prepared, configure};
 use super::pipeline::FinishedJob;
 use super::place::Place;
 use super::scenario::EditTargets;
-use crate::build::compiler_cache::{self, CompilerCache};
+use crate::build::compiler_cache::CompilerCache;
 use crate::build::dir_state::{create_dir, is_gone, mirror, remove_file};
 use crate::build::kbuild::{self, Build, BuildOutcome, Launcher, Target};
+use crate::build::launcher::{self, Cached};
 use crate::build::process::Command;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::Reproduce;
+use crate::source::unchanged::SourceState;
 use crate::store::lock::was_locked;
 use crate::store::record_dir::RecordDir;
 
@@ -30,15 +33,21 @@ pub struct WholeKernel<'a> {
     pub source: &'a Path,
     /// As paths have it.
     pub revision: &'a str,
+    /// Distinguishes this program from any other.
+    pub program: &'a blake3::Hash,
     /// What compiles the jobs whose builds are no measure, if anything but the compilers does.
     pub cache: Option<&'a CompilerCache>,
-    /// The folder for what it keeps, where that is not the user's.
+    /// The folder for what it and the launcher keep, where that is not the user's.
     pub caches: Option<PathBuf>,
+    /// Of the names of all files in the sources.
+    pub source_names: blake3::Hash,
     /// Whether makes run in a sandbox.
     pub is_sandboxed: bool,
     /// The folder of trees that are carried from one revision to the next: make finds what the last
     /// one left, and makes only what differs. `None` if each revision has trees of its own.
     pub carried: Option<&'a Path>,
+    /// The sources as they were when the run began, if they are the user's own.
+    pub of_the_user: Option<SourceState>,
     /// Scenarios that edit the sources have them to themselves.
     pub shared: RwLock<()>,
 }
@@ -113,15 +122,31 @@ impl Layout for WholeKernel<'_> {
     }
 
     fn launcher(&self, job: &Job, place: &Place) -> Result<Option<Launcher>, Error> {
-        let Some(cache) = self.compiler_cache(job) else {
-            return Ok(None);
+        let compilers = Compilers {
+            work: self.work,
+            program: self.program,
+            is_sandboxed: self.is_sandboxed,
+            kept: self.caches.as_deref(),
         };
-        let own = self.caches.as_ref().map(|caches| caches.join("ccache"));
-        // What runs in a sandbox could write what it likes there.
-        let statistics = (!self.is_sandboxed).then(|| place.cache_statistics());
+        let installed = compilers.install(&job.cell, &[])?.into_iter();
+        let mut environment: Vec<_> = installed.map(|(name, value)| (name, Some(value))).collect();
+        let mut statistics = None;
+        let cached = match self.compiler_cache(job) {
+            None => Cached::Nothing,
+            Some(cache) => {
+                let own = self.caches.as_ref().map(|caches| caches.join("ccache"));
+                // What runs in a sandbox could write what it likes there.
+                statistics = (!self.is_sandboxed).then(|| place.cache_statistics());
+                let of_cache = cache.environment(&job.cell, own.as_deref(), statistics.as_deref());
+                environment.extend(of_cache);
+                let names = self.source_names.to_hex();
+                environment.push((launcher::SOURCE_NAMES.into(), Some(names.as_str().into())));
+                cache.cached()
+            }
+        };
+        environment.push((launcher::CACHED.into(), Some(cached.name().into())));
         Ok(Some(Launcher {
-            program: compiler_cache::PROGRAM,
-            environment: cache.environment(&job.cell, own.as_deref(), statistics.as_deref()),
+            environment,
             statistics,
         }))
     }
@@ -151,6 +176,10 @@ impl Layout for WholeKernel<'_> {
         }
         // What was prepared for the other mode is there already.
         configure(build, job.prepares && base.is_none())
+    }
+
+    fn check_sources(&self) -> Result<(), Error> {
+        self.of_the_user.as_ref().map_or(Ok(()), SourceState::check)
     }
 
     fn check_failure(&self, _: &Build<'_>) -> Result<(), Error> {

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::commit::{AT_ONCE, Commit, changed_between};
+use super::names::hash_of_names;
 use super::sources::{Origin, Sources};
 use crate::build::dir_state::{
     DirState, Entry, SOURCE_TIME as TIME, create_dir, remove_file, write_file, written_mode,
@@ -362,6 +363,12 @@ impl SourceCopy {
             }
         }
         hasher.finalize()
+    }
+
+    /// Distinguishes the names of these files from any other.
+    #[must_use]
+    pub fn names(&self) -> blake3::Hash {
+        hash_of_names(self.files.keys().map(Path::new))
     }
 
     /// A file whose code may tell the modes of LTO apart, if there is one.

@@ -173,7 +173,7 @@ fn outcomes(work: &Path) -> Vec<(String, String, bool)> {
 fn a_disk_that_fails_costs_one_cell_until_it_is_mended(#[case] fills: bool) {
     let kernel = FakeKernel::new();
     kernel.matrix("[none, thin]", "1m");
-    let Some(disk) = Disk::mount(&kernel.dir().join("disk"), 8) else {
+    let Some(disk) = Disk::mount(&kernel.dir().join("disk")) else {
         eprintln!("left out: this user cannot mount a tmpfs");
         return;
     };

@@ -1,4 +1,4 @@
-//! klto before a compiler's name, and in place of `nm`, as make starts it.
+//! klto before a compiler's name, and in place of a compiler, of `nm` and of `ar`, as make starts it.
 
 use std::fs;
 use std::io::Write as _;
@@ -35,6 +35,7 @@ impl Stand {
     /// klto under another name.
     fn klto(&self, name: &str) {
         let klto = env!("CARGO_BIN_EXE_klto");
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         // The temporary folder may be on another file system.
         fs::hard_link(klto, self.path(name))
             .or_else(|_| fs::copy(klto, self.path(name)).map(drop))
@@ -42,6 +43,7 @@ impl Stand {
     }
 
     fn program(&self, name: &str, script: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         fs::write(self.path(name), format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -60,6 +62,7 @@ impl Stand {
             .args(args)
             .env("PATH", path)
             .env("KLTO_MODES_SHARE", share)
+            .env("KLTO_CACHED", "front-ends")
             .current_dir(self.0.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -150,8 +153,6 @@ fn a_compiler_that_is_not_there_is_an_error_and_so_is_ccache() {
 #[test]
 fn the_old_archiver_knows_no_thin_and_is_otherwise_the_real_one() {
     let stand = Stand::new();
-    fs::create_dir(stand.path("old-archiver")).unwrap();
-    fs::create_dir(stand.path("bin")).unwrap();
     stand.klto("old-archiver/test-ar");
     stand.program("bin/test-ar", "echo \"real $@\"; exit 3");
     let ask = |args: &str| {
@@ -179,15 +180,14 @@ fn the_old_archiver_knows_no_thin_and_is_otherwise_the_real_one() {
 #[test]
 fn nm_lists_the_symbols_of_an_object_once() {
     let stand = Stand::new();
-    stand.klto("test-nm");
-    symlink(".", stand.path("link")).unwrap();
-    fs::create_dir(stand.path("bin")).unwrap();
+    stand.klto("nm/test-nm");
+    symlink("nm", stand.path("link")).unwrap();
     stand.program("bin/test-nm", "echo \"$@\" | tee -a \"$0.log\"");
     fs::write(stand.path("a.o"), "object").unwrap();
     let list = |args: &str| {
         let command = format!("exec test-nm {args}");
         let path = format!(
-            "{0}/link:{0}:{0}/bin:/usr/bin:/bin",
+            "{0}/link:{0}/nm:{0}:{0}/bin:/usr/bin:/bin",
             stand.0.path().display()
         );
         let answer = Command::new("/bin/sh")
@@ -209,4 +209,73 @@ fn nm_lists_the_symbols_of_an_object_once() {
     let missing = "klto-cc: cannot run test-nm: No such file or directory (os error 2)\n";
     assert_eq!(list("a.o"), missing);
     assert_eq!(list("-g a.o"), missing);
+}
+
+/// What a build gets from klto: folders that come first in the search path.
+#[test]
+fn a_compiler_that_is_looked_for_in_the_search_path_is_klto_first() {
+    let stand = Stand::new();
+    stand.klto("compiler/test-cc");
+    stand.program(
+        "bin/test-cc",
+        "echo \"$@ $OBJCPLUS_INCLUDE_PATH\" >>\"$0.log\"\n[ ! -e \"$0.fails\" ] || exit 3",
+    );
+    fs::write(stand.path("a.c"), "int a;").unwrap();
+    let run = |args: &str, cached: &str, names: Option<&str>| {
+        let path = format!(
+            "{0}/compiler:{0}:{0}/bin:/usr/bin:/bin",
+            stand.0.path().display()
+        );
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("exec test-cc {args}")]);
+        command
+            .env("PATH", path)
+            .env("KLTO_CACHED", cached)
+            .envs(names.map(|n| ("KLTO_SOURCE_NAMES", n)));
+        command
+            .current_dir(stand.0.path())
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    for _ in 0..2 {
+        assert_eq!(
+            run("-Wodd -fsyntax-only -x c /dev/null", "nothing", None),
+            Some(0)
+        );
+    }
+    assert_eq!(run("-c a.c -o a.o", "nothing", None), Some(0));
+    assert_eq!(stand.noted("ccache"), [""; 0]);
+    assert_eq!(run("-c a.c -o a.o", "front-ends", Some("1")), Some(0));
+    assert_eq!(run("-x ir -c a.o -o b.o", "front-ends", Some("1")), Some(0));
+    assert_eq!(stand.noted("ccache").len(), 1, "a back end is none");
+    assert_eq!(run("-x ir -c a.o -o b.o", "everything", Some("2")), Some(0));
+    assert_eq!(stand.noted("ccache").len(), 2);
+
+    let noted = stand.noted("bin/test-cc");
+    let (words, folders): (Vec<_>, Vec<_>) = noted
+        .iter()
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .unzip();
+    let compilation = "-c a.c -o a.o";
+    let back_end = "-x ir -c a.o -o b.o";
+    assert_eq!(
+        words,
+        [
+            "-Wodd -fsyntax-only -x c /dev/null",
+            compilation,
+            compilation,
+            back_end,
+            back_end
+        ]
+    );
+    assert_eq!([folders[0], folders[1], folders[3]], [""; 3]);
+    assert!(folders[2].starts_with("/nonexistent/") && folders[4].starts_with("/nonexistent/"));
+    assert_ne!(folders[2], folders[4], "the sources have other names");
+
+    fs::write(stand.path("bin/test-cc.fails"), "").unwrap();
+    assert_eq!(run("-c a.c -o a.o", "nothing", None), Some(3));
+    fs::remove_file(stand.path("bin/test-cc")).unwrap();
+    assert_eq!(run("-c a.c -o a.o", "nothing", None), Some(127));
 }

@@ -176,7 +176,7 @@ fn an_interrupted_run_leaves_no_process_and_a_work_dir_to_go_on_with(#[case] sig
 }
 
 #[test]
-fn a_second_run_in_the_same_work_directory_waits_for_the_first_and_uses_its_result() {
+fn a_second_run_in_the_same_work_directory_waits_until_the_first_has_ended() {
     let hanging = Hanging::start();
     let kernel = &hanging.kernel;
     let stderr = kernel.dir().join("second");
@@ -193,14 +193,14 @@ fn a_second_run_in_the_same_work_directory_waits_for_the_first_and_uses_its_resu
         ") is at work on it"
     )));
     assert!(!living(&hanging.marker).is_empty(), "the first goes on");
-    // The first is ended, and what it hung on is gone.
-    kernel.set_fault("");
+    assert!(!says(": compile"), "the second does not");
     let (hanging, _) = hanging.end_by(Signal::INT);
-    let code = second.wait().unwrap().code();
-    // It had read the sources before the fault was mended, so it hangs or passes by itself;
-    // here the fault is read by make.
-    assert_eq!(code, Some(0), "{}", fs::read_to_string(&stderr).unwrap());
+    assert!(within(Duration::from_mins(1), || says(": compile")));
     assert_eq!(living(&hanging.marker), [0; 0]);
+    let process = Pid::from_raw(i32::try_from(second.id()).unwrap()).unwrap();
+    kill_process(process, Signal::INT).unwrap();
+    let code = second.wait().unwrap().code();
+    assert_eq!(code, Some(125), "{}", fs::read_to_string(&stderr).unwrap());
 }
 
 #[rstest]
@@ -208,17 +208,17 @@ fn a_second_run_in_the_same_work_directory_waits_for_the_first_and_uses_its_resu
 #[case::filled_by_the_build("fills-disk", false)]
 fn a_full_disk_is_named_and_no_kernel_blamed(#[case] fault: &str, #[case] fill: bool) {
     let kernel = FakeKernel::with_fault(fault);
-    let Some(disk) = Disk::mount(&kernel.dir().join("disk"), 2) else {
+    let Some(disk) = Disk::mount(&kernel.dir().join("disk")) else {
         eprintln!("left out: this user cannot mount a tmpfs");
         return;
     };
     if fill {
-        let _ = fs::write(disk.path().join("ballast"), vec![0; 4 << 20]);
-        fs::remove_file(disk.path().join("ballast")).unwrap();
         let work = disk.path().join("work");
         fs::create_dir(&work).unwrap();
         fs::write(work.join(".klto-work"), "").unwrap();
-        let _ = fs::write(disk.path().join("ballast"), vec![0; 4 << 20]);
+        let mut ballast = fs::File::create(disk.path().join("ballast")).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(0), &mut ballast);
+        assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     }
 
     let ended = finish(&mut kernel.run_in(&kernel.source(), &disk.path().join("work")));

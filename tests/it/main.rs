@@ -13,6 +13,7 @@ mod collect;
 mod compiler_cache;
 mod diff;
 mod docs;
+mod edited_sources;
 mod embedded;
 mod english;
 mod flips;

@@ -59,12 +59,14 @@ pub fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The answer in a file; `None` if there is none that can be read. Beside the program may be one,
-/// of a build that was trusted.
+/// The answer in a file; `None` if there is none that can be read. In the folder in which the launcher
+/// is installed may be one, of a build that was trusted.
 pub fn load(file: &Path) -> Option<Answer> {
     read(file).or_else(|| {
         let program = std::env::current_exe().ok()?;
-        read(&program.with_file_name(file.file_name()?))
+        // It lies there, or in a folder there.
+        let mut folders = program.ancestors().skip(1).take(2);
+        folders.find_map(|folder| read(&folder.join(file.file_name()?)))
     })
 }
 

@@ -30,17 +30,27 @@ struct Question<'a> {
 ///
 /// # Errors
 /// Where the compiler cannot be started or its output cannot be passed on.
-pub fn answer(command: &[OsString], folder: &Path) -> Option<io::Result<u8>> {
+pub fn answer(
+    command: &[OsString],
+    folder: &Path,
+    environment: &[(&str, OsString)],
+) -> Option<io::Result<u8>> {
     let question = question(command)?;
-    Some(answer_to(&question, command, folder))
+    Some(answer_to(&question, command, folder, environment))
 }
 
-fn answer_to(question: &Question<'_>, command: &[OsString], folder: &Path) -> io::Result<u8> {
+fn answer_to(
+    question: &Question<'_>,
+    command: &[OsString],
+    folder: &Path,
+    environment: &[(&str, OsString)],
+) -> io::Result<u8> {
     let mut input = Vec::new();
     if question.reads_input {
         io::stdin().read_to_end(&mut input)?;
     }
-    remembered(folder, command, question, &input)?.pass_on()
+    let file = folder.join(key(question, &input)?);
+    remembered(&file, command, question, &input, environment)?.pass_on()
 }
 
 /// Reads a compiler's command line; `None` if it may be more than a feature test.
@@ -125,19 +135,19 @@ fn names_what_exists(arg: &str) -> bool {
 
 /// Answers as before, or asks the compiler.
 fn remembered(
-    folder: &Path,
+    file: &Path,
     command: &[OsString],
     question: &Question<'_>,
     input: &[u8],
+    environment: &[(&str, OsString)],
 ) -> io::Result<Answer> {
-    let file = folder.join(key(question, input)?);
-    if let Some(answer) = answers::load(&file) {
+    if let Some(answer) = answers::load(file) {
         if let (Some(path), Some(content)) = (question.output, &answer.output) {
             std::fs::write(path, content)?;
         }
         return Ok(answer);
     }
-    let mut answer = Answer::from(run_in_place(command, input, &[])?);
+    let mut answer = Answer::from(run_in_place(command, input, environment)?);
     // A compiler that fails leaves no output.
     answer.output = match (answer.code, question.output) {
         (0, Some(path)) => std::fs::read(path).ok(),
@@ -146,7 +156,7 @@ fn remembered(
     let is_test = input.len() <= LONGEST_INPUT && !reads_more(input);
     if is_test && is_of_the_compiler(&answer) {
         // Where this fails, the compiler is asked again the next time.
-        let _ = answers::save(&file, &answer);
+        let _ = answers::save(file, &answer);
     }
     Ok(answer)
 }

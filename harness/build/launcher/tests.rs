@@ -72,24 +72,50 @@ fn the_launcher_is_this_program_for_all_who_ask_at_once() {
     let folder = dir.path().join("answers");
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| install(&folder, Some("llvm-nm")).unwrap());
+            scope.spawn(|| {
+                install(&folder).unwrap();
+                for place in Place::ALL {
+                    let expected = folder.join(place.folder());
+                    assert_eq!(
+                        install_in_place(&folder, place, "program").unwrap(),
+                        expected
+                    );
+                }
+            });
         }
     });
     let own = fs::read(std::env::current_exe().unwrap()).unwrap();
-    for name in [NAME, "llvm-nm"] {
-        assert!(fs::read(folder.join(name)).unwrap() == own, "{name}");
-    }
+    let files = |folder: &Path| {
+        let files = walkdir::WalkDir::new(folder)
+            .into_iter()
+            .map(Result::unwrap);
+        let files = files.filter(|entry| entry.file_type().is_file());
+        files.map(walkdir::DirEntry::into_path).collect::<Vec<_>>()
+    };
+    let all = files(&folder);
     assert_eq!(
-        fs::read_dir(folder).unwrap().count(),
-        2,
-        "nothing else is left"
+        all.len(),
+        1 + Place::ALL.len(),
+        "nothing else is left: {all:?}"
     );
+    assert!(all.contains(&folder.join(NAME)));
+    for file in all {
+        assert!(fs::read(&file).unwrap() == own, "{}", file.display());
+    }
 }
 
+const BACK_END: &[&str] = &["clang", "-O2", "-x", "ir", "a.o"];
+const FRONT_END: &[&str] = &["clang", "-x", "c", "ir", "a.c"];
+
 #[rstest]
-#[case::back_end(&["clang", "-O2", "-x", "ir", "a.o"], true)]
-#[case::front_end(&["clang", "-x", "c", "ir", "a.c"], false)]
-fn a_back_end_does_not_go_through_ccache(#[case] command: &[&str], #[case] expected: bool) {
-    let command: Vec<OsString> = command.iter().map(OsString::from).collect();
-    assert_eq!(is_back_end(&command), expected);
+#[case::no_ccache(Cached::Nothing.name(), [false, false])]
+#[case::ccache_before_4_13(Cached::FrontEnds.name(), [true, false])]
+#[case::ccache_since_4_13(Cached::Everything.name(), [true, true])]
+#[case::not_said("", [false, false])]
+fn ccache_gets_what_it_may_keep(#[case] cached: &str, #[case] expected: [bool; 2]) {
+    let found = [FRONT_END, BACK_END].map(|command| {
+        let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+        goes_through_ccache(&command, cached)
+    });
+    assert_eq!(found, expected);
 }

@@ -82,7 +82,9 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
     let statistics = statistics.and_then(|launcher| launcher.statistics.as_deref());
     let cache = layout.compiler_cache(work.job);
     record.compiler_cache = cache.and_then(|cache| cache.used(statistics?));
-    match made? {
+    let made = made?;
+    layout.check_sources()?;
+    match made {
         Made::Tree(outcome) => judge(work, &build, outcome, record),
         Made::Misconfigured(findings) => {
             record.reproduce = layout.reproduce(&build, None);

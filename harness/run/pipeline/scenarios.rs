@@ -101,6 +101,7 @@ pub(super) fn run(
             let _held = work.hold_sources(edits);
             scenarios.run_named(name)
         };
+        layout.check_sources()?;
         // One of another mode does nothing.
         if !scenario.as_ref().is_ok_and(ScenarioRecord::is_skipped) {
             work.note(record, format!("scenario {name}"), begins);

@@ -21,6 +21,8 @@ use crate::run::pair::usual_tolerances;
 use crate::run::whole::WholeKernel;
 use crate::source::sources::Sources;
 
+const NO_PROGRAM: blake3::Hash = blake3::Hash::from_bytes([0; 32]);
+
 /// A work directory, and jobs of a kernel.
 struct Stage {
     work: TempDir,
@@ -71,10 +73,13 @@ impl Stage {
             work: self.work.path(),
             source: Path::new("sources"),
             revision: "7.2.13",
+            program: &NO_PROGRAM,
             cache: None,
+            source_names: NO_PROGRAM,
             caches: None,
             is_sandboxed: false,
             carried: None,
+            of_the_user: None,
             shared: Default::default(),
         }
     }

@@ -14,6 +14,7 @@ use crate::input::mutation::Mutation;
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::record::{CellRecord, FORMAT, RunRecord};
+use crate::run::compilers;
 use crate::run::events::{Event, Events};
 use crate::run::job::{Job, PlanOptions, plan};
 use crate::run::key::{CACHED, CommonKey, own_program};
@@ -23,7 +24,8 @@ use crate::run::probe::untrusted_caches;
 use crate::run::scenario;
 use crate::run::schedule::{Policy, run_jobs};
 use crate::source::commit::Commit;
-use crate::source::sources::Sources;
+use crate::source::sources::{Origin, Sources};
+use crate::source::unchanged::SourceState;
 use crate::store::lock::{Lock, Patience};
 use crate::store::record_dir::{Loaded, RecordDir};
 use crate::store::snapshots::SnapshotDir;
@@ -110,29 +112,45 @@ impl Run<'_> {
     /// As [`Run::run`].
     pub fn run_some(&self, sources: &Sources, jobs: &[Job]) -> Result<RunRecord, Error> {
         let work = self.work.path();
+        let of_the_user = match sources.origin() {
+            Origin::Directory(dir) => Some(SourceState::of(dir)?),
+            Origin::Commit(_) => None,
+        };
         let folder = sources.prepare(work, self.mutations, self.changes_sources()?)?;
         let source_key = self.source_key(sources)?;
+        if let Some(state) = &of_the_user {
+            // What was copied and what the key names are the same.
+            state.check()?;
+        }
+        let is_copied = sources.is_copied(self.mutations, self.changes_sources()?);
         let tolerances = match &self.matrix.tolerances {
             Some(tolerances) => *tolerances,
             None => usual_tolerances()?,
         };
         let revision = sources.revision();
-        let caches = match (self.caches, self.sandbox, self.cache.is_some()) {
-            (Some(caches), _, true) => Some(caches.to_owned()),
-            (None, Some(_), true) => Some(untrusted_caches(work, &source_key)?),
-            (_, None, _) | (_, _, false) => None,
+        let caches = match (self.caches, self.sandbox) {
+            (Some(caches), _) => Some(caches.to_owned()),
+            (None, Some(_)) => Some(untrusted_caches(work, &source_key)?),
+            (None, None) => None,
         };
-        let sandbox = self.sandbox.map(|s| s.clone().writing(caches.clone()));
+        let sandbox = self.sandbox.map(|sandbox| {
+            let sandbox = sandbox.clone().reading([compilers::folder(work)]);
+            sandbox.writing(caches.clone())
+        });
         let layout = WholeKernel {
             work,
             source: &folder,
             revision: &revision,
+            program: &own_program()?,
             cache: self.cache,
+            source_names: sources.names(of_the_user.as_ref())?,
             caches,
             is_sandboxed: sandbox.is_some(),
             carried: self.carried,
+            of_the_user: of_the_user.filter(|_| !is_copied),
             shared: RwLock::default(),
         };
+        compilers::prune(work)?;
         let has_shuffle = kbuild::has_shuffle(self.cancel)?;
         let pool = self.pool(has_shuffle)?;
         let policy = Policy {

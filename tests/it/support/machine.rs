@@ -34,8 +34,11 @@ pub fn living(marker: &str) -> Vec<i32> {
 pub struct Disk(PathBuf);
 
 impl Disk {
-    /// One of that many megabytes; `None` where this user cannot mount one.
-    pub fn mount(at: &Path, size: usize) -> Option<Self> {
+    /// One with room for the program itself, which klto copies into a work directory, and a little more;
+    /// `None` where this user cannot mount one.
+    pub fn mount(at: &Path) -> Option<Self> {
+        let program = fs::metadata(env!("CARGO_BIN_EXE_klto")).unwrap().len();
+        let size = (program >> 20) + 8;
         fs::create_dir(at).unwrap();
         let mut mount = Command::new("mount");
         let mounted = mount

@@ -82,7 +82,10 @@ impl Compiler {
         let mut command = vec![self.path("cc").into_os_string()];
         command.extend(words(&args));
         let question = question(&command).unwrap();
-        remembered(&self.path("answers"), &command, &question, input.as_bytes()).unwrap()
+        let file = self
+            .path("answers")
+            .join(key(&question, input.as_bytes()).unwrap());
+        remembered(&file, &command, &question, input.as_bytes(), &[]).unwrap()
     }
 
     fn asked(&self) -> usize {
