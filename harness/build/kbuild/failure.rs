@@ -32,7 +32,7 @@ impl Failure {
 }
 
 /// Messages of a machine that has no more of something, or that klto's own programs print.
-const SIGNS: [&str; 10] = [
+const SIGNS: [&str; 13] = [
     "No space left on device",
     "Disk quota exceeded",
     "Read-only file system",
@@ -45,6 +45,10 @@ const SIGNS: [&str; 10] = [
     // No process can be started, as bash and dash say it.
     "Resource temporarily unavailable",
     "Cannot fork",
+    // A program whose libraries are not there, as glibc, for two reasons, and musl say it.
+    "error while loading shared libraries: ",
+    "' not found (required by ",
+    "Error loading shared library ",
 ];
 
 /// Messages of programs that get no memory.
@@ -294,6 +298,18 @@ mod tests {
     #[case::no_process("", "make: /bin/sh: Resource temporarily unavailable")]
     #[case::no_process_in_bash("", "bash: fork: retry: Resource temporarily unavailable")]
     #[case::no_process_in_dash("", "dash: 0: Cannot fork")]
+    #[case::no_library(
+        "",
+        "/usr/bin/ld: error while loading shared libraries: libbfd-2.47.so: cannot open shared object file: No such file or directory"
+    )]
+    #[case::old_library(
+        "",
+        "clang: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by clang)"
+    )]
+    #[case::no_library_of_musl(
+        "",
+        "Error loading shared library libz.so.1: No such file or directory (needed by /usr/bin/ld)"
+    )]
     #[case::killed(
         KILLED,
         "make[3]: *** [scripts/Makefile.build:289: init/main.o] Killed"
