@@ -257,6 +257,30 @@ fn a_header_that_is_added_earlier_in_the_search_path_is_seen(
     compiling.assert_right(&flags);
 }
 
+/// The same of a header that the build generates, while all files of the sources keep their names.
+#[rstest]
+fn a_header_that_is_generated_earlier_in_the_search_path_is_seen(
+    #[values(Ccache::Installed, Ccache::KeepsBackEnds)] ccache: Ccache,
+) {
+    let compiling = Compiling::really(
+        ccache,
+        &[
+            "mkdir -p include",
+            "{ ! grep -q yes $S/generate || cp $S/generated include/value.h; }",
+            "$cc -Iinclude -I$S/second -c $S/file.c -o file.o",
+        ],
+    );
+    compiling.write("file.c", "#include <value.h>\nint value = VALUE;\n");
+    compiling.write("second/value.h", "#define VALUE 1\n");
+    compiling.write("generated", "#define VALUE 2\n");
+    let second = format!("-I{}/second", compiling.0.source().display());
+    for generate in ["no", "yes"] {
+        compiling.write("generate", generate);
+        compiling.cells(&[]);
+        compiling.assert_right(&["-Iinclude", &second]);
+    }
+}
+
 /// The seed of a layout is in a file that ccache before 4.11 does not read.
 #[rstest]
 fn what_compilers_read_and_ccache_does_not_is_compiled(
