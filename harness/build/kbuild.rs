@@ -84,8 +84,8 @@ pub struct Build<'a> {
     pub dir: &'a Path,
     pub target: Target,
     pub parallelism: Parallelism<'a>,
-    /// What starts the compilers, if anything does.
-    pub launcher: Option<&'a Launcher>,
+    /// What starts the compilers.
+    pub launcher: &'a Launcher,
     /// What make runs in, if it is not trusted.
     pub sandbox: Option<InSandbox<'a>>,
     /// Whether ccache keeps what the compilers make. Not of a rebuild: the clean build that it is
@@ -276,18 +276,14 @@ impl Build<'_> {
 
     fn make<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut variables = variables(self.cell);
-        if self.launcher.is_some() {
-            let compilers = [
-                ("CC", compiler(&variables)),
-                ("HOSTCC", host_compiler(&variables)),
-            ];
-            // One that is looked for in the search path is the launcher already.
-            for (variable, compiler) in compilers.into_iter().filter(|(_, name)| !is_name(name)) {
-                variables.insert(
-                    variable.to_owned(),
-                    format!("{} {compiler}", launcher::NAME),
-                );
-            }
+        let compilers = [
+            ("CC", compiler(&variables)),
+            ("HOSTCC", host_compiler(&variables)),
+        ];
+        // One that is looked for in the search path is the launcher already.
+        for (variable, compiler) in compilers.into_iter().filter(|(_, name)| !is_name(name)) {
+            let launched = format!("{} {compiler}", launcher::NAME);
+            variables.insert(variable.to_owned(), launched);
         }
         // Whatever a kernel records about its build must not differ between builds. Without
         // a given number, make counts the links.
@@ -326,8 +322,7 @@ impl Build<'_> {
         for name in SCRUBBED_ENV {
             command = command.env_remove(name);
         }
-        let launcher = self.launcher.iter();
-        for (name, value) in launcher.flat_map(|launcher| &launcher.environment) {
+        for (name, value) in &self.launcher.environment {
             command = match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
@@ -336,10 +331,7 @@ impl Build<'_> {
         if !self.fills_cache {
             command = command.env("CCACHE_READONLY", "1");
         }
-        if self.launcher.is_some()
-            && self.config().is_file()
-            && reads_unseen(&read(&self.config())?)
-        {
+        if self.config().is_file() && reads_unseen(&read(&self.config())?) {
             command = command.env("CCACHE_DISABLE", "1");
         }
         append(self.log, &format!("+ {}\n", command.shell_words()))?;

@@ -41,11 +41,11 @@ pub trait Layout: fmt::Debug + Sync {
     /// How far builds go.
     fn target(&self) -> Target;
 
-    /// What starts the compilers, if anything does.
+    /// What starts the compilers.
     ///
     /// # Errors
     /// Where it cannot be written.
-    fn launcher(&self, job: &Job, place: &Place) -> Result<Option<Launcher>, Error>;
+    fn launcher(&self, job: &Job, place: &Place) -> Result<Launcher, Error>;
 
     /// The compiler cache that a job's objects may come from, if that is more than what starts all
     /// compilers of a toolchain.

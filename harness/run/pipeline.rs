@@ -428,7 +428,7 @@ impl AtWork<'_> {
             dir: &paths.dir,
             target: self.context.layout.target(),
             parallelism: self.context.parallelism,
-            launcher: paths.launcher.as_ref(),
+            launcher: &paths.launcher,
             sandbox: self.context.sandbox.map(|sandbox| InSandbox {
                 sandbox,
                 complaints: self.complaints,

@@ -168,7 +168,7 @@ impl Layout for Miniature<'_> {
 
     /// With a folder and settings of the probe's own, for a user's may trade certainty for speed;
     /// and told which compiler it is, libraries included.
-    fn launcher(&self, job: &Job, _: &Place) -> Result<Option<Launcher>, Error> {
+    fn launcher(&self, job: &Job, _: &Place) -> Result<Launcher, Error> {
         let cell = &job.cell;
         let compilers = Compilers {
             work: self.work,
@@ -210,12 +210,12 @@ impl Layout for Miniature<'_> {
         let removed = environment::of_ccache()
             .into_iter()
             .map(|name| (name, None));
-        Ok(Some(Launcher {
+        Ok(Launcher {
             environment: removed
                 .chain(set.map(|(name, value)| (name, Some(value))))
                 .collect(),
             statistics: None,
-        }))
+        })
     }
 
     fn prepare(

@@ -39,8 +39,8 @@ pub struct WholeKernel<'a> {
     pub cache: Option<&'a CompilerCache>,
     /// The folder for what it and the launcher keep, where that is not the user's.
     pub caches: Option<PathBuf>,
-    /// Of the names of all files in the sources.
-    pub source_names: blake3::Hash,
+    /// Distinguishes the names of all files in the sources from any other, where there is a cache.
+    pub source_names: Option<blake3::Hash>,
     /// Whether makes run in a sandbox.
     pub is_sandboxed: bool,
     /// The folder of trees that are carried from one revision to the next: make finds what the last
@@ -121,7 +121,7 @@ impl Layout for WholeKernel<'_> {
         kbuild::KERNEL
     }
 
-    fn launcher(&self, job: &Job, place: &Place) -> Result<Option<Launcher>, Error> {
+    fn launcher(&self, job: &Job, place: &Place) -> Result<Launcher, Error> {
         let compilers = Compilers {
             work: self.work,
             program: self.program,
@@ -139,16 +139,17 @@ impl Layout for WholeKernel<'_> {
                 statistics = (!self.is_sandboxed).then(|| place.cache_statistics());
                 let of_cache = cache.environment(&job.cell, own.as_deref(), statistics.as_deref());
                 environment.extend(of_cache);
-                let names = self.source_names.to_hex();
-                environment.push((launcher::SOURCE_NAMES.into(), Some(names.as_str().into())));
+                let names = self.source_names.map(|names| names.to_hex());
+                let names = names.map(|names| names.as_str().into());
+                environment.push((launcher::SOURCE_NAMES.into(), names));
                 cache.cached()
             }
         };
         environment.push((launcher::CACHED.into(), Some(cached.name().into())));
-        Ok(Some(Launcher {
+        Ok(Launcher {
             environment,
             statistics,
-        }))
+        })
     }
 
     fn compiler_cache(&self, job: &Job) -> Option<&CompilerCache> {

@@ -1,10 +1,10 @@
 //! Which files sources have, whatever is in them.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::sources::{Origin, Sources};
-use super::unchanged::SourceState;
+use crate::build::dir_state::DirState;
 use crate::model::error::Error;
 
 /// Distinguishes these names, in this order, from any other.
@@ -18,15 +18,17 @@ pub fn hash_of_names<'a>(files: impl Iterator<Item = &'a Path>) -> blake3::Hash 
 }
 
 impl Sources {
-    /// Distinguishes the names of the files from any other; `state` is that of a directory.
+    /// Distinguishes the names of the files from any other.
     ///
     /// # Errors
     /// If the files cannot be listed.
-    pub fn names(&self, state: Option<&SourceState>) -> Result<blake3::Hash, Error> {
-        Ok(match (self.origin(), state) {
-            (Origin::Commit(commit), _) => hash_of_names(commit.files()?.keys().map(Path::new)),
-            (Origin::Directory(_), Some(state)) => hash_of_names(state.files()),
-            (Origin::Directory(dir), None) => hash_of_names(SourceState::of(dir)?.files()),
+    pub fn names(&self) -> Result<blake3::Hash, Error> {
+        Ok(match self.origin() {
+            Origin::Commit(commit) => hash_of_names(commit.files()?.keys().map(Path::new)),
+            Origin::Directory(dir) => {
+                let files = DirState::of_sources(dir)?;
+                hash_of_names(files.0.keys().map(PathBuf::as_path))
+            }
         })
     }
 }

@@ -24,11 +24,6 @@ impl SourceState {
         })
     }
 
-    /// The paths of the files, seen from the folder.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.0.keys().map(PathBuf::as_path)
-    }
-
     /// Returns if every file is still what it was. A new file is no change: no makefile that is
     /// still the same names it, and editors and indexers leave some.
     ///

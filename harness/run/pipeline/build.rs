@@ -28,7 +28,7 @@ pub struct Paths {
     pub source: PathBuf,
     pub dir: PathBuf,
     pub log: PathBuf,
-    pub launcher: Option<Launcher>,
+    pub launcher: Launcher,
 }
 
 impl Paths {
@@ -78,8 +78,7 @@ pub(super) fn build(work: &AtWork<'_>, record: &mut CellRecord) -> Result<Built,
     let made = make(work, &build, base);
     let stages = stages.lock().unwrap_or_else(PoisonError::into_inner);
     record.stages = stages.times(work.started.elapsed());
-    let statistics = paths.launcher.as_ref();
-    let statistics = statistics.and_then(|launcher| launcher.statistics.as_deref());
+    let statistics = paths.launcher.statistics.as_deref();
     let cache = layout.compiler_cache(work.job);
     record.compiler_cache = cache.and_then(|cache| cache.used(statistics?));
     let made = made?;

@@ -75,7 +75,7 @@ impl Stage {
             revision: "7.2.13",
             program: &NO_PROGRAM,
             cache: None,
-            source_names: NO_PROGRAM,
+            source_names: None,
             caches: None,
             is_sandboxed: false,
             carried: None,

@@ -143,7 +143,7 @@ impl Run<'_> {
             revision: &revision,
             program: &own_program()?,
             cache: self.cache,
-            source_names: sources.names(of_the_user.as_ref())?,
+            source_names: self.cache.map(|_| sources.names()).transpose()?,
             caches,
             is_sandboxed: sandbox.is_some(),
             carried: self.carried,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use klto::build::dir_state::{DirState, mirror, set_modified};
-use klto::build::kbuild::{Build, BuildOutcome, KERNEL, Parallelism, Target, Watch};
+use klto::build::kbuild::{Build, BuildOutcome, KERNEL, Launcher, Parallelism, Target, Watch};
 use klto::build::process::{Cancel, Meter};
 use klto::input::arch_table;
 use klto::input::yaml;
@@ -21,6 +21,12 @@ use klto::model::record::FindingRecord;
 use klto::run::scenario::engine::{CleanBuild, ScenarioContext, ScenarioOutcome};
 use klto::run::scenario::{EditTargets, Scenario};
 use tempfile::TempDir;
+
+/// The compilers are started as they are.
+static NO_LAUNCHER: Launcher = Launcher {
+    environment: Vec::new(),
+    statistics: None,
+};
 
 /// Which sources are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +160,7 @@ impl Stand {
             dir: &self.path("build"),
             target: self.target,
             parallelism: Parallelism::Jobs(2),
-            launcher: None,
+            launcher: &NO_LAUNCHER,
             sandbox: None,
             fills_cache: true,
             log,
