@@ -1,4 +1,4 @@
-//! Boots a kernel in an emulator to klto's init, which prints one line and ends the machine,
+//! Boots a kernel, in an emulator or as a program, to klto's init, which prints one line and ends the machine,
 //! and reads the result from the console ([`console`]).
 
 pub mod console;
@@ -13,7 +13,7 @@ use cpio::newc;
 use crate::build::doctor;
 use crate::build::process::{self, Cancel, Command, Exit};
 use crate::build::toolchain::{compiler, llvm_tool, variables};
-use crate::model::arch::{Emulator, MachineEnd, SystemCall};
+use crate::model::arch::{Booting, Emulator, MachineEnd, SystemCall};
 use crate::model::cell::Cell;
 use crate::model::error::Error;
 use crate::model::finding::Rule;
@@ -65,26 +65,24 @@ impl Boot<'_> {
     /// be built, or the cell's time limit is reached. Never for what the kernel does.
     pub fn run(&self) -> Result<Vec<(&'static Rule, String)>, Error> {
         let arch = &self.cell.arch;
-        let emulator = match (doctor::cannot_boot(arch), &arch.emulator) {
-            (None, Some(emulator)) => emulator,
+        let boot = match (doctor::cannot_boot(arch), &arch.boot) {
+            (None, Some(boot)) => boot,
             (why, _) => {
                 let why = why.unwrap_or_default();
                 let message = doctor::cannot_boot_message(arch, &why);
                 return Err(Error::Machine(message));
             }
         };
-        let initrd = self.initrd(emulator)?;
+        let initrd = self.initrd(boot)?;
         // Kept with the console: the image in the build tree is removed after the scenario.
-        let (image, kernel) = (
-            self.build.join(&emulator.kernel),
-            self.scratch.join("kernel"),
-        );
+        let (image, kernel) = (self.build.join(&boot.kernel), self.scratch.join("kernel"));
         std::fs::copy(&image, &kernel).map_err(Error::io(&image, "read"))?;
+        let Some(emulator) = &boot.emulator else {
+            return self.attempt(&self.program(boot, &kernel, &initrd), self.limit);
+        };
+        let command = |virtual_cpu| emulated(emulator, boot, &kernel, &initrd, virtual_cpu);
         if can_virtualise(emulator) {
-            let seen = self.attempt(
-                &command(emulator, &kernel, &initrd, true),
-                VIRTUAL_LIMIT.min(self.limit),
-            );
+            let seen = self.attempt(&command(true), VIRTUAL_LIMIT.min(self.limit));
             match seen {
                 Ok(wrong) if wrong.is_empty() => return Ok(wrong),
                 Err(Error::Cancelled) => return seen,
@@ -92,7 +90,20 @@ impl Boot<'_> {
                 Ok(_) | Err(_) => VIRTUAL_FAILS.store(true, Ordering::Relaxed),
             }
         }
-        self.attempt(&command(emulator, &kernel, &initrd, false), self.limit)
+        self.attempt(&command(false), self.limit)
+    }
+
+    /// The command that runs a kernel which is a program. What it writes for itself goes into the scratch
+    /// folder: its memory, and the folder of its management console.
+    fn program(&self, boot: &Booting, kernel: &Path, initrd: &Path) -> Command {
+        let initrd = initrd.display();
+        Command::new(kernel)
+            .arg(format!("mem={}", boot.memory))
+            .arg(format!("initrd={initrd}"))
+            .args(boot.console.split(' '))
+            .arg("panic=-1")
+            .env("HOME", self.scratch)
+            .env("TMPDIR", self.scratch)
     }
 
     fn attempt(
@@ -120,6 +131,8 @@ impl Boot<'_> {
         let end = match exit {
             Exit::Success => End::Itself,
             Exit::Stopped => End::Flood(FLOOD),
+            // The end of the program is that of the machine, whatever its status.
+            Exit::Code(_) | Exit::Signal(_) if self.cell.arch.is_program() => End::Itself,
             Exit::TimedOut if !self.deadline.is_some_and(is_over) => End::Hang(limit),
             Exit::Cancelled => return Err(Error::Cancelled),
             Exit::TimedOut | Exit::Code(_) | Exit::Signal(_) => {
@@ -147,11 +160,11 @@ impl Boot<'_> {
     }
 
     /// Builds the init and packs it into the archive that the kernel unpacks.
-    fn initrd(&self, emulator: &Emulator) -> Result<PathBuf, Error> {
+    fn initrd(&self, boot: &Booting) -> Result<PathBuf, Error> {
         let source = self.scratch.join(INIT.0);
         std::fs::write(&source, INIT.1).map_err(Error::io(&source, "write"))?;
         let init = self.scratch.join("init");
-        let compile = compile(self.cell, &emulator.system_call, &source, &init);
+        let compile = compile(self.cell, &boot.system_call, &source, &init);
         let done = process::capture(&compile, self.deadline, self.cancel)?;
         match done.status {
             Exit::Success => {}
@@ -187,14 +200,20 @@ fn can_virtualise(emulator: &Emulator) -> bool {
             .is_ok()
 }
 
-fn command(emulator: &Emulator, kernel: &Path, initrd: &Path, virtual_cpu: bool) -> Command {
+fn emulated(
+    emulator: &Emulator,
+    boot: &Booting,
+    kernel: &Path,
+    initrd: &Path,
+    virtual_cpu: bool,
+) -> Command {
     let (accelerator, cpu) = match virtual_cpu {
         true => ("kvm", Some("host")),
         false => ("tcg", emulator.cpu.as_deref()),
     };
     let mut command = Command::new(emulator.program.as_str())
         .args(["-M", emulator.machine.as_str()])
-        .args(["-m", emulator.memory.as_str()])
+        .args(["-m", boot.memory.as_str()])
         .args(["-accel", accelerator]);
     if let Some(cpu) = cpu {
         command = command.args(["-cpu", cpu]);
@@ -207,7 +226,7 @@ fn command(emulator: &Emulator, kernel: &Path, initrd: &Path, virtual_cpu: bool)
         .arg("-initrd")
         .arg(initrd)
         .arg("-append")
-        .arg(format!("{} panic=-1", emulator.console))
+        .arg(format!("{} panic=-1", boot.console))
 }
 
 fn compile(cell: &Cell, call: &SystemCall, source: &Path, init: &Path) -> Command {

@@ -1,6 +1,7 @@
 //! Reports what this machine can build and boot: which tools are installed, and what to
 //! install for those that are not.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -136,6 +137,31 @@ fn gnu_tools(prefix: Option<&String>) -> Vec<Tool> {
     .into()
 }
 
+/// Configuration symbols that Kconfig leaves out if a tool is not there: the symbol, the make variable
+/// that names the tool, the tool, and the Debian package that has it.
+const NEEDED_BY_SYMBOLS: [(&str, &str, &str, &str); 3] = [
+    ("CONFIG_DEBUG_INFO_BTF", "PAHOLE", "pahole", "pahole"),
+    ("CONFIG_RUST", "RUSTC", "rustc", "rustc"),
+    ("CONFIG_RUST", "BINDGEN", "bindgen", "bindgen"),
+];
+
+/// The tools that the configuration of a cell needs.
+fn tools_of_symbols(cell: &Cell, variables: &BTreeMap<String, String>) -> Vec<Tool> {
+    let requested = cell.requested();
+    let is_set = |symbol: &str| requested.get(symbol).is_some_and(|value| value == "y");
+    let needed = NEEDED_BY_SYMBOLS.iter();
+    let needed = needed.filter(|(symbol, ..)| is_set(symbol));
+    needed
+        .map(|(_, variable, program, package)| Tool {
+            program: variables
+                .get(*variable)
+                .map_or(*program, String::as_str)
+                .to_owned(),
+            package: (*package).to_owned(),
+        })
+        .collect()
+}
+
 /// What a cell needs and the machine lacks, as one sentence.
 #[must_use]
 pub fn missing_for(cell: &Cell) -> Option<String> {
@@ -145,6 +171,7 @@ pub fn missing_for(cell: &Cell) -> Option<String> {
         Some(llvm) => tools.extend(llvm_tools(Some(llvm))),
         None => tools.extend(gnu_tools(variables.get("CROSS_COMPILE"))),
     }
+    tools.extend(tools_of_symbols(cell, &variables));
     let missing: Vec<Tool> = tools
         .into_iter()
         .filter(|tool| find(&tool.program).is_none())
@@ -153,6 +180,13 @@ pub fn missing_for(cell: &Cell) -> Option<String> {
     let boots = cell.scenarios.iter().any(|name| name == BOOT);
     install_hint(missing.iter())
         .map(|hint| format!("not installed: {}; on Debian: {hint}", programs.join(", ")))
+        .or_else(|| {
+            let why = foreign_program(&cell.arch)?;
+            Some(format!(
+                "this machine cannot build {} kernels: {why}",
+                cell.arch.name
+            ))
+        })
         .or_else(|| {
             let why = boots.then(|| cannot_boot(&cell.arch)).flatten()?;
             Some(cannot_boot_message(&cell.arch, &why))
@@ -205,7 +239,10 @@ pub fn examine() -> Result<Diagnosis, ArchError> {
     let arches: Vec<_> = arch_table::all()?.values().collect();
     let abilities = arches.into_par_iter().map(|arch| Ability {
         arch: arch.name.clone(),
-        cannot_build: trouble.clone().or_else(|| cannot_compile(&clang, arch)),
+        cannot_build: trouble
+            .clone()
+            .or_else(|| foreign_program(arch))
+            .or_else(|| cannot_compile(&clang, arch)),
         cannot_boot: cannot_boot(arch),
     });
     let abilities = abilities.collect();
@@ -272,8 +309,11 @@ fn cannot_compile(clang: &str, arch: &Arch) -> Option<String> {
 /// Why kernels of the architecture cannot be booted, if they cannot.
 #[must_use]
 pub fn cannot_boot(arch: &Arch) -> Option<String> {
-    let Some(emulator) = &arch.emulator else {
+    let Some(boot) = &arch.boot else {
         return Some("klto has no emulator for it".to_owned());
+    };
+    let Some(emulator) = &boot.emulator else {
+        return foreign_program(arch);
     };
     let said = match version(&emulator.program) {
         Version::Said(said) => said,
@@ -288,6 +328,14 @@ pub fn cannot_boot(arch: &Arch) -> Option<String> {
             emulator.program, emulator.package
         )
     })
+}
+
+/// Why this machine cannot run the kernels of an architecture, where they are programs.
+fn foreign_program(arch: &Arch) -> Option<String> {
+    let own = std::env::consts::ARCH;
+    let (machine, _) = arch.triple.split_once('-')?;
+    (arch.is_program() && machine != own)
+        .then(|| format!("its kernels are programs for {machine}, and this machine is {own}"))
 }
 
 /// The first number of `QEMU emulator version 7.2.22 (…)`.
@@ -322,7 +370,7 @@ pub fn report(diagnosis: &Diagnosis) -> String {
         };
         let _ = writeln!(
             out,
-            "{:16} build: {}; boot in an emulator: {}",
+            "{:16} build: {}; boot: {}",
             ability.arch,
             can(&ability.cannot_build),
             can(&ability.cannot_boot)

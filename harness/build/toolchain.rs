@@ -20,9 +20,9 @@ const LLVM: [&str; 8] = [
     "llvm-strip",
 ];
 
-const HOST: [&str; 13] = [
+const HOST: [&str; 16] = [
     "make", "sh", "bash", "sed", "awk", "grep", "perl", "python3", "flex", "bison", "bc", "xargs",
-    "ccache",
+    "ccache", "pahole", "rustc", "bindgen",
 ];
 
 /// GNU's tools, those of the host and those that `CROSS_COMPILE` names: kernels that LLVM
@@ -30,8 +30,9 @@ const HOST: [&str; 13] = [
 const GNU: [&str; 8] = ["gcc", "as", "ld", "ar", "nm", "objcopy", "readelf", "strip"];
 
 /// The variables of make that name a program.
-const NAMED: [&str; 11] = [
+const NAMED: [&str; 14] = [
     "CC", "LD", "AR", "NM", "OBJCOPY", "OBJDUMP", "READELF", "STRIP", "HOSTCC", "HOSTLD", "HOSTAR",
+    "PAHOLE", "RUSTC", "BINDGEN",
 ];
 
 /// How long [`fingerprint`] believes what it has read.

@@ -131,9 +131,17 @@ pub struct Man {
 #[derive(Debug, Args)]
 pub struct Check {
     /// The O= directory of a kernel build; or the directory of a record, whose facts are
-    /// then judged by the rules of this klto.
+    /// then judged by the rules of this klto; or, with --kernel, that of external modules.
     #[arg(required_unless_present = "store")]
     pub dir: Option<PathBuf>,
+    /// The directory has external modules (make M=), which were built for the kernel in this
+    /// directory: its build tree, or its headers as distributions package them.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["store", "goal"])]
+    pub kernel: Option<PathBuf>,
+    /// With --kernel: the Module.symvers of other external modules, whose symbols these use.
+    /// Repeatable.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub extra_symbols: Vec<PathBuf>,
     /// Judge the facts of the runs in a store by the rules of this klto, instead of a tree: since
     /// when a rule is broken, in which cells [default: as in 'klto runs'].
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["dir", "source", "log", "goal", "arch", "lto"])]

@@ -11,7 +11,7 @@ use super::output::print;
 use crate::input::arch_table;
 use crate::judge::allowed::mark_allowed;
 use crate::judge::check;
-use crate::judge::inspect::{Expected, InspectRequest, Inspected, inspect, judge_facts};
+use crate::judge::inspect::{Expected, External, InspectRequest, Inspected, inspect, judge_facts};
 use crate::model::arch::Arch;
 use crate::model::error::{Error, Exit};
 use crate::model::finding::key_matches;
@@ -80,6 +80,10 @@ pub fn run(args: &Check) -> Result<Exit, Error> {
 fn inspect_tree(args: &Check, dir: &Path, arch: Option<&Arch>) -> Result<Inspected, Error> {
     inspect(&InspectRequest {
         build: dir,
+        external: args.kernel.as_deref().map(|kernel| External {
+            kernel,
+            symbols: &args.extra_symbols,
+        }),
         source: args.source.as_deref(),
         log: args.log.as_deref(),
         goal: args.goal.unwrap_or_default(),
@@ -101,6 +105,7 @@ fn judge_record(
         ("--source", args.source.is_some()),
         ("--log", args.log.is_some()),
         ("--goal", args.goal.is_some()),
+        ("--kernel", args.kernel.is_some()),
     ];
     if let Some((option, _)) = of_tree.iter().find(|(_, given)| *given) {
         return Err(Error::Usage(format!(

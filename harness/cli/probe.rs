@@ -149,7 +149,7 @@ pub fn cells(wanted: &ProbeCells, modes: &[LtoMode], add: &[String]) -> Result<V
         for llvm in &toolchains {
             make.insert("LLVM".to_owned(), (*llvm).to_owned());
             for lto in modes {
-                let cell = Cell {
+                let mut cell = Cell {
                     arch: arch.clone(),
                     config_name: "probe".to_owned(),
                     base: Base::Goal("tinyconfig".to_owned()),
@@ -164,6 +164,7 @@ pub fn cells(wanted: &ProbeCells, modes: &[LtoMode], add: &[String]) -> Result<V
                     scenarios: scenarios.clone(),
                     timeout: wanted.timeout,
                 };
+                cell.enable_needed();
                 if cells.iter().all(|known| known.name() != cell.name()) {
                     cells.push(cell);
                 }

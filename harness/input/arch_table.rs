@@ -77,12 +77,21 @@ pub fn by_name(name: &str) -> Result<&'static Arc<Arch>, ArchError> {
 /// # Errors
 /// As [`all`].
 pub fn of_config(config: &BTreeMap<String, String>) -> Result<Option<&'static Arch>, ArchError> {
-    let on = |arch: &&Arc<Arch>| {
-        config
-            .get(&format!("CONFIG_{}", arch.config))
-            .is_some_and(|v| v == "y")
-    };
-    Ok(all()?.values().find(on).map(|arch| &**arch))
+    of_symbols(|symbol| {
+        let value = config.get(&format!("CONFIG_{symbol}"));
+        value.is_some_and(|value| value == "y")
+    })
+}
+
+/// The same, where `is_set` says whether a symbol, without `CONFIG_`, is `y`.
+///
+/// # Errors
+/// As [`all`].
+pub fn of_symbols(is_set: impl Fn(&str) -> bool) -> Result<Option<&'static Arch>, ArchError> {
+    let is_of = |arch: &&Arc<Arch>| arch.config.iter().all(|symbol| is_set(symbol));
+    let found = all()?.values().filter(is_of);
+    let found = found.max_by_key(|arch| arch.config.len());
+    Ok(found.map(|arch| &**arch))
 }
 
 /// The names of the table, sorted.
@@ -93,12 +102,15 @@ pub fn names() -> Result<Vec<&'static str>, ArchError> {
     Ok(all()?.keys().map(String::as_str).collect())
 }
 
-/// The names of the architectures whose kernels can be built with Clang's LTO, sorted.
+/// The names of the machines whose kernels can be built with Clang's LTO, sorted. A kernel that is a
+/// program is compiled as that of the machine that it runs on.
 ///
 /// # Errors
 /// As [`all`].
 pub fn names_with_lto() -> Result<Vec<&'static str>, ArchError> {
-    let with_lto = all()?.values().filter(|arch| arch.lto);
+    let with_lto = all()?
+        .values()
+        .filter(|arch| arch.lto && !arch.is_program());
     Ok(with_lto.map(|arch| arch.name.as_str()).collect())
 }
 
@@ -130,16 +142,19 @@ mod tests {
     #[test]
     fn every_file_describes_the_architecture_it_is_named_after() {
         let names: Vec<&String> = all().unwrap().keys().collect();
-        assert_eq!(names, ["arm64", "loongarch", "powerpc", "riscv", "x86_64"]);
+        assert_eq!(
+            names,
+            ["arm64", "loongarch", "powerpc", "riscv", "um", "x86_64"]
+        );
     }
 
     #[test]
     fn what_identifies_an_architecture_is_unique() {
         for arch in all().unwrap().values() {
+            // A kernel that is a program is one for the machine of another architecture.
             let same = |a: &&Arc<Arch>| {
-                a.config == arch.config
-                    || a.triple == arch.triple
-                    || a.elf.machine == arch.elf.machine
+                let is_machine = a.triple == arch.triple || a.elf.machine == arch.elf.machine;
+                a.config == arch.config || (is_machine && a.is_program() == arch.is_program())
             };
             assert_eq!(all().unwrap().values().filter(same).count(), 1, "{arch:?}");
         }
@@ -150,9 +165,14 @@ mod tests {
     #[case("CONFIG_ARM64", Some("arm64"))]
     #[case("CONFIG_RISCV", Some("riscv"))]
     #[case("CONFIG_LOONGARCH", Some("loongarch"))]
+    #[case("CONFIG_64BIT CONFIG_UML CONFIG_X86_64", Some("um"))]
+    #[case("CONFIG_UML CONFIG_X86_32", None)]
+    #[case("CONFIG_PPC64 CONFIG_CPU_LITTLE_ENDIAN", Some("powerpc"))]
     #[case("CONFIG_SPARC", None)]
-    fn an_architecture_is_recognised(#[case] symbol: &str, #[case] name: Option<&str>) {
-        let config = BTreeMap::from([(symbol.to_owned(), "y".to_owned())]);
+    fn an_architecture_is_recognised(#[case] symbols: &str, #[case] name: Option<&str>) {
+        let symbols = symbols.split(' ');
+        let config = symbols.map(|symbol| (symbol.to_owned(), "y".to_owned()));
+        let config = config.collect();
         let found = of_config(&config).unwrap();
         assert_eq!(found.map(|arch| arch.name.as_str()), name);
     }
@@ -167,7 +187,7 @@ mod tests {
     fn an_unknown_name_gets_the_nearest() {
         assert_eq!(
             by_name("aarch64").unwrap_err().to_string(),
-            "architecture 'aarch64' is not known; did you mean 'arm64'? known: arm64, loongarch, powerpc, riscv, x86_64"
+            "architecture 'aarch64' is not known; did you mean 'arm64'? known: arm64, loongarch, powerpc, riscv, um, x86_64"
         );
     }
 }

@@ -5,12 +5,13 @@ mod files;
 mod rules;
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
@@ -171,22 +172,23 @@ struct Axes {
     toolchain: Vec<String>,
 }
 
-/// Cells that are not built: those that match all given coordinates.
+/// Cells that are not built: those that match all given coordinates. Each is one value or a list of
+/// several; any matches if none is given.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exclude {
-    /// The architecture's name.
-    #[serde(default)]
-    pub arch: Option<String>,
-    /// The configuration's name.
-    #[serde(default)]
-    pub config: Option<String>,
-    /// The LTO mode.
-    #[serde(default)]
-    pub lto: Option<LtoMode>,
-    /// The toolchain's name.
-    #[serde(default)]
-    pub toolchain: Option<String>,
+    /// Names of architectures.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub arch: Vec<String>,
+    /// Names of configurations.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub config: Vec<String>,
+    /// LTO modes.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub lto: Vec<LtoMode>,
+    /// Names of toolchains.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub toolchain: Vec<String>,
     /// Why; never blank.
     pub reason: String,
 }
@@ -194,12 +196,44 @@ pub struct Exclude {
 impl Exclude {
     /// Whether it excludes `cell`.
     pub fn covers(&self, cell: &Cell) -> bool {
-        let same = |given: &Option<String>, own: &str| given.as_ref().is_none_or(|g| g == own);
-        same(&self.arch, &cell.arch.name)
-            && same(&self.config, &cell.config_name)
-            && self.lto.is_none_or(|lto| lto == cell.lto)
-            && same(&self.toolchain, &cell.toolchain_name)
+        fn has<T: PartialEq>(given: &[T], own: &T) -> bool {
+            given.is_empty() || given.contains(own)
+        }
+        has(&self.arch, &cell.arch.name)
+            && has(&self.config, &cell.config_name)
+            && has(&self.lto, &cell.lto)
+            && has(&self.toolchain, &cell.toolchain_name)
     }
+}
+
+fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct WordOrList<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for WordOrList<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a name or a list of names")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Vec<T>, E> {
+            T::deserialize(name.into_deserializer()).map(|one| vec![one])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {
+            let all: Vec<T> = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+            match all.is_empty() {
+                true => Err(serde::de::Error::custom("the list is empty; leave it out")),
+                false => Ok(all),
+            }
+        }
+    }
+
+    deserializer.deserialize_any(WordOrList(PhantomData))
 }
 
 fn the_kernel() -> Vec<String> {
@@ -421,7 +455,7 @@ impl Document {
                             *value = value.replace(GNU, &arch.gnu);
                         }
                         cell.scenarios = self.scheduled(&cell.name());
-                        cell.enable_boot();
+                        cell.enable_needed();
                         cells.push(cell);
                     }
                 }

@@ -2,7 +2,7 @@
 //! The same function judges facts that were kept. Every command uses it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::input::arch_table;
 use crate::judge::check::{self, Coverage, Subject};
@@ -13,12 +13,14 @@ use crate::model::error::Error;
 use crate::model::facts::{Facts, Goal};
 use crate::model::finding::Finding;
 use crate::model::record::{CellRecord, Counts, FindingRecord, Identity, Inspection, RuleCount};
-use crate::tree::collect::{self, BuildTree};
+use crate::tree::collect::{self, BuildTree, ExternalModules};
 
 /// What to check, and against which expectations.
 #[derive(Debug, Clone, Copy)]
 pub struct InspectRequest<'a> {
     pub build: &'a Path,
+    /// Where `build` has external modules.
+    pub external: Option<External<'a>>,
     pub source: Option<&'a Path>,
     pub log: Option<&'a Path>,
     /// How far make was asked to go.
@@ -31,6 +33,15 @@ pub struct InspectRequest<'a> {
     pub requested: &'a BTreeMap<String, String>,
     /// Keys of the rules to run; all, if empty.
     pub only: &'a [String],
+}
+
+/// What external modules were built for.
+#[derive(Debug, Clone, Copy)]
+pub struct External<'a> {
+    /// The build tree of the kernel, or its headers.
+    pub kernel: &'a Path,
+    /// The lists of what further external modules export.
+    pub symbols: &'a [PathBuf],
 }
 
 impl<'a> InspectRequest<'a> {
@@ -153,6 +164,10 @@ impl Judged {
 }
 
 fn read(request: &InspectRequest) -> Result<Facts, Error> {
+    if let Some(External { kernel, symbols }) = request.external {
+        let modules = ExternalModules::open(request.build, kernel, request.source, request.log)?;
+        return modules.with_exports(symbols).collect();
+    }
     let tree = BuildTree::open(request.build, request.source, request.log)?;
     collect::collect(&tree.with_goal(request.goal))
 }

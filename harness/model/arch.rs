@@ -15,8 +15,13 @@ pub struct Arch {
     pub make: String,
     /// Its directory under `arch/` (kbuild's `SRCARCH`).
     pub src: String,
-    /// The Kconfig symbol, without `CONFIG_`, that is `y` only for it.
-    pub config: String,
+    /// The Kconfig symbols, without `CONFIG_`, that are all `y` for it. A configuration is of the
+    /// architecture of which it has the most: User-mode Linux has the symbol of the machine, too.
+    pub config: Vec<String>,
+    /// Symbols, without `CONFIG_`, that make's configurations lack and that each cell sets to `y`: without
+    /// them the kernel is for another machine.
+    #[serde(default)]
+    pub enable: Vec<String>,
     /// What clang gets as `--target=`, from the kernel's `scripts/Makefile.clang`.
     pub target: String,
     /// The target triple that clang writes into bitcode for that target.
@@ -30,12 +35,45 @@ pub struct Arch {
     /// Whether its kernels can be built with Clang's LTO.
     #[serde(default = "yes")]
     pub lto: bool,
-    /// What boots its kernels; if not given, klto cannot boot them.
+    /// How its kernels boot; if not given, klto cannot boot them.
     #[serde(default)]
-    pub emulator: Option<Emulator>,
+    pub boot: Option<Booting>,
 }
 
-/// What boots the kernels of an architecture, and what a kernel needs for that.
+impl Arch {
+    /// Whether its kernels are programs of the machine that they are built on, as User-mode Linux.
+    #[must_use]
+    pub fn is_program(&self) -> bool {
+        let boot = self.boot.as_ref();
+        boot.is_some_and(|boot| boot.emulator.is_none())
+    }
+}
+
+/// How the kernels of an architecture boot, and what they need for that.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Booting {
+    /// What runs the kernel; if not given, the kernel is a program.
+    #[serde(default)]
+    pub emulator: Option<Emulator>,
+    /// Memory, as `-m` of the emulator takes it, and `mem=` of the kernel.
+    pub memory: String,
+    /// The words of the kernel command line that bring its messages to the first serial
+    /// port, or to the output of the program.
+    pub console: String,
+    /// The path of the boot image in the build tree.
+    pub kernel: String,
+    /// Symbols, without `CONFIG_`, that a kernel needs to boot to klto's init and to print
+    /// messages; set to `y` in each cell that boots.
+    pub enable: Vec<String>,
+    /// Symbols, without `CONFIG_`, that keep it from booting.
+    #[serde(default)]
+    pub disable: Vec<String>,
+    /// How klto's init calls the kernel.
+    pub system_call: SystemCall,
+}
+
+/// A machine in software.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Emulator {
@@ -51,21 +89,6 @@ pub struct Emulator {
     /// The processor, as `-cpu` takes it; the machine's own, if not given.
     #[serde(default)]
     pub cpu: Option<String>,
-    /// Memory, as `-m` takes it.
-    pub memory: String,
-    /// The words of the kernel command line that bring its messages to the first serial
-    /// port.
-    pub console: String,
-    /// The path of the boot image in the build tree.
-    pub kernel: String,
-    /// Symbols, without `CONFIG_`, that a kernel needs to boot to klto's init and to print
-    /// messages; set to `y` in each cell that boots.
-    pub enable: Vec<String>,
-    /// Symbols, without `CONFIG_`, that keep it from booting.
-    #[serde(default)]
-    pub disable: Vec<String>,
-    /// How klto's init calls the kernel.
-    pub system_call: SystemCall,
 }
 
 /// A system call: registers by their names in the assembler, numbers of the kernel's

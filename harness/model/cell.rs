@@ -151,6 +151,15 @@ pub struct Cell {
     pub timeout: Duration,
 }
 
+/// Adds those that are not there yet.
+fn add<'a>(own: &mut Vec<String>, more: impl Iterator<Item = &'a String>) {
+    for symbol in more {
+        if !own.contains(symbol) {
+            own.push(symbol.clone());
+        }
+    }
+}
+
 impl Cell {
     /// The cell's name everywhere: `arm64/tiny/thin-dist/llvm-22`.
     pub fn name(&self) -> String {
@@ -164,22 +173,17 @@ impl Cell {
         format!("{}/{config_name}/{lto}/{toolchain_name}", arch.name)
     }
 
-    /// Adds the symbols that a kernel needs to boot, if the cell boots and the architecture
-    /// has an emulator.
-    pub fn enable_boot(&mut self) {
-        let boots = self.scenarios.iter().any(|name| name == BOOT);
-        let Some(emulator) = self.arch.emulator.as_ref().filter(|_| boots) else {
-            return;
-        };
-        let more = [
-            (&mut self.enable, &emulator.enable),
-            (&mut self.disable, &emulator.disable),
-        ];
-        for (own, symbols) in more {
-            let new = symbols.iter().filter(|symbol| !own.contains(symbol));
-            let new: Vec<String> = new.cloned().collect();
-            own.extend(new);
-        }
+    /// Adds the symbols that the architecture needs, and those that a kernel needs to boot, if the cell boots
+    /// and klto can boot the architecture.
+    pub fn enable_needed(&mut self) {
+        let boots = self.runs(BOOT);
+        let boot = self.arch.boot.as_ref().filter(|_| boots);
+        let enable = boot.iter().flat_map(|boot| &boot.enable);
+        add(&mut self.enable, self.arch.enable.iter().chain(enable));
+        add(
+            &mut self.disable,
+            boot.iter().flat_map(|boot| &boot.disable),
+        );
     }
 
     /// What the configuration starts from, and the fragments that are added, in words.

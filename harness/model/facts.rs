@@ -25,6 +25,9 @@ pub type BuildFile = &'static str;
 /// Everything that was read from one build tree.
 #[derive(Serialize, Deserialize)]
 pub struct Facts {
+    /// What the tree is of. Not kept: records are of kernels.
+    #[serde(skip)]
+    pub built: Built,
     /// `include/config/kernel.release`, such as `7.2.13`.
     pub kernel: String,
     /// `include/config/auto.conf`: symbol (with `CONFIG_`) to value, as make sees it.
@@ -133,7 +136,19 @@ impl Facts {
     /// rules about all objects then have nothing to check.
     #[must_use]
     pub fn objects_complete(&self) -> bool {
-        self.fixup.as_ref().is_some_and(|a| a.damaged.is_none())
+        match self.built {
+            Built::Kernel => self.fixup.as_ref().is_some_and(|a| a.damaged.is_none()),
+            Built::Modules => true,
+        }
+    }
+
+    /// Whether everything is compiled, as far as its `.cmd` file says.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        self.reached(match self.built {
+            Built::Kernel => "vmlinux.a",
+            Built::Modules => "modules.order",
+        })
     }
 
     /// The modules that were built with this vmlinux: those of an earlier build stay where only
@@ -150,6 +165,9 @@ impl Facts {
     /// `vmlinux`, and where make stopped there, an earlier build's is still to be seen.
     #[must_use]
     pub fn modpost_ran(&self) -> bool {
+        if self.built == Built::Modules {
+            return self.reached("Module.symvers");
+        }
         let behind = self
             .steps
             .iter()
@@ -170,6 +188,16 @@ impl Facts {
             Some(_) | None => format!("{} is missing", first.file),
         })
     }
+}
+
+/// What a tree is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Built {
+    #[default]
+    Kernel,
+    /// External modules (`make M=`). The configuration and what vmlinux exports are those of the
+    /// kernel that they were built for; there are no built-in objects.
+    Modules,
 }
 
 /// How far make was asked to go.

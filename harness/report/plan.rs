@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::Named;
 use super::json::pretty;
 use crate::model::finding::counted;
-use crate::model::plan::{Plan, PlannedCell};
+use crate::model::plan::{ExcludedCell, Plan, PlannedCell};
 
 /// GitHub refuses a matrix of more jobs.
 pub const MOST_JOBS: usize = 256;
@@ -81,7 +81,11 @@ pub fn write(plan: &Plan, format: Format, include: &str) -> Result<String, PlanE
 fn text(plan: &Plan) -> String {
     let mut out = String::new();
     let joined = |pairs: &std::collections::BTreeMap<String, String>| {
-        let words = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+        // As a shell takes it.
+        let quoted = |value| shlex::try_quote(value).unwrap_or_default();
+        let words = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={}", quoted(value)));
         words.collect::<Vec<_>>().join(" ")
     };
     for cell in &plan.cells {
@@ -96,11 +100,27 @@ fn text(plan: &Plan) -> String {
             joined(&cell.symbols),
         );
     }
-    for excluded in &plan.excluded {
-        let _ = writeln!(out, "{}\n    excluded: {}", excluded.cell, excluded.reason);
+    for (reason, cells) in by_reason(&plan.excluded) {
+        let more = match cells.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let _ = writeln!(out, "excluded, {reason}:\n    {}{more}", cells[0]);
     }
     let _ = writeln!(out, "{}", counted(plan.cells.len(), "cells"));
     out
+}
+
+/// The excluded cells of each reason, in the order of the matrix.
+fn by_reason(excluded: &[ExcludedCell]) -> Vec<(&str, Vec<&str>)> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for ExcludedCell { cell, reason } in excluded {
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, cells)) => cells.push(cell),
+            None => reasons.push((reason, vec![cell])),
+        }
+    }
+    reasons
 }
 
 /// `2/4`: the shard that a cell is in.
@@ -218,6 +238,33 @@ mod tests {
             cells: cells.chain([cell(1, "last")]).collect(),
             excluded: Vec::new(),
         }
+    }
+
+    #[test]
+    fn people_get_commands_for_a_shell_and_each_reason_once() {
+        let mut plan = plan(1);
+        let flags = ("CFLAGS_KERNEL".to_owned(), "-DA='1 2'".to_owned());
+        plan.cells.truncate(1);
+        plan.cells[0].symbols = BTreeMap::from([("CONFIG_A".to_owned(), "y".to_owned())]);
+        plan.cells[0].make = BTreeMap::from([flags, ("LLVM".to_owned(), "-22".to_owned())]);
+        let excluded = |cell: &str, reason: &str| ExcludedCell {
+            cell: cell.to_owned(),
+            reason: reason.to_owned(),
+        };
+        plan.excluded = vec![
+            excluded("riscv/c1/thin/gcc", "no ThinLTO"),
+            excluded("riscv/c1/none/gcc", "not here"),
+            excluded("arm64/c1/thin/gcc", "no ThinLTO"),
+        ];
+        insta::assert_snapshot!(text(&plan), @r#"
+        arm64/c1/thin/llvm-22, shard 1/1
+            make CFLAGS_KERNEL="-DA='1 2'" LLVM=-22 tinyconfig; CONFIG_A=y
+        excluded, no ThinLTO:
+            riscv/c1/thin/gcc and 1 more
+        excluded, not here:
+            riscv/c1/none/gcc
+        1 cell
+        "#);
     }
 
     #[test]

@@ -90,9 +90,13 @@ const TIMES_LOST: &str =
 
 fn write_counts(out: &mut String, inspection: &Inspection) {
     let counts = &inspection.counts;
+    let modules = match counts.modules {
+        0 => String::new(),
+        modules => format!("; {}", counted(modules, "modules")),
+    };
     let _ = writeln!(
         out,
-        "{}, {} of them bitcode; {}",
+        "{}, {} of them bitcode; {}{modules}",
         counted(counts.objects, "objects"),
         counts.ir_objects,
         counted(counts.exported_symbols, "symbols exported"),

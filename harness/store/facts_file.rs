@@ -138,7 +138,11 @@ fn split_header(bytes: &[u8]) -> Result<(&str, &[u8]), BadFacts> {
     Ok((job.ok_or_else(damaged)?, &bytes[line + 1..]))
 }
 
-fn parse(content: &[u8]) -> Result<Facts, String> {
+/// The facts in the content of the frame, whose checksum holds.
+///
+/// # Errors
+/// Why there are none.
+pub fn parse(content: &[u8]) -> Result<Facts, String> {
     let (facts, rest) = postcard::take_from_bytes::<Facts>(content).map_err(|e| e.to_string())?;
     if !rest.is_empty() {
         return Err(format!("{} bytes follow the facts", rest.len()));

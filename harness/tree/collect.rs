@@ -12,6 +12,7 @@ pub mod build_log;
 pub mod cmd_file;
 pub mod compile_commands;
 pub mod elf;
+mod external_modules;
 mod file_names;
 pub mod image;
 mod initcalls;
@@ -21,6 +22,7 @@ pub mod linked;
 pub mod loader;
 mod member;
 mod modules;
+mod overlap;
 mod parts;
 mod reads;
 pub mod shell_words;
@@ -28,6 +30,7 @@ pub mod symvers;
 mod tools;
 mod tree_files;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
@@ -42,9 +45,10 @@ use crate::file;
 use crate::model::error::Error;
 use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{
-    Archive, DirectoryArchive, Facts, Goal, Name, NameTable, Object, Step, StepState, names,
+    Archive, Built, DirectoryArchive, Facts, Goal, Name, NameTable, Object, Step, StepState, names,
 };
 use crate::tree::path::{cmd_file as cmd_path, stays_inside};
+pub use external_modules::ExternalModules;
 use member::read_object;
 use reads::Reads;
 use tree_files::{TreeFiles, exports_from};
@@ -65,6 +69,8 @@ const LONGEST: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct BuildTree {
     build: PathBuf,
+    /// The same without links; `None` if there is none.
+    canonical: Option<PathBuf>,
     source: Option<PathBuf>,
     log: Option<PathBuf>,
     goal: Goal,
@@ -97,7 +103,12 @@ impl BuildTree {
             match std::fs::metadata(build.join(file)) {
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => {
-                    return Err(not(&format!("it has no {file}")));
+                    return Err(not(&match build.join("modules.order").exists() {
+                        false => format!("it has no {file}"),
+                        true => format!(
+                            "it has no {file}; if these are external modules, name the kernel that they are for with --kernel"
+                        ),
+                    }));
                 }
                 Err(e) => return Err(Error::io(build.join(file), "read")(e)),
             }
@@ -116,24 +127,30 @@ impl BuildTree {
         };
         let link = std::fs::read_link(build.join("source")).ok();
         let named = link.as_deref().or(source.as_deref());
-        let roots = cmd_file::Roots::new(
-            named.map(|path| path.as_os_str().as_bytes()),
-            build
-                .canonicalize()
-                .ok()
-                .as_deref()
-                .map(|path| path.as_os_str().as_bytes()),
-        );
         Ok(BuildTree {
+            source: source.clone(),
+            ..BuildTree::at(build, named, log)
+        })
+    }
+
+    /// What is in a folder, whatever that is. `named` is how commands name the source tree.
+    fn at(build: &Path, named: Option<&Path>, log: Option<&Path>) -> BuildTree {
+        let canonical = build.canonicalize().ok();
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+        BuildTree {
             build: build.to_owned(),
-            roots,
-            source,
+            roots: cmd_file::Roots::new(
+                named.map(bytes).as_deref(),
+                canonical.as_deref().map(bytes).as_deref(),
+            ),
+            canonical,
+            source: None,
             log: log.map(Path::to_owned),
             goal: Goal::default(),
             file_names: FileNames::default(),
             times_kept: true,
             reads: Arc::default(),
-        })
+        }
     }
 
     /// The same tree, for a build that was to make less than the whole kernel.
@@ -146,6 +163,23 @@ impl BuildTree {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.build
+    }
+
+    /// The path from the top of the tree of a file that a list names. Kernels before 6.13 write absolute
+    /// paths into the lists of external modules.
+    fn inside<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        let absolute = Path::new(path);
+        let relative = || {
+            let folder = absolute.parent()?.canonicalize().ok()?;
+            let folder = folder.strip_prefix(self.canonical.as_ref()?).ok()?;
+            folder
+                .join(absolute.file_name()?)
+                .into_os_string()
+                .into_string()
+                .ok()
+        };
+        let relative = absolute.is_absolute().then(relative).flatten();
+        relative.map_or(Cow::Borrowed(path), Cow::Owned)
     }
 
     fn spelling(&self) -> cmd_file::Spelling<'_> {
@@ -271,6 +305,7 @@ pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
         compile_commands::of_objects(tree, compile_commands, &objects, &around.modules, &names);
 
     Ok(Facts {
+        built: Built::Kernel,
         kernel,
         steps: read_steps(tree, distributed, objects_from, exports_from),
         fixup,
@@ -466,16 +501,21 @@ fn read_steps(
     files
         .iter()
         .zip(from)
-        .map(|(file, from)| Step {
-            file: (*file).to_owned(),
-            from: from.to_owned(),
-            state: if tree.modified(file).is_none() {
-                StepState::Missing
-            } else if !from.is_empty() && tree.is_older(file, from) {
-                StepState::Stale
-            } else {
-                StepState::Made
-            },
-        })
+        .map(|(file, from)| step(tree, file, from))
         .collect()
+}
+
+/// A step of the build that makes `file` from `from`, which is empty in the first step.
+fn step(tree: &BuildTree, file: &str, from: &str) -> Step {
+    Step {
+        file: file.to_owned(),
+        from: from.to_owned(),
+        state: if tree.modified(file).is_none() {
+            StepState::Missing
+        } else if !from.is_empty() && tree.is_older(file, from) {
+            StepState::Stale
+        } else {
+            StepState::Made
+        },
+    }
 }

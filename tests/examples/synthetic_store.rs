@@ -96,6 +96,7 @@ fn fill(dir: &Path, numbers: [usize; 3], tree: Option<&Path>) -> Result<(), Erro
 fn inspected(dir: &Path) -> Result<Inspected, Error> {
     inspect(&InspectRequest {
         build: dir,
+        external: None,
         source: None,
         log: None,
         goal: Goal::default(),
@@ -172,6 +173,7 @@ fn record(cell: usize, version: usize, run: usize, log: &Path) -> CellRecord {
             objects: 500 + version,
             ir_objects: 470,
             exported_symbols: 2800,
+            modules: 0,
             image_bytes: 1_500_000 + version as u64 * 16,
         },
         warnings: BTreeMap::new(),

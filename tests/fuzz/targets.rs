@@ -71,6 +71,9 @@ pub const TARGETS: &[Target] = &[
     ("facts", |bytes| {
         let _ = facts_file::decode(bytes);
     }),
+    ("facts_content", |bytes| {
+        let _ = facts_file::parse(bytes);
+    }),
     ("fragment", |bytes| {
         let _ = fragment::parse(&text(bytes));
     }),

@@ -16,7 +16,8 @@ use klto::model::error::Error;
 use object::{Architecture, Object as _, ObjectSection as _};
 use rstest::rstest;
 
-/// A build tree with a boot image, and an emulator that is this script.
+/// A build tree with a boot image, and an emulator that is this script; or a kernel that is it, where
+/// kernels are programs.
 struct Machine {
     dir: tempfile::TempDir,
     cell: Cell,
@@ -33,11 +34,16 @@ impl Machine {
         std::fs::write(&emulator, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
         std::fs::set_permissions(&emulator, PermissionsExt::from_mode(0o755)).unwrap();
         let mut arch: Arch = Arch::clone(arch_table::by_name(arch_name).unwrap());
-        let machine = arch.emulator.as_mut().unwrap();
-        emulator.to_str().unwrap().clone_into(&mut machine.program);
-        let image = dir.path().join("build").join(&machine.kernel);
+        let boot = arch.boot.as_mut().unwrap();
+        let image = dir.path().join("build").join(&boot.kernel);
         std::fs::create_dir_all(image.parent().unwrap()).unwrap();
-        std::fs::write(image, "a kernel").unwrap();
+        match &mut boot.emulator {
+            Some(machine) => {
+                emulator.to_str().unwrap().clone_into(&mut machine.program);
+                std::fs::write(image, "a kernel").unwrap();
+            }
+            None => drop(std::fs::copy(emulator, image).unwrap()),
+        }
         std::fs::create_dir(dir.path().join("scratch")).unwrap();
         Machine {
             dir,
@@ -101,6 +107,7 @@ const LINE: &str = "printf 'booting\\r\\n\\nklto: init runs on Linux 7.2\\r\\n'"
 #[case::arm64("arm64", Architecture::Aarch64)]
 #[case::riscv("riscv", Architecture::Riscv64)]
 #[case::loongarch("loongarch", Architecture::LoongArch64)]
+#[cfg_attr(target_arch = "x86_64", case::user_mode("um", Architecture::X86_64))]
 fn the_init_is_a_static_program_of_the_architecture(
     #[case] name: &str,
     #[case] architecture: Architecture,
@@ -171,6 +178,35 @@ fn the_emulator_gets_the_kernel_the_init_and_the_console() {
     );
 }
 
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_kernel_that_is_a_program_gets_the_init_the_console_and_folders_of_its_own() {
+    let script = format!("printf '%s\\n' \"$@\" \"$HOME\" \"$TMPDIR\"; {LINE}");
+    let machine = Machine::new("um", &script);
+    assert_eq!(machine.keys(), [""; 0]);
+    let console = std::fs::read_to_string(machine.path("scratch/console.log")).unwrap();
+    let scratch = machine.path("scratch").display().to_string();
+    let (command, said) = console.split_once('\n').unwrap();
+    assert!(
+        command.contains(&format!("{scratch}/kernel mem=256M")),
+        "{command}"
+    );
+    let expected = format!(
+        "mem=256M\ninitrd={scratch}/init.cpio\ncon=null\ncon0=null,fd:1\npanic=-1\n{scratch}\n{scratch}\n"
+    );
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+/// How the program ends is the kernel's doing.
+#[rstest]
+#[cfg(target_arch = "x86_64")]
+#[case::panics("echo 'Kernel panic - not syncing: VFS'; kill -ABRT $$", &["boot.panic", "boot.no-init"])]
+#[case::crashes("kill -SEGV $$", &["boot.no-init"])]
+#[case::fails("echo booting; exit 1", &["boot.no-init"])]
+fn a_program_that_ends_early_is_reported(#[case] script: &str, #[case] expected: &[&str]) {
+    assert_eq!(Machine::new("um", script).keys(), expected);
+}
+
 #[rstest]
 #[case::ends_early("echo booting", &["boot.no-init"])]
 #[case::another_kernel("echo 'klto: init runs on Linux 7.1'", &["boot.other-kernel"])]
@@ -226,25 +262,31 @@ fn an_interrupt_ends_the_emulator() {
     assert!(matches!(machine.boot().unwrap_err(), Error::Cancelled));
 }
 
+/// The emulator of an architecture whose kernels boot in one.
+fn emulator(arch: &mut Arch) -> &mut klto::model::arch::Emulator {
+    let boot = arch.boot.as_mut().unwrap();
+    boot.emulator.as_mut().unwrap()
+}
+
 #[test]
 fn an_emulator_that_is_too_old_or_missing_is_named_with_what_to_install() {
     let mut machine = Machine::new("loongarch", LINE);
     let arch = Arc::get_mut(&mut machine.cell.arch).unwrap();
-    arch.emulator.as_mut().unwrap().since = Some(10);
+    emulator(arch).since = Some(10);
     let error = machine.boot().unwrap_err().to_string();
     assert!(
         error.contains("is too old; it needs 10 or later: apt-get install"),
         "{error}"
     );
     let arch = Arc::get_mut(&mut machine.cell.arch).unwrap();
-    arch.emulator.as_mut().unwrap().program = "klto-no-such-emulator".to_owned();
+    emulator(arch).program = "klto-no-such-emulator".to_owned();
     let error = machine.boot().unwrap_err().to_string();
     assert!(
         error.contains("apt-get install qemu-system-misc"),
         "{error}"
     );
     let arch = Arc::get_mut(&mut machine.cell.arch).unwrap();
-    arch.emulator = None;
+    arch.boot = None;
     let error = machine.boot().unwrap_err().to_string();
     assert!(error.contains("klto has no emulator for it"), "{error}");
 }
@@ -253,7 +295,7 @@ fn an_emulator_that_is_too_old_or_missing_is_named_with_what_to_install() {
 fn an_init_that_cannot_be_built_says_nothing_of_the_kernel() {
     let mut machine = Machine::new("riscv", LINE);
     let arch = Arc::get_mut(&mut machine.cell.arch).unwrap();
-    let call = &mut arch.emulator.as_mut().unwrap().system_call;
+    let call = &mut arch.boot.as_mut().unwrap().system_call;
     call.instruction = "no-such-instruction".to_owned();
     let error = machine.boot().unwrap_err();
     assert!(

@@ -116,6 +116,74 @@ fn what_the_linker_made_may_be_huge(
     assert_eq!(check(&tree, &[]).code, Some(0));
 }
 
+/// An ELF file for `x86_64` whose symbols all have names that are nearly as long as their table.
+fn elf_with_names_that_overlap() -> Vec<u8> {
+    const SYMBOLS: u32 = 300_000;
+    const NAMES: u64 = 16 << 20;
+
+    let word = |value: u64| value.to_le_bytes();
+    let half = |value: u32| value.to_le_bytes();
+    let symbols = u64::from(SYMBOLS) * 24;
+    let (at_symbols, at_names) = (64, 64 + symbols);
+    let at_sections = at_names + NAMES;
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(16, 0);
+    // ET_REL, EM_X86_64, version 1, and where the sections are.
+    elf.extend([1, 0, 62, 0, 1, 0, 0, 0]);
+    elf.extend([word(0), word(0), word(at_sections)].concat());
+    elf.extend([0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 64, 0, 3, 0, 2, 0]);
+    for number in 0..SYMBOLS {
+        // Local and undefined, so that no name is kept.
+        elf.extend(half(number));
+        elf.extend([1, 0, 0, 0]);
+        elf.extend([word(0), word(8)].concat());
+    }
+    elf.resize(usize::try_from(at_sections).unwrap() - 1, b'a');
+    elf.push(0);
+    let section = |kind: u32, at: u64, size: u64, link: u32, entry: u64| {
+        let head = [half(0), half(kind)].concat();
+        let place = [word(0), word(0), word(at), word(size)].concat();
+        let rest = [half(link), half(0)].concat();
+        [head, place, rest, [word(8), word(entry)].concat()].concat()
+    };
+    elf.extend(section(0, 0, 0, 0, 0));
+    elf.extend(section(2, at_symbols, symbols, 2, 24));
+    elf.extend(section(3, at_names, NAMES, 0, 0));
+    elf
+}
+
+/// Reading all of them would take minutes.
+#[rstest]
+#[case("init/main.thinlto-native.o")]
+#[case("vmlinux.o")]
+#[case("vmlinux")]
+#[case("drivers/m/m.ko")]
+fn names_that_overlap_are_damage(#[case] file: &str) {
+    let tree = tree();
+    tree.write(file, elf_with_names_that_overlap());
+    let ended = check(&tree, &["--only", "elf.damaged"]);
+    assert_eq!(ended.code, Some(1));
+    let said = ended.stdout;
+    assert!(
+        said.contains(&format!("{file}: damaged ELF file: the names overlap")),
+        "{said}"
+    );
+}
+
+#[test]
+fn names_that_overlap_do_not_stop_a_comparison() {
+    let tree = tree();
+    tree.write("vmlinux.o", elf_with_names_that_overlap());
+    let path = tree.path();
+    let ended = klto_in_little_memory(&["diff", path.to_str().unwrap(), path.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(125));
+    assert!(
+        ended.stderr.contains("the names overlap"),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[rstest]
 fn a_fifo_in_place_of_a_file_does_not_stop_klto(
     #[values(

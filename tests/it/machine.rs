@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::fake_kernel::{CELL, FakeKernel, listing};
 use crate::support::machine::{Disk, living, marker};
-use crate::support::program::{finish, within};
+use crate::support::program::{finish, within, write_program};
 
 #[rstest]
 #[case::full_disk("full-disk", "No space left on device")]
@@ -56,6 +56,42 @@ fn a_missing_tool_is_named_with_its_package() {
         "not installed: bison, clang-22; on Debian: apt-get install bison clang-22"
     );
     assert!(!kernel.cell_dir(CELL).exists(), "nothing was begun");
+}
+
+/// Kconfig would leave the symbol out without a message, and the cell would fail as misconfigured.
+#[rstest]
+#[case::debug_information(
+    "DEBUG_INFO_BTF",
+    "pahole",
+    "not installed: pahole; on Debian: apt-get install pahole"
+)]
+#[case::rust(
+    "RUST",
+    "bindgen",
+    "not installed: bindgen; on Debian: apt-get install bindgen"
+)]
+fn a_tool_that_a_symbol_needs_is_named(
+    #[case] symbol: &str,
+    #[case] missing: &str,
+    #[case] says: &str,
+) {
+    let kernel = FakeKernel::new();
+    for tool in ["pahole", "rustc", "bindgen"] {
+        let path = kernel.tools().join(tool);
+        let _ = fs::remove_file(&path);
+        if tool != missing {
+            write_program(&path, "echo 1");
+        }
+    }
+    let text = fs::read_to_string(kernel.matrix_file()).unwrap();
+    let with_symbol = text.replace("MODVERSIONS]", &format!("MODVERSIONS, {symbol}]"));
+    assert_ne!(text, with_symbol);
+    fs::write(kernel.matrix_file(), with_symbol).unwrap();
+
+    let ended = finish(&mut kernel.run(&[]));
+
+    assert_eq!(ended.code, Some(125));
+    assert_eq!(kernel.cell()["error"], says);
 }
 
 /// A run that hangs in the middle of its build, and everything that it starts: all

@@ -16,6 +16,7 @@ mod docs;
 mod edited_sources;
 mod embedded;
 mod english;
+mod external_modules;
 mod flips;
 mod git_bisect;
 mod hostile;

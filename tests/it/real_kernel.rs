@@ -107,6 +107,76 @@ fn x86_64_is_clean_in_both_modes_and_llvm_reads_the_same() {
     for cell in ["x86_64/tiny/thin-dist/llvm-22", "x86_64/tiny/thin/llvm-22"] {
         kept_facts_say_the_same(&build_dir(&work, cell));
     }
+    external_modules_fit_the_kernel(&kernel, &build_dir(&work, "x86_64/tiny/thin/llvm-22"));
+}
+
+/// Modules that a person builds for the kernel: two objects of bitcode, and one that exports.
+fn external_modules_fit_the_kernel(kernel: &Path, build: &Path) {
+    let dir = TempDir::new().unwrap();
+    let write = |file: &str, text: &str| std::fs::write(dir.path().join(file), text).unwrap();
+    write(
+        "Makefile",
+        "obj-m := two.o\ntwo-y := first.o second.o\nobj-m += sub/\n",
+    );
+    std::fs::create_dir(dir.path().join("sub")).unwrap();
+    write("sub/Makefile", "obj-m := one.o\n");
+    write(
+        "first.c",
+        "#include <linux/module.h>\n#include <linux/delay.h>\n\
+         void second(void);\nint klto_exported(int);\n\
+         static int __init start(void) { second(); msleep(klto_exported(1)); return 0; }\n\
+         module_init(start);\nMODULE_LICENSE(\"GPL\");\nMODULE_DESCRIPTION(\"test\");\n",
+    );
+    write(
+        "second.c",
+        "#include <linux/sched.h>\nvoid second(void);\nvoid second(void) { schedule(); }\n",
+    );
+    write(
+        "sub/one.c",
+        "#include <linux/module.h>\nint klto_exported(int);\n\
+         int klto_exported(int n) { return n + 1; }\nEXPORT_SYMBOL_GPL(klto_exported);\n\
+         MODULE_LICENSE(\"GPL\");\nMODULE_DESCRIPTION(\"test\");\n",
+    );
+    let make = |more: &[&str]| {
+        let output = Command::new("make")
+            .arg("-C")
+            .arg(kernel)
+            .arg(format!("O={}", build.display()))
+            .args(["ARCH=x86_64", "LLVM=-22"])
+            .args(more)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "make {more:?}: {said}");
+    };
+    make(&["modules"]);
+    make(&[&format!("M={}", dir.path().display()), "modules"]);
+
+    let (of, kernel) = (dir.path().to_str().unwrap(), build.to_str().unwrap());
+    let output = klto(&["check", of, "--kernel", kernel]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let counts = "3 objects, 2 of them bitcode; 1 symbol exported; 2 modules\n";
+    assert!(said.contains(counts), "{said}");
+
+    // The kernel goes on; the modules are of yesterday.
+    let symvers = build.join("Module.symvers");
+    let exports = std::fs::read_to_string(&symvers).unwrap();
+    let lines = exports
+        .lines()
+        .map(|line| match line.contains("\tmsleep\t") {
+            true => format!("0x12345678{}\n", &line[10..]),
+            false => format!("{line}\n"),
+        });
+    std::fs::write(&symvers, lines.collect::<String>()).unwrap();
+    let output = klto(&["check", of, "--kernel", kernel]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("error[crc.differs]"), "{said}");
+    assert!(
+        said.contains("two.ko: msleep: its version table has 0x"),
+        "{said}"
+    );
 }
 
 /// Facts of the tree, kept and read back, against the tree; and they stay small.

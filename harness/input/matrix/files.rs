@@ -26,8 +26,8 @@ pub(super) type Starts = BTreeMap<String, Start>;
 #[derive(Debug)]
 pub(super) struct Start {
     pub base: Base,
-    /// The architectures that a file is of: those whose symbol it sets.
-    pub arches: Vec<&'static str>,
+    /// The architecture that a file is of, where klto knows it.
+    pub arch: Option<&'static Arch>,
     /// Goals of make.
     pub fragments: Vec<String>,
     /// The symbols of all fragments that are files, with their values. The config's own come before
@@ -67,18 +67,18 @@ pub(super) fn is_file(word: &str) -> bool {
 pub(super) fn read(document: &Document, check: &Check<'_>) -> Result<Starts, MatrixError> {
     let mut starts = Starts::new();
     for (name, config) in &document.configs {
-        let (base, arches) = match is_file(&config.base) {
-            false => (Base::Goal(config.base.clone()), Vec::new()),
+        let (base, arch) = match is_file(&config.base) {
+            false => (Base::Goal(config.base.clone()), None),
             true => {
                 let at = ["configs", name, "base"];
                 let (path, text) = read_file(&config.base, check, &at)?;
                 let symbols = parsed(&path, &text, check, &at)?;
-                (Base::File { path, text }, arches_of(&symbols)?)
+                (Base::File { path, text }, arch_of(&symbols)?)
             }
         };
         let mut start = Start {
             base,
-            arches,
+            arch,
             fragments: Vec::new(),
             symbols: BTreeMap::new(),
         };
@@ -100,14 +100,9 @@ pub(super) fn read(document: &Document, check: &Check<'_>) -> Result<Starts, Mat
     Ok(starts)
 }
 
-/// The architectures whose symbol a configuration sets.
-fn arches_of(symbols: &BTreeMap<String, String>) -> Result<Vec<&'static str>, ArchError> {
-    let arches = arch_table::all()?.values();
-    let is_set = |arch: &&Arc<Arch>| symbols.get(&arch.config).is_some_and(|value| value == "y");
-    Ok(arches
-        .filter(is_set)
-        .map(|arch| arch.name.as_str())
-        .collect())
+/// The architecture of a configuration.
+fn arch_of(symbols: &BTreeMap<String, String>) -> Result<Option<&'static Arch>, ArchError> {
+    arch_table::of_symbols(|symbol| symbols.get(symbol).is_some_and(|value| value == "y"))
 }
 
 /// Checks whether each cell that starts from a file has the architecture of the file: make would
@@ -124,14 +119,9 @@ pub(super) fn check_arches(
         let Base::File { path, .. } = &cell.base else {
             continue;
         };
-        let arches = starts
-            .get(&cell.config_name)
-            .map_or(&[][..], |start| &start.arches);
-        if !arches.contains(&cell.arch.name.as_str()) {
-            let of = match arches {
-                [] => "none that klto knows".to_owned(),
-                arches => arches.join(", "),
-            };
+        let arch = starts.get(&cell.config_name).and_then(|start| start.arch);
+        if arch.is_none_or(|arch| arch.name != cell.arch.name) {
+            let of = arch.map_or("none that klto knows", |arch| &arch.name);
             let message = format!(
                 "{} is to be built for {}, but its architecture is {of}; exclude the other cells",
                 path.display(),
@@ -207,13 +197,12 @@ pub(super) fn matrix_of(file: &Path, toolchains: &[(String, String)]) -> Result<
             bad.number
         ))
     })?;
-    let arches = arches_of(&symbols)?;
-    if arches.is_empty() {
+    let Some(arch) = arch_of(&symbols)? else {
         return Err(wrong(
             "sets the symbol of no architecture that klto knows, such as CONFIG_X86_64=y\n  give a whole .config, not only a fragment of one"
                 .to_owned(),
         ));
-    }
+    };
     let name = name_of(file);
     let base = format!(
         "./{}",
@@ -230,7 +219,7 @@ pub(super) fn matrix_of(file: &Path, toolchains: &[(String, String)]) -> Result<
         "toolchains": made.collect::<serde_json::Map<_, _>>(),
         "configs": { name.as_str(): { "base": base } },
         "axes": {
-            "arch": arches, "config": [name], "lto": ["thin-dist", "thin"], "toolchain": names
+            "arch": [arch.name], "config": [name], "lto": ["thin-dist", "thin"], "toolchain": names
         },
     })
     .to_string())

@@ -360,7 +360,7 @@ impl Check<'_> {
                 ("toolchain", &exclude.toolchain, &axes.toolchain),
             ];
             for (axis, given, values) in named {
-                if let Some(name) = given.as_ref().filter(|name| !values.contains(name)) {
+                if let Some(name) = given.iter().find(|name| !values.contains(name)) {
                     let known = known_names(name, values.iter().map(String::as_str));
                     let message = format!(
                         "excludes {axis} '{name}', which is not on that axis, so it excludes \
@@ -369,7 +369,7 @@ impl Check<'_> {
                     return Err(self.broken(&["exclude", &index, axis], message));
                 }
             }
-            if exclude.lto.is_some_and(|lto| !axes.lto.contains(&lto)) {
+            if exclude.lto.iter().any(|lto| !axes.lto.contains(lto)) {
                 let message = "excludes an LTO mode that is not on the axis 'lto', so it excludes \
                                nothing; remove it";
                 return Err(self.broken(&["exclude", &index, "lto"], message));

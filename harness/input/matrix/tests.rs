@@ -55,6 +55,24 @@ fn the_cells_are_the_product_of_the_axes_less_what_is_excluded() {
 }
 
 #[test]
+fn an_exclusion_may_name_several_of_each() {
+    let several = NIGHTLY.replace(
+        "arch: loongarch, toolchain: llvm-17",
+        "arch: [x86_64, loongarch], lto: [thin], toolchain: [llvm-17, llvm-22]",
+    );
+    let matrix = parse(&several).unwrap();
+    assert_eq!(
+        names(matrix.cells()),
+        [
+            "x86_64/tiny/thin-dist/llvm-22",
+            "x86_64/tiny/thin-dist/llvm-17",
+            "loongarch/tiny/thin-dist/llvm-22",
+            "loongarch/tiny/thin-dist/llvm-17",
+        ]
+    );
+}
+
+#[test]
 fn a_scenario_is_played_on_the_cells_it_names_in_the_order_of_playing() {
     let played = NIGHTLY.replace(
         "scenarios: [build]",
@@ -257,6 +275,26 @@ fn a_pattern_without_a_cell_lists_the_cells() {
     "did you mean 'loongarch'?"
 )]
 #[case::excluded_absent("arch: loongarch,", "lto: full,", "13:7", "excludes nothing")]
+#[case::excluded_typo_in_a_list(
+    "arch: loongarch,",
+    "arch: [x86_64, longarch],",
+    "13:7",
+    "did you mean 'loongarch'?"
+)]
+#[case::excluded_absent_in_a_list(
+    "arch: loongarch,",
+    "lto: [thin, full],",
+    "13:7",
+    "excludes nothing"
+)]
+#[case::excluded_empty_list("arch: loongarch,", "arch: [],", "13:13", "the list is empty")]
+#[case::excluded_no_name(
+    "arch: loongarch,",
+    "arch: { a: b },",
+    "13:13",
+    "expected a name or a list of names"
+)]
+#[case::excluded_no_mode("arch: loongarch,", "lto: thick,", "13:12", "thick")]
 #[case::all_excluded(
     "reason: \"needs LLVM 18\" }",
     "reason: a }\n  - { reason: b }",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Context, Family, Found, Unit, row};
-use crate::model::facts::{CmdFile, Export, Facts, Module, Name};
+use crate::model::facts::{Built, CmdFile, Export, Facts, Module, Name};
 use crate::model::finding::{Rule, Severity};
 use crate::tree::path::cmd_file;
 
@@ -87,7 +87,7 @@ fn is_done(facts: &Facts) -> bool {
 pub struct Crcs<'a> {
     /// Those of vmlinux.
     exports: &'a [Export],
-    /// vmlinux, then each module.
+    /// vmlinux, where it was built, then each module.
     linked: Vec<Linked<'a>>,
 }
 
@@ -133,7 +133,12 @@ impl<'a> Crcs<'a> {
         if !is_done(facts) {
             return None;
         }
-        let (objs, exports) = (facts.vmlinux_objs.as_ref()?, facts.exports.as_ref()?);
+        let exports = facts.exports.as_ref()?;
+        if facts.built == Built::Modules {
+            let linked = modules(facts).collect();
+            return Some(Crcs { exports, linked });
+        }
+        let objs = facts.vmlinux_objs.as_ref()?;
         let cmds: FxHashMap<Name, &CmdFile> = facts
             .objects
             .iter()

@@ -351,7 +351,7 @@ fn no_symbols(context: &Context, found: &mut Found) -> usize {
 fn kind(context: &Context, found: &mut Found) -> usize {
     let facts = context.facts();
     // Before that, an object may be of this build and its .cmd file of the one before.
-    if !facts.reached("vmlinux.a") {
+    if !facts.is_compiled() {
         return 0;
     }
     let built_in = facts.objects.iter();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::{Context, Family, Found, Unit, row};
-use crate::model::facts::{Export, Exported, Facts, Module, Name, ObjectFile};
+use crate::model::facts::{Built, Export, Exported, Facts, Module, Name, ObjectFile};
 use crate::model::finding::{Rule, Severity};
 
 pub const FAMILY: Family = Family {
@@ -215,7 +215,8 @@ fn undefined(context: &Context, found: &mut Found) -> usize {
 
     let facts = context.facts();
     let exported = all_exports(facts);
-    let imports = modules(facts).flat_map(|module| {
+    let judged = with_known_exports(facts);
+    let imports = judged.flat_map(|module| {
         let imports = module.tables.imports.iter();
         imports.map(move |import| (module, import))
     });
@@ -228,6 +229,24 @@ fn undefined(context: &Context, found: &mut Found) -> usize {
             found.add(ko(facts, module), evidence);
         }
     })
+}
+
+/// The modules of whose imports the lists tell. An external module may need others, of which modpost
+/// knew from `KBUILD_EXTRA_SYMBOLS`.
+fn with_known_exports(facts: &Facts) -> impl Iterator<Item = &Module> {
+    let listed = facts.module_exports.iter().flatten();
+    let listed: BTreeSet<String> = listed.map(|e| module_name(facts.text(e.module))).collect();
+    modules(facts).filter(move |module| {
+        let needed = modinfo(facts, module, "depends").flat_map(|needed| needed.split(','));
+        let mut needed = needed.filter(|name| !name.is_empty());
+        facts.built == Built::Kernel || needed.all(|name| listed.contains(&module_name(name)))
+    })
+}
+
+/// The name by which the kernel knows a module, out of its path.
+fn module_name(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.replace('-', "_")
 }
 
 fn namespace(context: &Context, found: &mut Found) -> usize {
@@ -251,11 +270,7 @@ fn namespace(context: &Context, found: &mut Found) -> usize {
 /// Whether a namespace is for certain modules, and `module` (with its path) is one of them:
 /// `module:kvm,kvm-*` (`verify_module_namespace` in `kernel/module/main.c`).
 fn is_meant(namespace: &str, module: &str) -> bool {
-    let name = module
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .replace('-', "_");
+    let name = module_name(module);
     let Some(patterns) = namespace.strip_prefix("module:") else {
         return false;
     };

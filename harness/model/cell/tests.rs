@@ -10,7 +10,8 @@ fn cell() -> Cell {
             name: "arm64".into(),
             make: "arm64".into(),
             src: "arm64".into(),
-            config: "ARM64".into(),
+            config: vec!["ARM64".into()],
+            enable: Vec::new(),
             target: "aarch64-linux-gnu".into(),
             triple: "aarch64-unknown-linux-gnu".into(),
             elf: ElfIdent {
@@ -25,7 +26,7 @@ fn cell() -> Cell {
             gnu: "aarch64-linux-gnu-".into(),
             lto: true,
             image: "Image".into(),
-            emulator: None,
+            boot: None,
         }),
         config_name: "tiny".into(),
         base: Base::Goal("tinyconfig".into()),

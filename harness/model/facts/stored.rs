@@ -8,7 +8,7 @@ use lasso::Key as _;
 
 use super::file_names::FileNames;
 use super::{
-    Archive, Backend, BuildFile, Cmd, CmdFile, Code, CompileCommand, CompileCommands,
+    Archive, Backend, BuildFile, Built, Cmd, CmdFile, Code, CompileCommand, CompileCommands,
     CompileCommandsFile, ConfigEdit, DirectoryArchive, Elf, ElfHeader, Export, Exported, Facts,
     Import, IndexedModule, Ir, Log, Module, ModuleObject, ModuleTables, Name, Object, ObjectFile,
     SavedFlags, Step, StepState, SummaryFile, Vmlinux, VmlinuxO,
@@ -129,6 +129,7 @@ nameless!(
     BTreeMap<String, usize>,
     BTreeSet<String>,
     super::Names,
+    Built,
     Code,
     ElfHeader,
     FileNames,
@@ -150,7 +151,7 @@ macro_rules! structs {
 
 structs! {
     Facts {
-        kernel, config, config_edits, times_kept, file_names, steps, fixup, objects_from, vmlinux_a, linked_whole, library_members, directory_archives, tools, builtin_order,
+        built, kernel, config, config_edits, times_kept, file_names, steps, fixup, objects_from, vmlinux_a, linked_whole, library_members, directory_archives, tools, builtin_order,
         index, vmlinux_objs, head_objects, objects, exports, exports_from, export_c, vmlinux_o, vmlinux,
         modules, module_exports, compile_commands, damaged, log, names
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CellRecord;
-use crate::model::facts::{Facts, ObjectFile};
+use crate::model::facts::{Built, Code, Facts, ModuleObject, Object};
 
 /// What a job took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,12 +104,15 @@ impl fmt::Display for CompilerCacheUse {
 /// How much there was to check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
-    /// Built-in objects.
+    /// Built-in objects; of external modules, their objects.
     pub objects: usize,
     /// Those that hold bitcode.
     pub ir_objects: usize,
-    /// Symbols that vmlinux exports.
+    /// Symbols that vmlinux exports, or the external modules.
     pub exported_symbols: usize,
+    /// Loadable modules that were built.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub modules: usize,
     /// Bytes of the sections of vmlinux that take memory, also of those that begin as zeros; 0
     /// where there is no vmlinux of this build.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -122,6 +125,11 @@ fn is_no_time(seconds: &f64) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(number: &usize) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -130,14 +138,31 @@ impl Counts {
     /// Counts what was read.
     #[must_use]
     pub fn of(facts: &Facts) -> Counts {
-        let is_ir = |file: &ObjectFile| matches!(file, ObjectFile::Ir(_));
-        // Not that of an earlier build.
-        let image = facts.vmlinux.as_ref().filter(|_| facts.reached("vmlinux"));
-        Counts {
-            objects: facts.objects.len(),
-            ir_objects: facts.objects.iter().filter(|o| is_ir(&o.file)).count(),
-            exported_symbols: facts.exports.as_ref().map_or(0, Vec::len),
-            image_bytes: image.map_or(0, |vmlinux| vmlinux.image_bytes),
+        let modules = facts.built_modules();
+        match facts.built {
+            Built::Kernel => {
+                let is_ir = |object: &&Object| object.file.code() == Some(Code::Bitcode);
+                // Not that of an earlier build.
+                let image = facts.vmlinux.as_ref().filter(|_| facts.reached("vmlinux"));
+                Counts {
+                    objects: facts.objects.len(),
+                    ir_objects: facts.objects.iter().filter(is_ir).count(),
+                    exported_symbols: facts.exports.as_ref().map_or(0, Vec::len),
+                    modules: modules.len(),
+                    image_bytes: image.map_or(0, |vmlinux| vmlinux.image_bytes),
+                }
+            }
+            Built::Modules => {
+                let objects = || modules.iter().flat_map(|module| &module.objects);
+                let is_ir = |object: &&ModuleObject| object.code == Some(Code::Bitcode);
+                Counts {
+                    objects: objects().count(),
+                    ir_objects: objects().filter(is_ir).count(),
+                    exported_symbols: modules.iter().map(|m| m.tables.exports.len()).sum(),
+                    modules: modules.len(),
+                    image_bytes: 0,
+                }
+            }
         }
     }
 }

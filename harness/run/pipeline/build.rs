@@ -154,6 +154,7 @@ fn judge(
     }
     let inspected = inspect(&InspectRequest {
         build: build.dir,
+        external: None,
         source: Some(build.source),
         log: Some(build.log),
         goal: build.target.reaches,

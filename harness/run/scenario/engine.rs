@@ -460,6 +460,7 @@ impl<'a> ScenarioRun<'a> {
     ) -> Result<Option<Snapshot>, Error> {
         let inspected = inspect(&InspectRequest {
             build: build.dir,
+            external: None,
             source: Some(build.source),
             log: Some(log),
             goal: build.target.reaches,

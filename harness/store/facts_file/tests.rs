@@ -9,10 +9,10 @@ use rstest::rstest;
 use super::*;
 use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{
-    Archive, Backend, Cmd, CmdFile, Code, CompileCommand, CompileCommands, CompileCommandsFile,
-    ConfigEdit, DirectoryArchive, Elf, ElfHeader, Export, Exported, Import, IndexedModule, Ir, Log,
-    Module, ModuleObject, ModuleTables, Name, NameTable, Object, ObjectFile, SavedFlags, Step,
-    StepState, SummaryFile, Vmlinux, VmlinuxO,
+    Archive, Backend, Built, Cmd, CmdFile, Code, CompileCommand, CompileCommands,
+    CompileCommandsFile, ConfigEdit, DirectoryArchive, Elf, ElfHeader, Export, Exported, Import,
+    IndexedModule, Ir, Log, Module, ModuleObject, ModuleTables, Name, NameTable, Object,
+    ObjectFile, SavedFlags, Step, StepState, SummaryFile, Vmlinux, VmlinuxO,
 };
 
 fn list(names: &NameTable, texts: &[&str]) -> Vec<Name> {
@@ -167,6 +167,7 @@ pub fn sample() -> Facts {
         gpl_only: Some(false),
     };
     Facts {
+        built: Built::Kernel,
         kernel: "7.2.13".to_owned(),
         config: BTreeMap::from([("CONFIG_X86_64".to_owned(), "y".to_owned())]),
         config_edits: vec![ConfigEdit {

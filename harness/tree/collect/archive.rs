@@ -7,6 +7,7 @@ use object::archive::Header;
 use object::read::archive::ArchiveFile;
 
 use super::ENTRIES;
+use super::overlap::NameBudget;
 use crate::model::facts::{Archive, NameTable};
 use crate::tree::path::normalise;
 
@@ -28,6 +29,7 @@ pub fn parse(bytes: &[u8], folder: &Path, names: &NameTable) -> Archive {
         }
     };
     archive.thin = file.is_thin();
+    let budget = NameBudget::of_table(bytes.len());
     for member in file.members() {
         if archive.members.len() == ENTRIES {
             archive.damaged = Some(format!("more than {ENTRIES} members"));
@@ -40,6 +42,10 @@ pub fn parse(bytes: &[u8], folder: &Path, names: &NameTable) -> Archive {
                 break;
             }
         };
+        if let Err(error) = budget.take(member.name().len() as u64) {
+            archive.damaged = Some(error.to_string());
+            break;
+        }
         let name = String::from_utf8_lossy(member.name());
         if !member.header().is_none_or(is_whole) {
             let members = archive.members.len();
@@ -116,6 +122,24 @@ mod tests {
         assert_eq!(members, ["init/main.o", "lib/a.o"]);
         assert!(archive.thin);
         assert_eq!((archive.damaged, archive.nondeterministic), (None, None));
+    }
+
+    #[test]
+    fn names_that_overlap_more_than_real_ones_are_damage() {
+        let long = "a".repeat(1 << 20) + "/\n";
+        let mut bytes = b"!<thin>\n".to_vec();
+        bytes.extend(format!("{:<48}{:<10}`\n", "//", long.len()).bytes());
+        bytes.extend(long.bytes());
+        for _ in 0..1000 {
+            let header = format!(
+                "{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                "/0", 0, 0, 0, 644, 1
+            );
+            bytes.extend(header.bytes());
+        }
+        let archive = parse(&bytes, Path::new(""), &NameTable::default());
+        assert!(archive.damaged.unwrap().contains("the names overlap"));
+        assert!(archive.members.len() < 20, "{}", archive.members.len());
     }
 
     #[test]

@@ -4,7 +4,10 @@ use object::elf::{ET_REL, FileHeader32, FileHeader64, STV_HIDDEN};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{Endianness, ReadRef, StringTable};
 
+use thiserror::Error;
+
 use super::initcalls::INITCALL;
+use super::overlap::{NameBudget, Overlapping};
 use crate::model::facts::{Elf, ElfHeader, NameTable, ObjectFile};
 
 /// The first bytes of every ELF file.
@@ -38,6 +41,19 @@ pub(super) fn header<H: FileHeader>(header: &H, endian: H::Endian) -> ElfHeader 
     }
 }
 
+/// Why an ELF file cannot be read.
+#[derive(Debug, Error)]
+pub(super) enum ElfError {
+    #[error(transparent)]
+    Malformed(#[from] object::read::Error),
+    #[error(transparent)]
+    Overlapping(#[from] Overlapping),
+    #[error("a table of relocations ends after the end of the file")]
+    Relocations,
+    #[error("the names of its symbols take more memory than those of any kernel")]
+    Names,
+}
+
 fn parse_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,
@@ -64,12 +80,13 @@ fn parse_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     let symbols = sections
         .symbols(endian, data, object::elf::SHT_SYMTAB)
         .map_err(damaged)?;
-    let names_of = names_of_symbols(&sections, &symbols, endian, data).map_err(damaged)?;
+    let names_of = SymbolNames::of(&sections, &symbols, endian, data).map_err(damaged)?;
     let mut defined = Vec::new();
     let mut hidden_undefined = Vec::new();
     let mut initcalls = Vec::new();
     for symbol in symbols.iter() {
-        let name = symbol.name(endian, names_of).map_err(damaged)?;
+        let name = names_of.name(symbol, endian);
+        let name = name.map_err(|error| format!("damaged ELF file: {error}"))?;
         let is_initcall = name.starts_with(INITCALL.as_bytes());
         if symbol.is_local() && !is_initcall {
             continue;
@@ -97,28 +114,51 @@ fn parse_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     })
 }
 
-/// The names of the symbols of a linked file, all read at once: one by one, each would
-/// cost a seek and a read of its own.
-pub(super) fn symbol_names<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
-    file: &ElfFile<'data, H, R>,
-) -> object::read::Result<StringTable<'data>> {
-    let (sections, symbols) = (file.elf_section_table(), file.elf_symbol_table());
-    names_of_symbols(sections, symbols, file.endian(), file.data())
+/// The names of the symbols of a file, all read at once: one by one, each would cost a seek and a
+/// read of its own.
+pub(super) struct SymbolNames<'data> {
+    table: StringTable<'data>,
+    budget: NameBudget,
 }
 
-/// The same of a table of symbols.
-pub(super) fn names_of_symbols<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
-    sections: &SectionTable<'data, H, R>,
-    symbols: &SymbolTable<'data, H, R>,
-    endian: Endianness,
-    data: R,
-) -> object::read::Result<StringTable<'data>> {
-    if symbols.is_empty() {
-        return Ok(StringTable::default());
+impl<'data> SymbolNames<'data> {
+    /// Those of a file.
+    pub(super) fn of_file<H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+        file: &ElfFile<'data, H, R>,
+    ) -> object::read::Result<SymbolNames<'data>> {
+        let (sections, symbols) = (file.elf_section_table(), file.elf_symbol_table());
+        SymbolNames::of(sections, symbols, file.endian(), file.data())
     }
-    let section = sections.section(symbols.string_section())?;
-    let bytes = section.data(endian, data)?;
-    Ok(StringTable::new(bytes, 0, bytes.len() as u64))
+
+    /// Those of a table of symbols.
+    pub(super) fn of<H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+        sections: &SectionTable<'data, H, R>,
+        symbols: &SymbolTable<'data, H, R>,
+        endian: Endianness,
+        data: R,
+    ) -> object::read::Result<SymbolNames<'data>> {
+        let bytes = match symbols.is_empty() {
+            true => &[][..],
+            false => sections
+                .section(symbols.string_section())?
+                .data(endian, data)?,
+        };
+        Ok(SymbolNames {
+            table: StringTable::new(bytes, 0, bytes.len() as u64),
+            budget: NameBudget::of_table(bytes.len()),
+        })
+    }
+
+    /// The name of a symbol of that table.
+    pub(super) fn name<S: Sym>(
+        &self,
+        symbol: &S,
+        endian: S::Endian,
+    ) -> Result<&'data [u8], ElfError> {
+        let name = symbol.name(endian, self.table)?;
+        self.budget.take(name.len() as u64)?;
+        Ok(name)
+    }
 }
 
 #[cfg(test)]

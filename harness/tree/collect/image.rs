@@ -6,7 +6,7 @@ use object::elf::{FileHeader32, FileHeader64, SHF_ALLOC};
 use object::read::elf::{ElfFile, FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef, SymbolIndex};
 
-use super::elf::{header, is_32, symbol_names};
+use super::elf::{ElfError, SymbolNames, header, is_32};
 use super::initcalls::Initcalls;
 use super::loader;
 use crate::model::facts::{Name, NameTable, PROMOTED, Vmlinux, VmlinuxO};
@@ -29,15 +29,15 @@ pub fn read_vmlinux_o<'data, R: ReadRef<'data>>(
 fn read_vmlinux_o_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,
-) -> object::read::Result<VmlinuxO> {
+) -> Result<VmlinuxO, ElfError> {
     let file = ElfFile::<H, R>::parse(data)?;
-    let names_of = symbol_names(&file)?;
+    let names_of = SymbolNames::of_file(&file)?;
     let mut unresolved = Vec::new();
     for symbol in file.elf_symbol_table().iter() {
         if !symbol.is_undefined(file.endian()) {
             continue;
         }
-        if let Ok(name) = std::str::from_utf8(symbol.name(file.endian(), names_of)?)
+        if let Ok(name) = std::str::from_utf8(names_of.name(symbol, file.endian())?)
             && name.contains(PROMOTED)
         {
             unresolved.push(names.get_or_intern(name));
@@ -72,13 +72,13 @@ fn read_vmlinux_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>
     data: R,
     release: Option<&str>,
     names: &NameTable,
-) -> object::read::Result<Vmlinux> {
+) -> Result<Vmlinux, ElfError> {
     let file = ElfFile::<H, R>::parse(data)?;
-    let (endian, names_of) = (file.endian(), symbol_names(&file)?);
+    let (endian, names_of) = (file.endian(), SymbolNames::of_file(&file)?);
     let mut versions = Vec::new();
     let mut calls = Initcalls::default();
     for (index, symbol) in file.elf_symbol_table().enumerate() {
-        let name = symbol.name(endian, names_of)?;
+        let name = names_of.name(symbol, endian)?;
         let address: u64 = symbol.st_value(endian).into();
         calls.take(name, address);
         if matches!(name, b"linux_banner" | b"init_uts_ns") {

@@ -10,13 +10,15 @@ use object::elf::{
     FileHeader32, FileHeader64, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_RELA,
     SHT_SYMTAB, STT_FILE, STT_FUNC, STT_NOTYPE, STT_OBJECT, SectionFlags,
 };
-use object::read::elf::{FileHeader, Rela as _, SectionHeader, Sym};
+use object::pod::slice_from_all_bytes;
+use object::read::elf::{FileHeader, Rela as _, SectionHeader, SectionTable, Sym};
 use object::{Endianness, ReadRef, SectionIndex};
 use rustc_hash::FxHashMap;
 
-use super::elf::{is_32, names_of_symbols};
+use super::elf::{ElfError, SymbolNames, is_32};
 use super::initcalls::{INITCALL, Initcalls, Level};
 use super::parts::{Parts, read_parts};
+use super::tree_files::SYMBOLS;
 use super::{BuildTree, build_log};
 use crate::model::error::Error;
 use crate::model::facts::linked::{Initcall, Linked, Section, SectionKind};
@@ -35,7 +37,7 @@ pub fn read(tree: &BuildTree, facts: &Facts) -> Result<Linked, Error> {
     };
     let required =
         |file: &str, read: &mut dyn FnMut(&Parts) -> Result<(), String>| match read_parts(
-            tree, file, TABLES, read,
+            tree, file, SYMBOLS, read,
         )? {
             Some(Ok(())) => Ok(()),
             Some(Err(why)) => Err(unfinished(format!("{file} is damaged: {why}"))),
@@ -57,13 +59,16 @@ pub fn read(tree: &BuildTree, facts: &Facts) -> Result<Linked, Error> {
     Ok(linked)
 }
 
-/// The most that is read of the symbols and relocations of what the linker made, in bytes.
-const TABLES: u64 = 1 << 30;
+/// The most memory that the names of functions, variables and labels take, in bytes: those of
+/// allyesconfig take a third.
+const NAMES: usize = 256 << 20;
+/// What a name takes besides its bytes.
+const EACH: usize = 128;
 
-fn read_object<'data>(data: impl ReadRef<'data>, linked: &mut Linked) -> Result<(), String> {
+fn read_object(data: &Parts, linked: &mut Linked) -> Result<(), String> {
     match is_32(data) {
-        true => read_object_as::<FileHeader32<Endianness>, _>(data, linked),
-        false => read_object_as::<FileHeader64<Endianness>, _>(data, linked),
+        true => read_object_as::<FileHeader32<Endianness>>(data, linked),
+        false => read_object_as::<FileHeader64<Endianness>>(data, linked),
     }
     .map_err(|e| e.to_string())
 }
@@ -83,20 +88,26 @@ struct Place<'data> {
     name: &'data str,
 }
 
-fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
-    data: R,
+fn read_object_as<'data, H: FileHeader<Endian = Endianness>>(
+    data: &'data Parts,
     linked: &mut Linked,
-) -> object::read::Result<()> {
+) -> Result<(), ElfError> {
     let header = H::parse(data)?;
     let endian = header.endian()?;
     let sections = header.sections(endian, data)?;
     let symbols = sections.symbols(endian, data, SHT_SYMTAB)?;
-    let names_of = names_of_symbols(&sections, &symbols, endian, data)?;
+    let names_of = SymbolNames::of(&sections, &symbols, endian, data)?;
     let mut places: FxHashMap<SectionIndex, Vec<Place<'data>>> = FxHashMap::default();
     let mut file: Option<&str> = None;
+    let mut room = NAMES;
+    let mut take_room = |name: &str| {
+        let left = room.checked_sub(name.len() + EACH);
+        room = left.ok_or(ElfError::Names)?;
+        Ok::<(), ElfError>(())
+    };
     for (number, symbol) in symbols.enumerate() {
         // A name that is not UTF-8 is not a symbol of a C or assembly source.
-        let Ok(full) = std::str::from_utf8(symbol.name(endian, names_of)?) else {
+        let Ok(full) = std::str::from_utf8(names_of.name(symbol, endian)?) else {
             continue;
         };
         let kind = symbol.st_type();
@@ -107,8 +118,8 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
         if symbol.is_undefined(endian) {
             continue;
         }
-        if kind == STT_NOTYPE && !symbol.is_local() {
-            linked.labels.insert(full.into());
+        if kind == STT_NOTYPE && !symbol.is_local() && linked.labels.insert(full.into()) {
+            take_room(full)?;
         }
         if kind != STT_FUNC && kind != STT_OBJECT {
             continue;
@@ -124,7 +135,10 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
         let size: u64 = symbol.st_size(endian).into();
         let known = match table.get_mut(name) {
             Some(known) => known,
-            None => table.entry(name.into()).or_default(),
+            None => {
+                take_room(name)?;
+                table.entry(name.into()).or_default()
+            }
         };
         known.count += 1;
         known.size += size;
@@ -141,6 +155,17 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
             functions.push(Place { start, end, name });
         }
     }
+    read_relocations(data, endian, &sections, places, linked)
+}
+
+/// Notes the types of the relocations in each function.
+fn read_relocations<'data, H: FileHeader<Endian = Endianness>>(
+    data: &'data Parts,
+    endian: Endianness,
+    sections: &SectionTable<'data, H, &'data Parts>,
+    mut places: FxHashMap<SectionIndex, Vec<Place<'data>>>,
+    linked: &mut Linked,
+) -> Result<(), ElfError> {
     for functions in places.values_mut() {
         functions.sort_by_key(|place| place.start);
     }
@@ -149,7 +174,7 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
         let Some(functions) = places.get(&section.info_link(endian)) else {
             continue;
         };
-        let Some((relocations, _)) = section.rela(endian, data)? else {
+        let Some((offset, size)) = section.file_range(endian) else {
             continue;
         };
         let mut last: Option<(usize, BTreeSet<u32>)> = None;
@@ -160,11 +185,11 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
                 function.relocations.extend(kinds);
             }
         };
-        for relocation in relocations {
+        let mut take = |relocation: &H::Rela| {
             let offset: u64 = relocation.r_offset(endian).into();
             let next = functions.partition_point(|place| place.start <= offset);
             let Some(at) = next.checked_sub(1).filter(|at| offset < functions[*at].end) else {
-                continue;
+                return;
             };
             let kind = relocation.r_type(endian, false).0;
             match &mut last {
@@ -173,7 +198,15 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
                 }
                 _ => note(last.replace((at, BTreeSet::from([kind])))),
             }
-        }
+        };
+        // There are many more of them than symbols.
+        let entry = size_of::<H::Rela>();
+        let part = offset..offset.saturating_add(size);
+        data.in_pieces(part, entry, |piece| {
+            let relocations = slice_from_all_bytes::<H::Rela>(piece).unwrap_or_default();
+            relocations.iter().for_each(&mut take);
+        })
+        .map_err(|()| ElfError::Relocations)?;
         note(last);
     }
     Ok(())
@@ -182,7 +215,7 @@ fn read_object_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
 fn read_kernel_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     data: R,
     linked: &mut Linked,
-) -> object::read::Result<()> {
+) -> Result<(), ElfError> {
     let header = H::parse(data)?;
     let endian = header.endian()?;
     let sections = header.sections(endian, data)?;
@@ -205,12 +238,12 @@ fn read_kernel_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
         linked.sections.insert(name.into(), Section { kind, size });
     }
     let symbols = sections.symbols(endian, data, SHT_SYMTAB)?;
-    let names_of = names_of_symbols(&sections, &symbols, endian, data)?;
+    let names_of = SymbolNames::of(&sections, &symbols, endian, data)?;
     let entry: u64 = header.e_entry(endian).into();
     let mut at_entry: BTreeSet<(bool, &[u8])> = BTreeSet::new();
     let mut calls = Initcalls::default();
     for symbol in symbols.iter() {
-        let name = symbol.name(endian, names_of)?;
+        let name = names_of.name(symbol, endian)?;
         let address: u64 = symbol.st_value(endian).into();
         if address == entry && !name.is_empty() && !symbol.is_undefined(endian) {
             at_entry.insert((symbol.is_local(), name));
@@ -271,13 +304,19 @@ mod tests {
         })
     }
 
+    fn parts(bytes: &[u8]) -> Parts {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+        Parts::new(file, SYMBOLS).unwrap()
+    }
+
     proptest::proptest! {
         #[test]
         fn flipped_bytes_never_panic(at in 0..8192usize, byte: u8) {
             let mut bytes = real_elf().to_vec();
             bytes[at] = byte;
             let mut linked = Linked::default();
-            let _ = read_object(&bytes[..], &mut linked);
+            let _ = read_object(&parts(&bytes), &mut linked);
             let _ = read_kernel(&bytes[..], &mut linked);
         }
     }
@@ -286,7 +325,7 @@ mod tests {
     fn what_is_no_elf_file_is_said_to_be_none() {
         let mut linked = Linked::default();
         for bytes in [&b""[..], b"\x7fELF", b"a kernel", &[0; 64]] {
-            assert!(read_object(bytes, &mut linked).is_err());
+            assert!(read_object(&parts(bytes), &mut linked).is_err());
             assert!(read_kernel(bytes, &mut linked).is_err());
         }
     }

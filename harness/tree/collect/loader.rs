@@ -5,7 +5,7 @@ use object::elf::{FileHeader32, FileHeader64, STB_WEAK};
 use object::read::elf::{ElfFile, FileHeader, Sym};
 use object::{Endianness, Object as _, ObjectSection as _, ReadRef, SectionIndex};
 
-use super::elf::{is_32, symbol_names};
+use super::elf::{ElfError, SymbolNames, is_32};
 use crate::model::facts::{Exported, Import, ModuleTables, Name, NameTable};
 
 /// A section that holds one entry after another.
@@ -39,8 +39,8 @@ const GPL_ONLY: u8 = 1;
 pub(super) fn exports<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     file: &ElfFile<'data, H, R>,
     names: &NameTable,
-) -> object::read::Result<Vec<Exported>> {
-    let table = |name: &str| -> object::read::Result<Option<Table<'data>>> {
+) -> Result<Vec<Exported>, ElfError> {
+    let table = |name: &str| -> Result<Option<Table<'data>>, ElfError> {
         let Some(section) = file.section_by_name(name) else {
             return Ok(None);
         };
@@ -78,11 +78,11 @@ type Label<'data> = (SectionIndex, u64, &'data [u8]);
 
 fn labels<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     file: &ElfFile<'data, H, R>,
-) -> object::read::Result<Vec<Label<'data>>> {
-    let (symbols, names_of) = (file.elf_symbol_table(), symbol_names(file)?);
+) -> Result<Vec<Label<'data>>, ElfError> {
+    let (symbols, names_of) = (file.elf_symbol_table(), SymbolNames::of_file(file)?);
     let mut labels = Vec::new();
     for (index, symbol) in symbols.enumerate() {
-        let name = symbol.name(file.endian(), names_of)?;
+        let name = names_of.name(symbol, file.endian())?;
         if let Some(name) = name.strip_prefix(b"__ksymtab_")
             && let Some(section) = symbols.symbol_section(file.endian(), symbol, index)?
         {
@@ -151,13 +151,13 @@ pub fn module_tables<'data>(
 fn module_tables_as<'data, H: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
     data: R,
     names: &NameTable,
-) -> object::read::Result<ModuleTables> {
+) -> Result<ModuleTables, ElfError> {
     let file = ElfFile::<H, R>::parse(data)?;
     let (endian, symbols) = (file.endian(), file.elf_symbol_table());
-    let names_of = symbol_names(&file)?;
+    let names_of = SymbolNames::of_file(&file)?;
     let mut imports = Vec::new();
     for symbol in symbols.iter().filter(|symbol| symbol.is_undefined(endian)) {
-        let name = symbol.name(endian, names_of)?;
+        let name = names_of.name(symbol, endian)?;
         if !name.is_empty() {
             imports.push(Import {
                 symbol: names.get_or_intern(String::from_utf8_lossy(name)),

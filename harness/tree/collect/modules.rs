@@ -17,7 +17,12 @@ pub(super) fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Mo
     let mut modules = Vec::new();
     for module in order {
         has_room(tree, names)?;
-        let Some(stem) = names.resolve(&module).strip_suffix(".o") else {
+        let module = tree.inside(names.resolve(&module));
+        // Before 6.2 the list has the .ko files.
+        let Some(stem) = [".o", ".ko"]
+            .iter()
+            .find_map(|end| module.strip_suffix(end))
+        else {
             continue;
         };
         let mut read = Module {
@@ -32,11 +37,11 @@ pub(super) fn read_modules(tree: &BuildTree, names: &NameTable) -> Result<Vec<Mo
                 .unwrap_or_default()
                 .into_iter()
                 .map(|name| {
-                    let path = names.resolve(&name);
+                    let path = tree.inside(names.resolve(&name));
                     Ok(ModuleObject {
-                        name,
-                        code: read_code(tree, path)?,
-                        cmd: read_cmd(tree, path, names)?,
+                        name: names.get_or_intern(&path),
+                        code: read_code(tree, &path)?,
+                        cmd: read_cmd(tree, &path, names)?,
                     })
                 })
                 .collect::<Result<_, Error>>()?;

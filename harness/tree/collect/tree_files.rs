@@ -15,7 +15,7 @@ use crate::tree::path::normalise;
 
 /// The most that is read of the symbols and tables of what the linker made, in bytes: more than
 /// twice those of allyesconfig.
-const SYMBOLS: u64 = 256 << 20;
+pub(super) const SYMBOLS: u64 = 256 << 20;
 
 /// The files that exist once per tree.
 pub(super) struct TreeFiles {
@@ -76,7 +76,13 @@ impl TreeFiles {
                     with_modules,
                 )
             }
-            _ => split_exports(all, names),
+            _ => match all {
+                Some(all) => {
+                    let (vmlinux, modules) = split_exports(all, names);
+                    (Some(vmlinux), Some(modules))
+                }
+                None => (None, None),
+            },
         };
         Ok(TreeFiles {
             builtin_order: match &tree.file_names.order {
@@ -137,7 +143,7 @@ pub(super) fn read_list(
     }
 }
 
-fn read_symvers(
+pub(super) fn read_symvers(
     tree: &BuildTree,
     file: &'static str,
     names: &NameTable,
@@ -177,18 +183,10 @@ fn is_of_this_build(tree: &BuildTree, symvers: &str) -> bool {
     tree.modified(symvers).is_some() && !tree.is_older(symvers, "vmlinux.o")
 }
 
-/// What vmlinux exports, and everything that is exported.
-fn split_exports(
-    all: Option<Vec<Export>>,
-    names: &NameTable,
-) -> (Option<Vec<Export>>, Option<Vec<Export>>) {
-    let Some(all) = all else {
-        return (None, None);
-    };
-    let (vmlinux, modules) = all
-        .into_iter()
-        .partition(|export| names.resolve(&export.module) == "vmlinux");
-    (Some(vmlinux), Some(modules))
+/// What vmlinux exports, and what modules do.
+pub(super) fn split_exports(all: Vec<Export>, names: &NameTable) -> (Vec<Export>, Vec<Export>) {
+    all.into_iter()
+        .partition(|export| names.resolve(&export.module) == "vmlinux")
 }
 
 /// Reads parts of what the linker made; `None` if there is none.

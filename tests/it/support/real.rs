@@ -22,6 +22,7 @@ pub fn kernel() -> Option<PathBuf> {
 pub fn request<'a>(build: &'a Path, nothing: &'a BTreeMap<String, String>) -> InspectRequest<'a> {
     InspectRequest {
         build,
+        external: None,
         source: None,
         log: None,
         goal: Goal::Vmlinux,

@@ -140,6 +140,7 @@ pub fn inspection(arch: &str, lto: LtoMode, findings: Vec<FindingRecord>) -> Ins
             objects: 501,
             ir_objects: 473,
             exported_symbols: 2807,
+            modules: 0,
             image_bytes: 0,
         },
         warnings: BTreeMap::from([("modpost".to_owned(), 2)]),

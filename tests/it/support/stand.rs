@@ -134,6 +134,7 @@ impl Stand {
                 done(build.make_with(&[], &[]).unwrap());
                 let answer = inspect(&InspectRequest {
                     build: &dir,
+                    external: None,
                     source: Some(build.source),
                     log: None,
                     goal: build.target.reaches,

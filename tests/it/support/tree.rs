@@ -264,6 +264,7 @@ impl Tree {
     fn with_request<T>(&self, asked: &Asked, ask: impl FnOnce(&InspectRequest) -> T) -> T {
         ask(&InspectRequest {
             build: &self.path(),
+            external: None,
             source: None,
             log: Some(&self.kbuild.log()),
             goal: Goal::Vmlinux,

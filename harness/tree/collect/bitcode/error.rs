@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::super::overlap::Overlapping;
+
 /// A position in the bytes that were handed in, counted in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BitOffset(pub u64);
@@ -21,6 +23,8 @@ impl fmt::Display for BitOffset {
 /// Why bytes could not be read as bitcode. The caller adds which file it was.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BitcodeError {
+    #[error(transparent)]
+    Overlapping(#[from] Overlapping),
     #[error("expected LLVM bitcode, found an empty file")]
     Empty,
     #[error("expected the bitcode magic [42, 43, c0, de] at byte {at}, found {found:02x?}")]

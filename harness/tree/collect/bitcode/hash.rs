@@ -2,6 +2,7 @@
 
 use sha1::{Digest as _, Sha1};
 
+use super::super::overlap::NameBudget;
 use super::bitstream::Body;
 use super::{BitOffset, BitcodeError, Result};
 
@@ -21,14 +22,18 @@ pub(super) struct Hashed<'a> {
 
 impl Hashed<'_> {
     /// # Errors
-    /// [`BitcodeError::OtherContent`] if the module does not have this hash.
+    /// [`BitcodeError::OtherContent`] if the module does not have this hash,
+    /// [`BitcodeError::Overlapping`] if its names cannot be real ones.
     pub(super) fn check(&self, recorded: ModuleHash, strtab: &[u8]) -> Result<()> {
         let Some((at, content)) = self.content else {
             return Ok(());
         };
         let mut hasher = Sha1::new();
+        let budget = NameBudget::of_table(strtab.len());
         for (offset, size) in &self.names {
-            hasher.update(name(strtab, *offset, *size).unwrap_or_default());
+            let name = name(strtab, *offset, *size).unwrap_or_default();
+            budget.take(name.len() as u64)?;
+            hasher.update(name);
         }
         let digest = hasher.chain_update(content).finalize();
         let words = digest.as_chunks::<4>().0.iter().copied();
@@ -100,5 +105,16 @@ mod tests {
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(read_object(&changed).is_err(), "bit {bit}");
         }
+    }
+    #[test]
+    fn names_that_overlap_more_than_real_ones_are_refused() {
+        let strtab = vec![b'a'; 1 << 20];
+        let hashed = |names: usize| Hashed {
+            names: vec![(0, 1 << 20); names],
+            content: Some((BitOffset(0), b"")),
+        };
+        let refused = |names| hashed(names).check([0; 5], &strtab).unwrap_err();
+        assert!(matches!(refused(17), BitcodeError::OtherContent { .. }));
+        assert!(matches!(refused(18), BitcodeError::Overlapping(_)));
     }
 }

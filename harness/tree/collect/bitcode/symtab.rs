@@ -4,6 +4,7 @@
 
 use std::slice::ChunksExact;
 
+use super::super::overlap::NameBudget;
 use super::{BitcodeError, Result};
 
 /// Versions whose header and symbols have the layout read here: LLVM 14 to 22 write 3,
@@ -71,6 +72,7 @@ impl<'a> SymbolTable<'a> {
             size,
             limit,
         })?;
+        let budget = NameBudget::of_table(strtab.len());
         for symbol in symbols.chunks_exact(SYMBOL_SIZE) {
             let (offset, size) = pair(symbol, 0);
             let size = u64::from(size);
@@ -80,6 +82,9 @@ impl<'a> SymbolTable<'a> {
                 size,
                 limit: strtab.len(),
             })?;
+            let (offset, ir_size) = pair(symbol, SYMBOL_IR_NAME);
+            let ir_name = range(strtab, offset, u64::from(ir_size)).unwrap_or_default();
+            budget.take(size + ir_name.len() as u64)?;
         }
         Ok(Some(SymbolTable {
             modules: pair(symtab, HEADER_MODULES).1 as usize,
@@ -297,6 +302,21 @@ mod tests {
         let symtab = symbol_table(3, 1, &[symbol]);
         let error = SymbolTable::read(&symtab[..length], STRTAB).unwrap_err();
         assert_eq!(error.to_string(), format!("symbol table: {message}"));
+    }
+
+    #[rstest]
+    #[case::names(0)]
+    #[case::names_of_the_ir(SYMBOL_IR_NAME)]
+    fn names_that_overlap_more_than_real_ones_are_refused(#[case] at: usize) {
+        let strtab = vec![b'a'; 1 << 20];
+        let mut symtab = symbol_table(3, 1, &[(0, 1, 0); 18]);
+        assert!(SymbolTable::read(&symtab, &strtab).is_ok());
+        for symbol in symtab[HEADER_SIZE..].chunks_exact_mut(SYMBOL_SIZE) {
+            symbol[at..at + 4].copy_from_slice(&0_u32.to_le_bytes());
+            symbol[at + 4..at + 8].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+        }
+        let error = SymbolTable::read(&symtab, &strtab).unwrap_err();
+        assert!(matches!(error, BitcodeError::Overlapping(_)), "{error}");
     }
 
     #[test]
