@@ -431,6 +431,10 @@ fn modules_without_the_list_of_modpost_are_unfinished() {
     "names",
     "modules.order names '/elsewhere/m.o', which is elsewhere\n  klto reads modules where they were built"
 )]
+#[case::above(
+    "above",
+    "modules.order names '../m.o', which is elsewhere\n  klto reads modules where they were built"
+)]
 #[case::no_exports(
     "kernel",
     "Module.symvers: cannot read: No such file or directory (os error 2)\n  klto reads there what the kernel exports"
@@ -445,6 +449,7 @@ fn what_is_no_module_or_no_kernel_is_named(#[case] what: &str, #[case] expected:
     match what {
         "modules.order" => fs::remove_file(modules.file("modules.order")).unwrap(),
         "names" => modules.write("modules.order", "/elsewhere/m.o\n"),
+        "above" => modules.write("modules.order", "m.o\n../m.o\n"),
         "kernel" => modules.kernel.remove("Module.symvers"),
         "config" => modules.kernel.remove(".config"),
         _ => modules.edit_kernel(|line| Some(line.replace("0x10", "10"))),

@@ -15,6 +15,7 @@ use crate::file;
 use crate::model::error::Error;
 use crate::model::facts::file_names::FileNames;
 use crate::model::facts::{Built, CompileCommandsFile, Export, Facts, Name, NameTable};
+use crate::tree::path::stays_inside;
 
 /// The modules to read, and the kernel that they were built for.
 #[derive(Debug, Clone)]
@@ -158,9 +159,9 @@ impl ExternalModules {
             .iter()
             .map(|name| {
                 let path = self.tree.inside(names.resolve(name));
-                match path.starts_with('/') {
-                    false => Ok(names.get_or_intern(&path)),
-                    true => Err(Error::Usage(format!(
+                match stays_inside(&path) {
+                    true => Ok(names.get_or_intern(&path)),
+                    false => Err(Error::Usage(format!(
                         "{}: modules.order names '{path}', which is elsewhere\n  klto reads modules where they were built: build these again in this folder, or pass the other one",
                         self.tree.dir().display()
                     ))),
