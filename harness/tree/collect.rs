@@ -90,6 +90,16 @@ impl BuildTree {
     /// [`Error::NotABuildTree`] if it has no configured kernel,
     /// [`Error::NotASourceTree`] if `source` has no kernel.
     pub fn open(build: &Path, source: Option<&Path>, log: Option<&Path>) -> Result<Self, Error> {
+        BuildTree::open_with(&[".config", AUTO_CONF], build, source, log)
+    }
+
+    /// The same with these files at least.
+    fn open_with(
+        files: &[&str],
+        build: &Path,
+        source: Option<&Path>,
+        log: Option<&Path>,
+    ) -> Result<Self, Error> {
         let not = |found: &str| Error::NotABuildTree {
             dir: build.to_owned(),
             found: found.to_owned(),
@@ -99,7 +109,7 @@ impl BuildTree {
             Ok(m) if !m.is_dir() => return Err(not("it is not a directory")),
             Ok(_) => {}
         }
-        for file in [".config", "include/config/auto.conf"] {
+        for file in files {
             match std::fs::metadata(build.join(file)) {
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -241,7 +251,7 @@ impl BuildTree {
 /// read.
 pub fn collect(tree: &BuildTree) -> Result<Facts, Error> {
     let names = NameTable::default();
-    let config = kconfig::parse(&tree.required_text("include/config/auto.conf")?);
+    let config = kconfig::parse(&tree.required_text(AUTO_CONF)?);
     let config_edits = kconfig::edits(&tree.required_text(".config")?, &config);
     let distributed = config.contains_key("CONFIG_LTO_CLANG_THIN_DIST");
     let has_modules = config.contains_key("CONFIG_MODULES");
@@ -349,6 +359,9 @@ fn has_room(tree: &BuildTree, names: &NameTable) -> Result<(), Error> {
         ))),
     }
 }
+
+/// The configuration as make sees it.
+const AUTO_CONF: &str = "include/config/auto.conf";
 
 const RELEASE: &str = "include/config/kernel.release";
 

@@ -153,7 +153,7 @@ fn a_tree_of_no_known_architecture_is_refused_with_those_that_are() {
     assert!(
         ended
             .stderr
-            .contains("(arm64, loongarch, powerpc, riscv, x86_64)")
+            .contains("(arm64, loongarch, powerpc, riscv, um, x86_64)")
     );
 }
 

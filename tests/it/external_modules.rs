@@ -260,6 +260,14 @@ fn a_package_of_headers_may_have_another_release_than_its_kernel() {
     );
 }
 
+/// As in those of the kernel's own 'make bindeb-pkg'.
+#[test]
+fn a_package_of_headers_may_have_no_dot_config() {
+    let modules = modules();
+    modules.kernel.remove(".config");
+    assert_eq!(modules.findings(), [] as [&str; 0]);
+}
+
 #[test]
 fn what_the_kernel_does_not_export_is_found() {
     let modules = modules();
@@ -443,7 +451,10 @@ fn modules_without_the_list_of_modpost_are_unfinished() {
     "damaged",
     "Module.symvers: line 2: expected '0xcrc symbol module licence namespace'"
 )]
-#[case::no_kernel("config", "not a kernel build tree: it has no .config")]
+#[case::no_kernel(
+    "config",
+    "not a kernel build tree: it has no include/config/auto.conf"
+)]
 fn what_is_no_module_or_no_kernel_is_named(#[case] what: &str, #[case] expected: &str) {
     let modules = modules();
     match what {
@@ -451,7 +462,7 @@ fn what_is_no_module_or_no_kernel_is_named(#[case] what: &str, #[case] expected:
         "names" => modules.write("modules.order", "/elsewhere/m.o\n"),
         "above" => modules.write("modules.order", "m.o\n../m.o\n"),
         "kernel" => modules.kernel.remove("Module.symvers"),
-        "config" => modules.kernel.remove(".config"),
+        "config" => modules.kernel.remove("include/config/auto.conf"),
         _ => modules.edit_kernel(|line| Some(line.replace("0x10", "10"))),
     }
     let ended = modules.check(&[]);

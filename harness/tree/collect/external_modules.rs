@@ -9,7 +9,8 @@ use rustc_hash::FxHashSet;
 use super::modules::read_modules;
 use super::tree_files::{read_list, read_symvers, split_exports};
 use super::{
-    BuildTree, TEXT, build_log, has_room, kconfig, kernel_release, step, symvers, times_kept,
+    AUTO_CONF, BuildTree, TEXT, build_log, has_room, kconfig, kernel_release, step, symvers,
+    times_kept,
 };
 use crate::file;
 use crate::model::error::Error;
@@ -39,7 +40,8 @@ impl ExternalModules {
         source: Option<&Path>,
         log: Option<&Path>,
     ) -> Result<Self, Error> {
-        let kernel = BuildTree::open(kernel, source, None)?;
+        // Headers may come without .config: make does not read it.
+        let kernel = BuildTree::open_with(&[AUTO_CONF], kernel, source, None)?;
         for (place, file, remedy) in [
             (
                 dir,
@@ -79,8 +81,11 @@ impl ExternalModules {
     /// something else make no sense, or if the modules were built elsewhere.
     pub fn collect(&self) -> Result<Facts, Error> {
         let names = NameTable::default();
-        let config = kconfig::parse(&self.kernel.required_text("include/config/auto.conf")?);
-        let config_edits = kconfig::edits(&self.kernel.required_text(".config")?, &config);
+        let config = kconfig::parse(&self.kernel.required_text(AUTO_CONF)?);
+        let config_edits = match self.kernel.text(".config")? {
+            Some(text) => kconfig::edits(&String::from_utf8_lossy(&text), &config),
+            None => Vec::new(),
+        };
         let log = match &self.tree.log {
             None => None,
             Some(path) => Some(build_log::read(&self.tree, path)?),
