@@ -384,6 +384,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_kernel_that_is_a_program_runs_on_its_own_machine_only() {
+        let mut arch = Arch::clone(arch_table::by_name("um").unwrap());
+        arch.triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        assert_eq!(cannot_boot(&arch), None);
+        arch.triple = "vax-unknown-linux-gnu".to_owned();
+        let why = cannot_boot(&arch).unwrap();
+        assert!(
+            why.starts_with("its kernels are programs for vax, "),
+            "{why}"
+        );
+    }
+
+    #[test]
     fn the_major_version_of_an_emulator_is_read() {
         assert_eq!(
             major_version("QEMU emulator version 7.2.22 (Debian 1:7.2)"),

@@ -296,3 +296,31 @@ fn the_tree_of_the_benchmark_breaks_no_rule() {
     let said = String::from_utf8_lossy(&checked.stdout);
     assert_eq!(checked.status.code(), Some(0), "{said}");
 }
+
+#[test]
+fn a_cached_rust_is_printed_as_variables_of_make() {
+    let cache = TempDir::new().unwrap();
+    let bin = cache.path().join("rust/sid/usr/bin");
+    for program in ["rustc", "bindgen"] {
+        write_program(&bin.join(program), "echo 1.97.1");
+    }
+    let ended = script("rust", &[], cache.path(), cache.path());
+    let bin = bin.display();
+    let printed = format!("RUSTC={bin}/rustc\nBINDGEN={bin}/bindgen\n");
+    assert_eq!(ended.stdout, printed);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let ended = script("rust", &["x"], cache.path(), cache.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn a_cached_rust_that_does_not_run_is_not_used() {
+    let cache = TempDir::new().unwrap();
+    let bin = cache.path().join("rust/sid/usr/bin");
+    write_program(&bin.join("rustc"), "echo 1.97.1");
+    write_program(&bin.join("bindgen"), "exit 127");
+    let ended = script("rust", &[], cache.path(), cache.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let says = "bindgen does not run; remove ";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+}
