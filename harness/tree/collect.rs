@@ -113,7 +113,9 @@ impl BuildTree {
             match std::fs::metadata(build.join(file)) {
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound => {
-                    return Err(not(&match build.join("modules.order").exists() {
+                    // A kernel that external modules are for may lack that file.
+                    let is_modules = *file == ".config" && build.join("modules.order").exists();
+                    return Err(not(&match is_modules {
                         false => format!("it has no {file}"),
                         true => format!(
                             "it has no {file}; if these are external modules, name the kernel that they are for with --kernel"

@@ -143,6 +143,13 @@ fn told(findings: &[FindingRecord]) -> Vec<String> {
     lines.collect()
 }
 
+/// The one finding that there is.
+#[track_caller]
+fn only(findings: Vec<String>) -> String {
+    let [finding] = <[String; 1]>::try_from(findings).unwrap();
+    finding
+}
+
 /// The usual case of the tests.
 fn modules() -> Modules {
     Modules::new(X86_64, LtoMode::Thin, Lists::Relative)
@@ -208,10 +215,7 @@ fn a_module_for_another_build_of_the_kernel_is_found() {
             false => line.to_owned(),
         })
     });
-    let findings = modules.findings();
-    let [finding] = &findings[..] else {
-        panic!("{findings:#?}")
-    };
+    let finding = only(modules.findings());
     assert!(
         finding.starts_with("crc.differs m.ko: ring_next: its version table has 0x"),
         "{finding}"
@@ -225,10 +229,7 @@ fn a_module_for_another_release_is_found() {
     modules
         .kernel
         .write("include/config/kernel.release", "7.2.1\n");
-    let findings = modules.findings();
-    let [finding] = &findings[..] else {
-        panic!("{findings:#?}")
-    };
+    let finding = only(modules.findings());
     assert!(
         finding.starts_with("loader.vermagic m.ko: '7.2.0 "),
         "{finding}"
@@ -250,10 +251,7 @@ fn a_package_of_headers_may_have_another_release_than_its_kernel() {
         modules.findings()
     };
     assert_eq!(release("7.2.0"), [] as [&str; 0]);
-    let findings = release("7.2.0-1-amd64");
-    let [finding] = &findings[..] else {
-        panic!("{findings:#?}")
-    };
+    let finding = only(release("7.2.0-1-amd64"));
     assert!(
         finding.ends_with("', the kernel is 7.2.0-1-amd64"),
         "{finding}"
@@ -279,7 +277,7 @@ fn what_the_kernel_does_not_export_is_found() {
 }
 
 #[test]
-fn what_became_gpl_only_is_found() {
+fn a_licence_that_the_list_does_not_have_is_found() {
     let modules = modules();
     modules.edit_kernel(|line| Some(line.replace("EXPORT_SYMBOL_GPL", "EXPORT_SYMBOL")));
     assert_eq!(modules.findings(), [] as [&str; 0]);
@@ -320,10 +318,7 @@ fn exports_of_a_third_module_are_not_missed_and_are_held_against_its_list() {
         others("0x00000001", "something"),
         ["loader.undefined m.ko: uses 'schedule_hint', which Module.symvers does not list"]
     );
-    let findings = others("0x00000001", "schedule_hint");
-    let [finding] = &findings[..] else {
-        panic!("{findings:#?}")
-    };
+    let finding = only(others("0x00000001", "schedule_hint"));
     assert!(
         finding.starts_with("crc.differs m.ko: schedule_hint: "),
         "{finding}"
@@ -453,7 +448,7 @@ fn modules_without_the_list_of_modpost_are_unfinished() {
 )]
 #[case::no_kernel(
     "config",
-    "not a kernel build tree: it has no include/config/auto.conf"
+    "not a kernel build tree: it has no include/config/auto.conf\n"
 )]
 fn what_is_no_module_or_no_kernel_is_named(#[case] what: &str, #[case] expected: &str) {
     let modules = modules();
@@ -462,7 +457,10 @@ fn what_is_no_module_or_no_kernel_is_named(#[case] what: &str, #[case] expected:
         "names" => modules.write("modules.order", "/elsewhere/m.o\n"),
         "above" => modules.write("modules.order", "m.o\n../m.o\n"),
         "kernel" => modules.kernel.remove("Module.symvers"),
-        "config" => modules.kernel.remove("include/config/auto.conf"),
+        "config" => {
+            modules.kernel.remove("include/config/auto.conf");
+            fs::write(modules.kernel.file("modules.order"), "").unwrap();
+        }
         _ => modules.edit_kernel(|line| Some(line.replace("0x10", "10"))),
     }
     let ended = modules.check(&[]);
