@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::fake_kernel::{CELL, FakeKernel};
 use crate::support::machine::{Disk, living, marker};
-use crate::support::program::{Ended, finish, within};
+use crate::support::program::{Ended, finish, inside, within};
 
 const THIN: &str = "x86_64/tiny/thin/llvm-22";
 const SOON: Duration = Duration::from_mins(1);
@@ -21,27 +21,24 @@ fn log(kernel: &FakeKernel) -> String {
     fs::read_to_string(kernel.cell_dir(CELL).join("build.log")).unwrap()
 }
 
-/// `klto run` with something else in place of a system call.
-fn run_with(call: &str, inject: &str, kernel: &FakeKernel) -> Ended {
-    let plain = kernel.run(&[]);
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null"])
-        .args(["-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:{inject}")])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .current_dir(kernel.dir());
+/// A program around `klto run`, which needs the tools of the machine, too.
+fn around(outer: &[&str], run: &Command, kernel: &FakeKernel) -> Command {
+    let mut command = Command::new(outer[0]);
+    command.args(&outer[1..]);
     let path = std::env::var_os("PATH").unwrap();
     let folders = std::env::split_paths(&path);
     let path = std::env::join_paths([kernel.tools()].into_iter().chain(folders)).unwrap();
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    finish(command.env("PATH", path))
+    let mut command = inside(command, run);
+    command.env("PATH", path).current_dir(kernel.dir());
+    command
+}
+
+/// `klto run` with something else in place of a system call.
+fn run_with(call: &str, inject: &str, kernel: &FakeKernel) -> Ended {
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{inject}"));
+    #[rustfmt::skip]
+    let strace = ["strace", "-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    finish(&mut around(&strace, &kernel.run(&[]), kernel))
 }
 
 #[test]
@@ -96,14 +93,19 @@ fn a_build_that_fails_after_a_flood_is_the_kernels_fault() {
     assert_eq!(finding["object"], "init/main.o");
 }
 
-#[test]
-fn a_daemon_ends_with_the_build_that_left_it_and_fails_no_kernel() {
+#[rstest]
+#[case::in_the_namespace_of_its_caller(&["env"])]
+// Process 1 is a shell, which becomes no other program.
+#[case::in_one_of_its_own(&["unshare", "-Urpf", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"])]
+fn a_daemon_ends_with_the_build_that_left_it_and_fails_no_kernel(#[case] container: &[&str]) {
     let kernel = FakeKernel::with_fault("leaves-daemon");
     let marker = marker(&kernel);
+    let mut run = kernel.run(&[]);
+    run.env("KLTO_TEST_MARKER", &marker);
 
-    let ended = finish(kernel.run(&[]).env("KLTO_TEST_MARKER", &marker));
+    let ended = finish(&mut around(container, &run, &kernel));
 
-    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(living(&marker), [0; 0]);
     let log = log(&kernel);
     let note = log

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::bisect::{BROKEN, History, UNREAD, assert_sure, ten};
 use crate::support::git::files;
 use crate::support::probed::{EARLY, Hanging, NOT_READ_BY_PREPARE, Probed, WRONG};
-use crate::support::program::{Ended, finish};
+use crate::support::program::{Ended, finish, inside};
 
 /// A command that finds the fault of [`ten`].
 fn script() -> String {
@@ -51,20 +51,12 @@ fn on_a_small_disk(history: &History, size: &str, mend: &str, klto: &Command) ->
          {mend} || exit 99
          exec \"$@\" --format json"
     );
-    let mut command = Command::new("unshare");
-    command
+    let mut unshare = Command::new("unshare");
+    unshare
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
         .arg(work)
-        .arg(klto.get_program())
-        .args(klto.get_args())
         .current_dir(history.probed.kernel.dir());
-    for (name, value) in klto.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    finish(&mut command)
+    finish(&mut inside(unshare, klto))
 }
 
 /// The disk is that of the work directory.

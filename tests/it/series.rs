@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::b4::b4;
 use crate::support::git::files;
 use crate::support::probed::{EARLY, NOT_READ_BY_PREPARE, Probed, WRONG};
-use crate::support::program::{Ended, finish, klto, within};
+use crate::support::program::{Ended, finish, inside, klto, within};
 use crate::support::schema::faults;
 
 /// A kernel under git at a commit, and the patches on top of it, in a branch that is not checked
@@ -708,20 +708,12 @@ fn a_full_disk_is_said_and_the_next_run_is_right(#[case] kib: u32) {
     );
     let range = ["--range", "main..topic"];
     let klto = series.command_at(&series.probed.kernel.source(), &range);
-    let mut command = Command::new("unshare");
-    command
+    let mut unshare = Command::new("unshare");
+    unshare
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
         .arg(series.probed.kernel.work())
-        .arg(klto.get_program())
-        .args(klto.get_args())
         .current_dir(series.probed.kernel.dir());
-    for (name, value) in klto.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let ended = finish(&mut command);
+    let ended = finish(&mut inside(unshare, &klto));
     let said = ended.stdout.clone() + &ended.stderr;
     assert!(ended.stderr.contains("code 125\n"), "{said}");
     assert!(said.to_lowercase().contains("no space left"), "{said}");

@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, getpgrp, getpid, kill_process, set_child_subreaper, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid,
 };
 
 use super::cancel::Cancel;
@@ -112,9 +112,10 @@ pub(super) fn reap<T>(leader: Pid, reap: impl FnOnce() -> T) -> T {
 pub(super) fn reap_ended() -> Vec<i32> {
     // Nobody is started or reaped meanwhile.
     let leaders = leaders();
-    let group = getpgrp().as_raw_nonzero().get();
+    let group = descendants::own_group();
     // A program that links klto may have children of its own, in its own group.
-    let is_adopted = |child: &Process| child.group != group && !leaders.contains(&child.number);
+    let is_adopted =
+        |child: &Process| Some(child.group) != group && !leaders.contains(&child.number);
     let mut living = Vec::new();
     for child in descendants::children_of_this()
         .into_iter()

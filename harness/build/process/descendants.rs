@@ -40,6 +40,12 @@ fn own_number() -> Option<i32> {
     own.to_str()?.parse().ok()
 }
 
+/// The group of this process: 0 if it is of an outer namespace, as in a container that was begun
+/// without a session of its own.
+pub(super) fn own_group() -> Option<i32> {
+    read_from(Path::new("/proc/self")).map(|own| own.group)
+}
+
 /// Ends all processes below this one. They are stopped first, so that none starts another.
 pub fn end_all() {
     let Ok(own) = i32::try_from(std::process::id()) else {

@@ -45,6 +45,21 @@ pub fn write_program(path: &Path, text: &str) {
     assert_eq!(finish(&mut install).code, Some(0));
 }
 
+/// Has `outer`, whose last argument is missing, run `inner` in the environment of `inner`.
+pub fn inside(mut outer: Command, inner: &Command) -> Command {
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    if let Some(dir) = inner.get_current_dir() {
+        outer.current_dir(dir);
+    }
+    outer
+}
+
 /// Runs a program to its end.
 pub fn finish(command: &mut Command) -> Ended {
     let (mut stdout, mut stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
