@@ -124,11 +124,16 @@ fn add_logs(around: &mut Around, store: &RunStore, run: &StoredRun) -> Vec<Strin
     unread
 }
 
+/// How many earlier runs a page of that many cells shows of each.
+fn earlier_runs(cells: usize) -> usize {
+    (POINTS / cells.max(1)).clamp(FEWEST, EARLIER)
+}
+
 /// How the cells did until this run, and what of them is flaky.
 fn add_history(around: &mut Around, index: &Index, run: &StoredRun) -> Result<(), Error> {
     let (head, cells) = (&run.head, &run.run.cells);
     let names: Vec<&str> = cells.iter().map(|cell| cell.cell.as_str()).collect();
-    let most = (POINTS / names.len().max(1)).clamp(FEWEST, EARLIER);
+    let most = earlier_runs(names.len());
     let mut known = Known::default();
     let histories = index.until(&head.run, most, &head.matrix, &names)?;
     for (cell, entries) in names.into_iter().zip(histories) {
@@ -170,4 +175,15 @@ fn show(run: &StoredRun, around: &Around) -> Result<(), Error> {
         .leaves_daemons();
     capture(&opener, None, &Cancel::new())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_many_cells_shows_fewer_earlier_runs_of_each() {
+        let runs = [0, 1, 300, 1000, 2000, 100_000].map(earlier_runs);
+        assert_eq!(runs, [200, 200, 200, 60, 30, 20]);
+    }
 }

@@ -379,12 +379,14 @@ mod tests {
     #[case::scalar_in_map_in_sequence(&["axes", "lto", "0", "k"], 4, 9)]
     #[case::absent(&["axes", "none"], 0, 0)]
     #[case::beyond_a_scalar(&["last", "x"], 0, 0)]
+    #[case::without_a_value(&["empty"], 6, 1)]
+    #[case::after_one_without_a_value(&["end"], 7, 1)]
     fn a_node_is_located_by_its_path(
         #[case] path: &[&str],
         #[case] line: usize,
         #[case] column: usize,
     ) {
-        let text = "axes:\n  arch: [a, b]\n  lto:\n    - { k: v }\nlast: 1\n";
+        let text = "axes:\n  arch: [a, b]\n  lto:\n    - { k: v }\nlast: 1\nempty:\nend: 2\n";
         let place = locate(text, Path::new("f"), path);
         assert_eq!((place.line, place.column), (line, column));
     }

@@ -161,6 +161,15 @@ fn add<'a>(own: &mut Vec<String>, more: impl Iterator<Item = &'a String>) {
 }
 
 impl Cell {
+    /// Asks for a symbol, without `CONFIG_`, with that value: `y`, `n`, or another as `set` takes it.
+    pub fn ask_for(&mut self, symbol: String, value: String) {
+        match value.as_str() {
+            "y" => self.enable.push(symbol),
+            "n" => self.disable.push(symbol),
+            _ => drop(self.set.insert(symbol, value)),
+        }
+    }
+
     /// The cell's name everywhere: `arm64/tiny/thin-dist/llvm-22`.
     pub fn name(&self) -> String {
         let Self {

@@ -130,6 +130,39 @@ mod tests {
         },
     };
 
+    /// Each of these came with a version of Landlock, and needs no namespace from then on.
+    #[rstest]
+    #[case(0, &["which", "network", "signals", "that", "modes", "sockets"])]
+    #[case(2, &["which", "network", "signals", "that", "modes", "sockets"])]
+    #[case(3, &["network", "signals", "that", "modes", "sockets"])]
+    #[case(5, &["network", "signals", "that", "modes", "sockets"])]
+    #[case(6, &["network", "that", "modes", "sockets"])]
+    #[case(8, &["network", "that", "modes", "sockets"])]
+    #[case(9, &["network", "that", "modes"])]
+    #[case(10, &["that", "modes"])]
+    fn what_a_machine_without_namespaces_lacks_is_named(
+        #[case] landlock: u32,
+        #[case] expected: &[&str],
+    ) {
+        let nothing = Enforced {
+            landlock,
+            ..Enforced::default()
+        };
+        let lacks = nothing.lacks();
+        let first_words: Vec<_> = lacks
+            .iter()
+            .map(|lack| lack.split(' ').next().unwrap())
+            .collect();
+        assert_eq!(first_words, expected, "{lacks:#?}");
+        let network = nothing
+            .lacks()
+            .into_iter()
+            .find(|lack| lack.starts_with("network"));
+        let only_tcp = network.is_some_and(|lack| lack.starts_with("network other than TCP"));
+        assert_eq!(only_tcp, (4..10).contains(&landlock));
+        assert_eq!(Enforced { landlock: 3, ..ALL }.lacks(), [""; 0]);
+    }
+
     #[test]
     fn what_is_enforced_reads_as_a_sentence() {
         assert_eq!(

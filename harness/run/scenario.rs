@@ -309,6 +309,13 @@ pub fn by_name(name: &str) -> Result<Scenario, Error> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_jobs_of_the_first_build_are_kept_where_they_are_of_the_kind() {
+        let or = |kind: Jobs, first| kind.or(Parallelism::Jobs(first)).most();
+        assert_eq!([1, 2, 64].map(|first| or(Jobs::Several, first)), [8, 2, 64]);
+        assert_eq!([1, 2, 64].map(|first| or(Jobs::One, first)), [1, 1, 1]);
+    }
+
     /// What the list in `run::job` says of these, they must say themselves.
     #[test]
     fn scenarios_that_compare_nothing_with_the_build_are_known() {

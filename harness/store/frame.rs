@@ -52,3 +52,24 @@ pub fn unseal(frame: &[u8], limits: Limits) -> io::Result<Vec<u8>> {
         more => Err(io::Error::other(format!("{more} bytes follow its end"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_as_long_as_the_limit_is_read_and_a_byte_more_is_not() {
+        let limits = |largest| Limits {
+            window: 20,
+            largest,
+        };
+        let content = [7; 1000];
+        let frame = seal(Vec::new(), 3, limits(0), Some(content.len()), |to| {
+            to.write_all(&content)
+        });
+        let frame = frame.unwrap();
+        assert_eq!(unseal(&frame, limits(1000)).unwrap(), content);
+        let error = unseal(&frame, limits(999)).unwrap_err();
+        assert_eq!(error.to_string(), "it contains more than klto ever writes");
+    }
+}

@@ -46,11 +46,7 @@ impl Start {
         let others = self.symbols.iter().filter(|(symbol, _)| !is_own(symbol));
         let others: Vec<(String, String)> = others.map(|(s, v)| (s.clone(), v.clone())).collect();
         for (symbol, value) in others {
-            match value.as_str() {
-                "y" => cell.enable.push(symbol),
-                "n" => cell.disable.push(symbol),
-                _ => drop(cell.set.insert(symbol, value)),
-            }
+            cell.ask_for(symbol, value);
         }
     }
 }

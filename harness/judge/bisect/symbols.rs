@@ -56,13 +56,7 @@ pub fn without(cell: &Cell, symbols: &[&SymbolRecord]) -> Cell {
         ..cell.clone()
     };
     for (symbol, value) in asked {
-        match value.as_str() {
-            "y" => other.enable.push(symbol),
-            "n" => other.disable.push(symbol),
-            _ => {
-                other.set.insert(symbol, value);
-            }
-        }
+        other.ask_for(symbol, value);
     }
     other
 }

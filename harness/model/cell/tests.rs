@@ -115,3 +115,19 @@ fn a_pattern_matches_leading_components(#[case] pattern: &str, #[case] expected:
 fn a_broken_pattern_is_refused(#[case] pattern: &str) {
     assert!(CellPattern::new(pattern).is_err());
 }
+
+#[test]
+fn a_symbol_is_asked_for_where_its_value_belongs() {
+    let mut cell = cell();
+    for (symbol, value) in [("A", "y"), ("B", "n"), ("C", "m"), ("D", "0x1")] {
+        cell.ask_for(symbol.to_owned(), value.to_owned());
+    }
+    assert_eq!(cell.enable, ["MODULES", "A"]);
+    assert_eq!(cell.disable, ["SMP", "B"]);
+    let set: Vec<_> = cell
+        .set
+        .iter()
+        .map(|(symbol, value)| (symbol.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(set, [("C", "m"), ("D", "0x1"), ("NR_CPUS", "8")]);
+}

@@ -468,6 +468,19 @@ fn of_tree(inspection: &Inspection) -> [(&'static str, String); 5] {
 mod tests {
     use super::*;
 
+    /// A page of many cells shows the logs of those that failed.
+    #[test]
+    fn the_log_of_a_cell_that_passed_is_not_in_a_page_of_many() {
+        let with = |outcome| CellRecord {
+            outcome,
+            ..CellRecord::new("a".to_owned())
+        };
+        let (pass, fail) = (with(Outcome::Pass), with(Outcome::Fail));
+        assert!(shows_log(&pass, MANY));
+        assert!(!shows_log(&pass, MANY + 1));
+        assert!(shows_log(&fail, MANY + 1));
+    }
+
     #[test]
     fn lines_of_a_difference_are_put_together_by_their_signs() {
         let pieces = pieces("@@ -1 +1,2 @@\n-a\n+b\n+c\n d".lines());

@@ -142,6 +142,30 @@ mod tests {
         assert_eq!(excerpt("x\n", &mut budget).lines, []);
     }
 
+    /// Neighbours share the lines between them, each of which counts once.
+    #[test]
+    fn as_many_errors_as_there_is_room_for_are_shown_and_the_first_ones_first() {
+        let line = |n: usize| match n {
+            100 | 102 | 200 | 300 => "a.c:1:1: error: no".to_owned(),
+            n => format!("  CC      {n}.o"),
+        };
+        let log: Vec<String> = (1..=5000).map(line).collect();
+        let around = 2 * AROUND + 1;
+        // The two neighbours, and the first two lines around the next one.
+        let room = (around + 2) + 2;
+
+        let shown = excerpt(&log.join("\n"), &mut Budget::new(TAIL + room));
+
+        let numbers = shown.lines[..=room].iter();
+        let numbers: Vec<usize> = numbers
+            .map(|line| line.number.trim().parse().unwrap())
+            .collect();
+        let mut expected: Vec<usize> = (100 - AROUND..=102 + AROUND).collect();
+        expected.extend([200 - AROUND, 201 - AROUND, 5001 - TAIL]);
+        assert_eq!(numbers, expected);
+        assert_eq!((shown.lines.len(), shown.errors), (TAIL + room, 4));
+    }
+
     #[test]
     fn a_short_log_is_shown_whole() {
         let shown = excerpt("one\ntwo\n", &mut Budget::new(1000));

@@ -43,6 +43,7 @@ fn a_directory_where_nothing_changes_is_used_as_it_is() {
     let [directory, commit] = both(&repository);
     let work = repository.beside("work");
     assert!(!directory.is_copied(&[], false));
+    assert_eq!(directory.folder(&work).unwrap(), repository.path());
     assert_eq!(
         directory.prepare(&work, &[], false).unwrap(),
         repository.path()

@@ -109,6 +109,24 @@ fn what_is_proposed_is_accepted_and_then_no_longer_proposed() {
     assert_eq!(snapshots.accept("a/b", &PARTS).unwrap().parts, [""; 0]);
 }
 
+/// It is not the same as one that is not there: what is accepted would be judged as new.
+#[test]
+fn a_snapshot_that_cannot_be_read_is_an_error() {
+    let folder = Folder::new();
+    folder.accept(THIN, &texts("c", "f"));
+    for file in folder.files() {
+        let path = folder.snapshots.dir.join(&file);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let error = folder.snapshots.accepted(THIN).unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    assert!(folder.snapshots.accepted(THIN).unwrap().is_some());
+}
+
 #[test]
 fn only_the_parts_that_were_asked_for_are_accepted() {
     let folder = Folder::new();

@@ -54,6 +54,20 @@ fn trees_go_by_what_became_of_the_cell_then_by_age(
     assert_eq!(goes.map(|at| trees[at].name.as_str()), expected);
 }
 
+#[test]
+fn a_tree_that_a_later_run_may_go_on_with_goes_last() {
+    let of = |outcome| {
+        let mut record = CellRecord::new("a".to_owned());
+        record.error = matches!(outcome, Outcome::Error(_)).then(|| "the disk is full".to_owned());
+        record.outcome = outcome;
+        Standing::of(Some(&record))
+    };
+    assert_eq!(of(Outcome::Pass), Passed);
+    assert_eq!(of(Outcome::Fail), Failed);
+    assert_eq!(of(Outcome::Error("the disk is full".to_owned())), Stopped);
+    assert_eq!(Standing::of(None), Stopped);
+}
+
 fn standing() -> impl Strategy<Value = Standing> {
     prop_oneof![Just(Passed), Just(Failed), Just(Stopped)]
 }

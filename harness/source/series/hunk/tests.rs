@@ -59,6 +59,11 @@ fn lines(numbers: std::ops::RangeInclusive<usize>) -> String {
     &format!("{}\nifdef CONFIG_X\n\n{}\nendif\n\n{}", lines(1..=4), lines(5..=6), lines(7..=8)),
     &[(1, 5, "line-1 :="), (6, 7, "ifdef CONFIG_X"), (13, 2, "line-7 :=")]
 )]
+#[case::paragraphs_of_a_long_addition_in_c(
+    "",
+    &format!("{}\nint f(void)\n{{\n\tint x;\n\n\treturn x;\n}}\n\n{}", lines(1..=4), lines(5..=6)),
+    &[(1, 5, "line-1 :="), (6, 7, "int f(void)"), (13, 2, "line-5 :=")]
+)]
 fn each_place_where_lines_change_is_a_piece(
     #[case] before: &str,
     #[case] after: &str,

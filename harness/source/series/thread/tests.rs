@@ -208,6 +208,67 @@ fn copies_of_a_message_count_once() {
 }
 
 #[test]
+fn what_a_version_lacks_is_listed_up_to_ten() {
+    let list = |to| numbers(&(1..=to).collect::<Vec<u32>>());
+    assert_eq!([list(0), list(1), list(2)], ["", "1", "1 and 2"]);
+    assert_eq!(list(10), "1, 2, 3, 4, 5, 6, 7, 8, 9 and 10");
+    assert_eq!(list(12), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more");
+}
+
+/// Its author states no version, and means the next one.
+#[rstest]
+#[case::later(2, 2, &["p2"])]
+#[case::dated_before_what_it_answers(0, 2, &["p1"])]
+#[case::at_the_same_time(1, 1, &["p2"])]
+fn a_single_patch_that_is_sent_again_is_the_next_version(
+    #[case] hour: u32,
+    #[case] version: u32,
+    #[case] expected: &[&str],
+) {
+    let series = chosen(&[
+        patch("p1", "[PATCH] x", "", 1),
+        patch("p2", "[PATCH] x", "p1", hour),
+    ]);
+    assert_eq!(
+        (series.version, ids(&series).as_slice()),
+        (version, expected)
+    );
+}
+
+#[test]
+fn a_patch_without_a_version_has_that_of_the_cover_letter_that_it_answers() {
+    let of_second = |number: u32, id, answers| {
+        patch(
+            id,
+            [
+                "",
+                "[PATCH 1/3] one",
+                "[PATCH 2/3] two",
+                "[PATCH 3/3] three",
+            ][number as usize],
+            answers,
+            2,
+        )
+    };
+    let mut all = three(1);
+    all.push(three(2).remove(0));
+    all.extend([
+        of_second(1, "21", "c2"),
+        of_second(2, "22", "21"),
+        of_second(3, "23", "22"),
+    ]);
+    let series = chosen(&all);
+    assert_eq!((series.version, ids(&series)), (2, vec!["21", "22", "23"]));
+
+    // In answer to a comment on the cover letter, it is of no version.
+    let mut all = three(2);
+    all[1] = patch("r", "Re: [PATCH v2 0/3] all", "c2", 2).body("no\n");
+    all.push(of_second(1, "21", "r"));
+    let said = refused(&all, Some(2));
+    assert!(said.contains("1 of 3"), "{said}");
+}
+
+#[test]
 fn a_patch_that_was_sent_again_counts_once() {
     let mut all = three(1);
     let mut again = patch("12", "[PATCH RESEND 2/3] two", "c1", 5);
