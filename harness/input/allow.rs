@@ -264,6 +264,22 @@ mod tests {
     }
 
     #[rstest]
+    #[case::the_step(Some("to thin"), true)]
+    #[case::another(Some("back"), false)]
+    #[case::the_build(None, false)]
+    fn it_covers_the_step_that_it_names(#[case] step: Option<&str>, #[case] expected: bool) {
+        let mut finding =
+            FindingRecord::new(&crate::model::finding::BUILD_FAILED, "kernel/a.o", "");
+        "compdb".clone_into(&mut finding.key);
+        finding.step = step.map(str::to_owned);
+        let place = ("arm64/tiny/thin-dist/llvm-22", "switch");
+        assert!(one().covers(&finding, place), "it names none");
+        let mut allow = one();
+        allow.step = Some("to thin".to_owned());
+        assert_eq!(allow.covers(&finding, place), expected);
+    }
+
+    #[rstest]
     #[case("7.9.12", false)]
     #[case("7.10-rc1", false)]
     #[case("7.10.0-rc7-next-20270101", false)]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::fake_kernel::FakeKernel;
 use crate::support::program::{Ended, finish, klto};
-use crate::support::run_record::run_record;
+use crate::support::run_record::{finding, inspection, run_record};
 use crate::support::schema::faults;
 use crate::support::tree::Tree;
 use crate::support::tree::layout::X86_64;
@@ -268,6 +268,36 @@ fn runs_that_are_too_much_for_the_disk_go_but_no_last_result() {
     assert!(collected.stdout.ends_with(said), "{}", collected.stdout);
     let after = stand.store.disk_kib();
     assert!(after > 0 && after < before, "{before} {after}");
+}
+
+#[test]
+fn a_green_run_goes_before_an_older_one_with_a_finding() {
+    let stand = Stand::new();
+    let add_night = |job: &str, findings| {
+        let mut cell = CellRecord {
+            job: job.to_owned(),
+            inspection: Some(inspection("x86_64", LtoMode::ThinDist, findings)),
+            ..CellRecord::new(CELL.to_owned())
+        };
+        cell.settle();
+        stand.add(&RunRecord {
+            cells: vec![cell],
+            ..run_record()
+        })
+    };
+    let red = add_night("1", vec![finding("crc.differs", "vmlinux", "x")]);
+    let green = add_night("2", Vec::new());
+    let last = add_night("3", Vec::new());
+    assert_eq!(
+        stand.store.names().unwrap(),
+        [red.clone(), green, last.clone()]
+    );
+    let one_less = format!("{}KiB", stand.store.disk_kib() - 1);
+
+    let collected = stand.ask(&["runs", "gc", "--disk", &one_less]);
+
+    assert_eq!(collected.code, Some(0), "{}", collected.stderr);
+    assert_eq!(stand.store.names().unwrap(), [red, last]);
 }
 
 #[test]

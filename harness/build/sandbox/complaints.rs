@@ -133,6 +133,7 @@ mod tests {
         "chmod: changing permissions of '/etc': Operation not permitted",
         "/etc"
     )]
+    #[case::a_sentence("could not open /etc/shadow: Permission denied", "/etc/shadow")]
     #[case::network("curl: (6) Could not resolve host: example.org", "network")]
     #[case::processes(
         "klto-sandbox: ended the command: it had more than 9 processes",
@@ -140,6 +141,21 @@ mod tests {
     )]
     fn what_was_refused_is_named(#[case] line: &str, #[case] object: &str) {
         assert_eq!(of(line).as_deref(), Some(object));
+    }
+
+    #[test]
+    fn each_thing_is_named_once_and_not_more_than_twenty() {
+        let line = |n: usize| format!("cat: /elsewhere/{n}: Permission denied\n").repeat(2);
+        let of_log = |lines: usize| {
+            let log: String = (0..lines).map(line).collect();
+            let found = of_log(log.as_bytes(), Path::new("/w/build"), &[]);
+            found
+                .into_iter()
+                .map(|complaint| complaint.object)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of_log(2), ["/elsewhere/0", "/elsewhere/1"]);
+        assert_eq!(of_log(30).len(), 20);
     }
 
     #[rstest]

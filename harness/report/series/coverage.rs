@@ -100,3 +100,41 @@ fn needs(covered: &CoveredPlace) -> String {
         needs => format!("; it counts {}", needs.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_not_counted_and_named_only_where_there_are_some() {
+        let place = |reach| CoveredPlace {
+            place: ChangedPlace {
+                patch: 1,
+                file: "Makefile".to_owned(),
+                line: 1,
+                lines: 1,
+                text: "x".to_owned(),
+            },
+            reach,
+            needs: Vec::new(),
+        };
+        let exercised = || {
+            place(Reach::Exercised {
+                cell: "a".to_owned(),
+                changes: "1 of 2 files".to_owned(),
+            })
+        };
+        let head = |places| head(&Coverage { places });
+        let said = head(vec![exercised(), place(Reach::NotRead)]);
+        assert!(said.starts_with("1 of 2 changed places; "), "{said}");
+        let said = head(vec![
+            exercised(),
+            place(Reach::NotRead),
+            place(Reach::Comment),
+        ]);
+        assert!(
+            said.starts_with("1 of 2 changed places that are not comments; "),
+            "{said}"
+        );
+    }
+}

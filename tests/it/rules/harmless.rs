@@ -3,6 +3,7 @@
 
 use klto::model::cell::LtoMode;
 use klto::model::error::Exit;
+use klto::model::facts::ObjectFile;
 use rstest::rstest;
 
 use crate::support::tree::layout::{ARM64, LOONGARCH, RISCV, Target, X86_64};
@@ -160,6 +161,34 @@ fn a_clock_that_went_back_makes_no_file_out_of_date(#[case] time: &str, #[case] 
     let inspection = tree.answer().unwrap().inspection;
     assert_eq!(inspection.findings, []);
     assert!(inspection.times_lost);
+}
+
+/// Code that runs before the kernel is relocated refers to such symbols.
+#[test]
+fn a_hidden_symbol_of_the_linker_script_is_no_promoted_local() {
+    let tree = Tree::pristine(ARM64, LtoMode::ThinDist);
+    let native = "init/main.thinlto-native.o";
+    tree.keeping_time(native, || {
+        tree.shell(&format!(
+            "printf '.hidden __bss_start\\n.quad __bss_start\\n' | clang-22 --target=aarch64-linux-gnu -c -x assembler - -o refers.o && \
+             ld.lld-22 -r {native} refers.o -o both.o && mv both.o {native} && rm refers.o"
+        ));
+    });
+    let facts = tree.facts();
+    let refers = facts
+        .objects
+        .iter()
+        .filter_map(|object| match &object.backend.as_ref()?.file {
+            ObjectFile::Elf(elf) => Some(elf.hidden_undefined.iter()),
+            _ => None,
+        });
+    assert!(
+        refers
+            .flatten()
+            .any(|name| facts.text(*name) == "__bss_start")
+    );
+    let (_, findings) = tree.check(&facts, &["symbols.promotion-unresolved"]);
+    assert_eq!(findings, []);
 }
 
 /// `TRIM_UNUSED_KSYMS` drops what no module uses.

@@ -106,6 +106,19 @@ mod tests {
         assert_eq!(mounted.at, Path::new(r"/mnt \two"));
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::RELATIME;
         assert_eq!(mounted.flags, flags);
+        // What is not kept cannot be mounted again by a user who is not root.
+        for (option, flag) in [
+            ("nosuid", MountFlags::NOSUID),
+            ("nodev", MountFlags::NODEV),
+            ("noexec", MountFlags::NOEXEC),
+            ("noatime", MountFlags::NOATIME),
+            ("nodiratime", MountFlags::NODIRATIME),
+            ("relatime", MountFlags::RELATIME),
+            ("rw", MountFlags::empty()),
+        ] {
+            let line = format!("36 35 98:0 / /x {option} - ext3 /dev/root rw");
+            assert_eq!(read(line.as_bytes()).unwrap().flags, flag, "{option}");
+        }
         assert_eq!(read(b""), None);
         assert_eq!(read(b"36 35 98:0 / /x"), None);
     }
