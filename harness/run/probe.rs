@@ -374,3 +374,38 @@ fn prune(work: &Path) -> Result<(), Error> {
     }
     compilers::prune(work)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn untrusted_caches_begin_as_copies_and_stay_with_their_sources() {
+        let work = tempfile::tempdir().unwrap();
+        let trusted = work.path().join("ccache");
+        std::fs::create_dir(&trusted).unwrap();
+        std::fs::write(trusted.join("answer"), "trusted").unwrap();
+        let of = |key| untrusted_caches(work.path(), key).unwrap().join("ccache");
+
+        let one = of("one");
+        assert_eq!(
+            std::fs::read_to_string(one.join("answer")).unwrap(),
+            "trusted"
+        );
+        std::fs::write(one.join("answer"), "planted").unwrap();
+        assert_eq!(of("one"), one);
+        assert_eq!(
+            std::fs::read_to_string(one.join("answer")).unwrap(),
+            "planted",
+            "it is kept"
+        );
+
+        let other = of("two");
+        for cache in [trusted, other] {
+            assert_eq!(
+                std::fs::read_to_string(cache.join("answer")).unwrap(),
+                "trusted"
+            );
+        }
+    }
+}

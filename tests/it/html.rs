@@ -382,6 +382,7 @@ fn a_finding_of_many_cells_is_shown_once_with_the_cells() {
     let rule = &found[found.find("flags.saved-missing").unwrap()..];
     let group = &rule[..rule.find("</ul>").unwrap()];
     assert_eq!(group.matches("href=\"#c").count(), 40);
+    assert!(group.contains("<summary>40 cells</summary>"), "{group}");
 }
 
 /// As the page of a run is used: with 2,000 cells.
@@ -496,6 +497,8 @@ fn the_page_of_two_runs_has_what_changed_and_runs_nothing_of_a_tree() {
     let named = |run| Named { head: &head, run };
     let compared = compare(named(&before), named(&after));
     let page = comparison::write(&compared, Format::Html, false).unwrap();
+    let of_each = format!(", {} cells, with ", after.cells.len());
+    assert_eq!(page.matches(&of_each).count(), 2, "{page}");
     let url = pages.write("two-runs.html", &page);
 
     let shown = pages.run(&[

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::b4::b4;
 use crate::support::git::files;
@@ -375,8 +375,10 @@ fn a_thread_is_judged_as_the_range_is() {
     let verdict: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(verdict["version"], 3);
     assert_eq!(verdict["title"], "fault: in steps");
+    assert_eq!(verdict["from"], mbox);
     assert_eq!(verdict["base"]["commit"], Value::from(series.base.clone()));
     assert_eq!(verdict["patches"][1]["title"], "fault: step 2");
+    assert_eq!(verdict["patches"][1]["files"], json!([EARLY]));
     assert_eq!(changes(&verdict)[0].0, "new");
     // The files are the same, and so is what was found: nothing is built.
     series.probed.goals();
