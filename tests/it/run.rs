@@ -296,6 +296,31 @@ fn a_mistake_is_made_in_a_copy_of_the_sources() {
     assert_eq!(finish(&mut kernel.run(&[])).code, Some(0));
 }
 
+/// The linker says so of User-mode Linux.
+#[rstest]
+#[case::usually(&[], "pass")]
+#[case::where_it_is_asked_for(&["--no-known-defects"], "fail")]
+fn a_defect_that_is_known_is_allowed_unless_it_is_asked_for(
+    #[case] options: &[&str],
+    #[case] expected: &str,
+) {
+    let kernel = FakeKernel::with_fault("other-triple");
+    kernel.has_arch("um");
+
+    let ended = finish(kernel.run(&[]).args(options));
+
+    let cell = kernel.cell();
+    assert_eq!(cell["outcome"]["is"], expected, "{}", ended.stdout);
+    let finding = &cell["inspection"]["findings"][0];
+    assert_eq!(finding["key"], "log.target-triple", "{cell:#}");
+    assert_eq!(
+        finding.get("allowed").is_some(),
+        expected == "pass",
+        "{finding:#}"
+    );
+    assert_eq!(ended.code, Some(i32::from(expected == "fail")));
+}
+
 #[rstest]
 #[case::nothing_made("does-nothing", "build.failed")]
 #[case::no_vmlinux("no-vmlinux", "build.failed")]

@@ -139,14 +139,24 @@ fn a_tree_with_findings_goes_if_all_of_them_are_known(#[case] keys: &[&str], #[c
 }
 
 /// As the last job of a plan does, for a klto that was killed.
-#[test]
-fn the_report_of_a_task_knows_what_the_run_knows() {
+#[rstest]
+#[case::what_the_user_allows("empty-object", &["--allow", "allow.yaml"], PASS)]
+#[case::known_defects("other-triple", &[], PASS)]
+#[case::no_known_defects("other-triple", &["--no-known-defects"], "fail")]
+fn the_report_of_a_task_knows_what_the_run_knows(
+    #[case] fault: &str,
+    #[case] options: &[&str],
+    #[case] expected: &str,
+) {
     let on = FakeSlurm::new("[thin-dist]");
-    on.kernel.set_fault("empty-object");
-    let allow = on.kernel.dir().join("allow.yaml");
+    on.kernel.set_fault(fault);
+    if fault == "other-triple" {
+        on.kernel.has_arch("um");
+    }
     let entries = "- { key: elf, cells: '*', reason: known, until: '9.0' }\n";
-    std::fs::write(&allow, entries).unwrap();
-    passes(&on, &["--allow", allow.to_str().unwrap()]);
+    std::fs::write(on.kernel.dir().join("allow.yaml"), entries).unwrap();
+    let ended = finish(&mut on.run(options));
+    assert_eq!(outcomes(&on)[0]["is"], expected, "{}", ended.stderr);
 
     let plans = on.kernel.dir().join("shared/plans");
     let plan = std::fs::read_dir(plans).unwrap().next().unwrap().unwrap();
@@ -161,7 +171,7 @@ fn the_report_of_a_task_knows_what_the_run_knows() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let report = std::fs::read_to_string(plan.path().join("report.json")).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["cells"][0]["outcome"]["is"], PASS, "{report:#}");
+    assert_eq!(report["cells"][0]["outcome"]["is"], expected, "{report:#}");
 }
 
 #[test]

@@ -81,6 +81,14 @@ impl FakeKernel {
         fs::write(self.matrix_file(), text).unwrap();
     }
 
+    /// The matrix has this architecture instead.
+    pub fn has_arch(&self, name: &str) {
+        let text = fs::read_to_string(self.matrix_file()).unwrap();
+        assert!(text.contains("[x86_64]"));
+        let text = text.replace("[x86_64]", &format!("[{name}]"));
+        fs::write(self.matrix_file(), text).unwrap();
+    }
+
     /// Adds lines to the matrix.
     pub fn add_to_matrix(&self, lines: &str) {
         let text = fs::read_to_string(self.matrix_file()).unwrap();
