@@ -218,3 +218,18 @@ fn jobs(asked: Option<usize>, per_processor: usize) -> usize {
     let processors = || available_parallelism().map_or(1, usize::from);
     asked.unwrap_or_else(|| per_processor * processors()).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_those_that_are_asked_for_or_some_for_each_processor() {
+        assert_eq!([0, 1, 7].map(|asked| jobs(Some(asked), 2)), [1, 1, 7]);
+        let processors = available_parallelism().unwrap().get();
+        assert_eq!(
+            [1, 2, 3].map(|each| jobs(None, each)),
+            [1, 2, 3].map(|each| each * processors)
+        );
+    }
+}

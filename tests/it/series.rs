@@ -1,6 +1,7 @@
 //! `klto series` from the outside, over a history of the fake kernel: what each patch makes
 //! worse, from a mail or a range, and nothing of the user's changes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -363,6 +364,21 @@ fn what_the_machine_hides_is_never_a_pass() {
         "{}",
         ended.stdout
     );
+}
+
+#[test]
+fn what_klto_keeps_of_a_series_is_in_its_work_directory_and_its_store() {
+    let series = Series::of("", &[(EARLY, "\n")]);
+    let folder = series.probed.kernel.dir();
+    let entries = || -> BTreeSet<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let before = entries();
+    assert_eq!(series.verdict().0.code, Some(0));
+    let own = [series.probed.kernel.work(), folder.join("store")];
+    let new: Vec<PathBuf> = entries().difference(&before).cloned().collect();
+    assert!(new.iter().all(|path| own.contains(path)), "{new:?}");
 }
 
 #[test]
