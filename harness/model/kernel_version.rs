@@ -79,3 +79,23 @@ impl Ord for KernelVersion {
         self.order.cmp(&other.order)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_in_the_order_of_their_release() {
+        let all = [
+            "6.19.14", "7.2-rc1", "7.2-rc2", "7.2", "7.2.13", "7.10-rc1", "7.10", "8.0-rc1",
+        ];
+        let all = all.map(|text| text.parse::<KernelVersion>().unwrap());
+        assert!(all.is_sorted_by(|a, b| a < b && a != b));
+        for (one, other) in [("7.2", "7.2.0"), ("7.2-rc7", "7.2.0-rc7-next-20270101")] {
+            assert_eq!(
+                one.parse::<KernelVersion>().unwrap(),
+                other.parse().unwrap()
+            );
+        }
+    }
+}

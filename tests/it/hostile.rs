@@ -481,3 +481,19 @@ fn a_plan_shows_nothing_raw_on_a_terminal() {
     // The terminal itself writes a carriage return before each line feed.
     assert_nothing_is_raw(&ended.stdout.replace("\r\n", "\n"));
 }
+
+/// It is not the same as one that is not there.
+#[test]
+fn a_configuration_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(".config", folder.path().join(".config")).unwrap();
+    let ended = finish(klto(["check"]).arg(folder.path()));
+    assert_eq!(ended.code, Some(125), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains(".config: Too many levels of symbolic links"),
+        "{}",
+        ended.stderr
+    );
+}

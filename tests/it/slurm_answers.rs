@@ -239,6 +239,11 @@ fn a_refused_array_takes_nothing_from_the_others() {
     let said = "sbatch failed: Batch job submission failed: Requested time limit is invalid";
     assert!(why.starts_with(said), "{why}");
     assert_eq!(found[1]["is"], PASS);
+    // The administrator may change the limit meanwhile.
+    assert!(ended.stderr.contains("sbatch failed, klto tries again: "));
+    let submitted = on.submitted();
+    let of_thin = submitted.iter().filter(|line| line.contains("1:0-1"));
+    assert_eq!(of_thin.count(), 10, "{submitted:#?}");
 }
 
 #[test]

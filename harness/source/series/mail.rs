@@ -59,7 +59,6 @@ impl Mail {
     pub fn parse(raw: Vec<u8>) -> Mail {
         let unreadable = |raw| Mail {
             raw,
-            version: 1,
             ..Mail::default()
         };
         let Some(head) = head(&raw) else {

@@ -380,14 +380,8 @@ impl Opened {
 
     /// How many cells it has.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn number_of_cells(&self) -> usize {
         self.lines.len()
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
     }
 
     /// One of the cells, which are in the order of the run.
@@ -409,7 +403,7 @@ impl Opened {
     /// # Errors
     /// As [`Opened::cell`].
     pub fn cells(&self) -> impl Iterator<Item = Result<OpenedCell<'_>, BadRun>> {
-        (0..self.len()).map(|index| self.cell(index))
+        (0..self.number_of_cells()).map(|index| self.cell(index))
     }
 
     /// Reads everything.
@@ -418,7 +412,7 @@ impl Opened {
     /// As [`Opened::cells`].
     pub fn read(self) -> Result<StoredRun, BadRun> {
         let shared = Mutex::default();
-        let read = (0..self.len()).into_par_iter().map(|index| {
+        let read = (0..self.number_of_cells()).into_par_iter().map(|index| {
             let cell = self.cell(index)?;
             let mut record = cell.bare_record()?;
             put_back(cell.now, &mut record);

@@ -3,7 +3,9 @@
 use super::case::broken;
 use crate::support::tree::Tree;
 use crate::support::tree::kbuild::Step;
+use crate::support::tree::layout::RISCV;
 use crate::support::tree::recipes::Recipes;
+use klto::model::cell::LtoMode;
 
 broken! {
     a_cmd_file_lost_its_command: LOONGARCH Thin => ["archive.unrecorded"]
@@ -86,6 +88,17 @@ fn the_list_for_modpost_lacks_the_library(tree: &mut Tree) {
         let libraries = "--no-whole-archive --start-group ./lib/lib.a --end-group";
         text.replace("--no-whole-archive", libraries)
     });
+}
+
+/// Then nothing is said of a list that they would be in.
+#[test]
+fn the_members_of_a_damaged_library_are_not_known() {
+    let mut tree = Tree::pristine(RISCV, LtoMode::ThinDist);
+    the_list_for_modpost_lacks_the_library(&mut tree);
+    let members = || tree.facts().library_members.map(|members| members.len());
+    assert_eq!(members(), Some(tree.members("lib/lib.a").len()));
+    tree.truncate("lib/lib.a", tree.read("lib/lib.a").len() - 10);
+    assert_eq!(members(), None);
 }
 
 /// The archiver of the whole kernel drops it, for now.

@@ -40,7 +40,7 @@ impl From<rusqlite::Error> for NotTaken {
 
 /// Reads the lines of a run.
 pub(super) fn scan(opened: Opened) -> Result<Scanned, BadRun> {
-    let indices = (0..opened.len()).into_par_iter();
+    let indices = (0..opened.number_of_cells()).into_par_iter();
     let cells = indices.map(|index| {
         let cell = opened.cell(index)?;
         Ok(ScannedCell {
