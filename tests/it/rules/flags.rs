@@ -1,10 +1,15 @@
 //! `flags.*`, broken: the flags that the front end saves, and those that the back end
 //! gets. Several of these were defects of the series that brought distributed ThinLTO.
 
+use std::collections::BTreeSet;
+
+use klto::model::cell::LtoMode;
+
 use super::case::broken;
-use crate::support::tree::Tree;
 use crate::support::tree::kbuild::Step;
+use crate::support::tree::layout::X86_64;
 use crate::support::tree::recipes::{Recipes, dot_cmd, native};
+use crate::support::tree::{Tree, keys};
 
 broken! {
     objects_of_an_in_process_build_stay_after_the_switch: X86_64 ThinDist => ["flags.saved-missing"]
@@ -162,6 +167,20 @@ fn saved_flags_stand_in_another_order(tree: &mut Tree) {
     );
 }
 
+/// It need not come to its end.
+#[test]
+fn back_ends_are_judged_before_all_have_run() {
+    let mut tree = Tree::pristine(X86_64, LtoMode::ThinDist);
+    saved_flags_are_looked_up_by_a_normalised_path(&mut tree);
+    tree.remove("vmlinux.a");
+    let inspection = tree.answer().unwrap().inspection;
+    assert!(inspection.unfinished.is_some());
+    assert_eq!(
+        keys(&inspection.findings),
+        BTreeSet::from(["flags.backend-lacks"])
+    );
+}
+
 fn the_back_end_is_not_recorded(tree: &mut Tree) {
     tree.make(
         Step::Natives,
@@ -257,4 +276,10 @@ fn the_back_end_is_not_run_through_ccache(tree: &mut Tree) {
             ..Recipes::default()
         },
     );
+}
+
+#[test]
+fn the_snapshot_has_the_usual_flags_and_names_the_objects_with_others() {
+    let inspected = Tree::pristine(X86_64, LtoMode::ThinDist).inspect().unwrap();
+    insta::assert_snapshot!(inspected.snapshot["flags"]);
 }

@@ -1,5 +1,7 @@
 //! `log.*`, broken: messages of real tools in a build that still finishes.
 
+use std::collections::BTreeMap;
+
 use klto::model::cell::LtoMode;
 use rstest::rstest;
 
@@ -205,5 +207,19 @@ fn what_stands_before_a_message_hides_nothing(#[case] before: &str) {
     assert_eq!(
         findings[0].evidence,
         "sed: can't read x: No such file or directory"
+    );
+}
+
+/// They break no rule.
+#[test]
+fn warnings_are_counted_in_the_record() {
+    let tree = Tree::pristine(X86_64, LtoMode::Thin);
+    let warning = "init/main.c:1:1: warning: unused variable 'x' [-Wunused-variable]\n";
+    tree.add_to_log(&warning.repeat(2));
+    let inspection = tree.answer().unwrap().inspection;
+    assert_eq!(inspection.findings, []);
+    assert_eq!(
+        inspection.warnings,
+        BTreeMap::from([("-Wunused-variable".to_owned(), 2)])
     );
 }

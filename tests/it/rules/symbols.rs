@@ -1,10 +1,12 @@
 //! `symbols.*`, broken: native objects that do not add up to what their IR defined.
 
+use std::collections::BTreeSet;
+
 use super::case::broken;
-use crate::support::tree::Tree;
 use crate::support::tree::kbuild::Step;
-use crate::support::tree::layout::ARM64;
+use crate::support::tree::layout::{ARM64, RISCV};
 use crate::support::tree::recipes::Recipes;
+use crate::support::tree::{Tree, keys};
 use klto::model::cell::LtoMode;
 
 broken! {
@@ -34,6 +36,19 @@ broken! {
         at "vmlinux" saying "it lacks '__initcall__kmod_ring__1_2_ring_next6'";
     one_back_end_does_not_rename_promoted_locals: ARM64 ThinDist => ["symbols.promotion-unresolved"]
         at "init/main.thinlto-native.o" saying "refers to 'ring_step', which no object defines";
+}
+
+/// The link that comes next may bring it.
+#[test]
+fn what_an_earlier_link_lacks_says_nothing_of_this_one() {
+    let mut tree = Tree::pristine(RISCV, LtoMode::ThinDist);
+    vmlinux_o_is_linked_from_other_natives(&mut tree);
+    assert_eq!(
+        keys(&tree.findings()),
+        BTreeSet::from(["symbols.promotion-unresolved"])
+    );
+    tree.touch("vmlinux.a");
+    assert_eq!(keys(&tree.findings()), BTreeSet::from(["archive.stale"]));
 }
 
 /// The kernel is right: the script was cut after the link.
